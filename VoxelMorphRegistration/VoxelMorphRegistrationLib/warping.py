@@ -1,0 +1,77 @@
+"""Sampling, integration and composition of voxel fields in torch.
+
+Fields are (B, d, *shape) in voxels of their own grid, channel c displaces along array axis c ('ij'), and they pull:
+`warped(x) = moving(x + u(x))`. Coordinates are align_corners=True, as in VoxelMorph and neurite, and always float32: in
+half precision a coordinate near 200 is quantised to more than a tenth of a voxel.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+Padding = Literal["zeros", "border"]
+_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def identity(shape: tuple[int, ...], device: torch.device | str = "cpu") -> torch.Tensor:
+    """Voxel coordinates of a grid of array shape `shape`: float32 (1, d, *shape), channel c along array axis c."""
+    axes = [torch.arange(n, dtype=torch.float32, device=device) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def sample(image: torch.Tensor, position: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear") -> torch.Tensor:
+    """Values of `image` (B, C, *shape) at voxel positions (B, d, *out), channel c along array axis c.
+
+    Args:
+        padding: what lies outside: 'zeros', or 'border' for the nearest edge voxel.
+        mode: 'bilinear' (linear in every axis) or 'nearest'.
+    """
+    shape = image.shape[2:]
+    # grid_sample wants x first and [-1, 1] from the first to the last voxel centre; an axis of one voxel has no extent.
+    normalised = [position[:, axis].float() * (2.0 / max(n - 1, 1)) - 1.0 for axis, n in enumerate(shape)]
+    grid = torch.stack(normalised[::-1], dim=-1)
+    return F.grid_sample(image, grid.to(image.dtype), mode=mode, padding_mode=padding, align_corners=True)
+
+
+def warp(image: torch.Tensor, flow: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear") -> torch.Tensor:
+    """`warped(x) = image(x + flow(x))`: image (B, C, *shape), flow (B, d, *shape) in voxels; returns (B, C, *shape)."""
+    return sample(image, identity(tuple(flow.shape[2:]), flow.device) + flow, padding, mode)
+
+
+def compose_flows(outer: torch.Tensor, inner: torch.Tensor, padding: Padding = "zeros") -> torch.Tensor:
+    """The flow of `x -> outer(inner(x))`, i.e. `inner(x) + outer(x + inner(x))`; both (B, d, *shape), in voxels."""
+    return inner + warp(outer, inner, padding)
+
+
+def integrate(velocity: torch.Tensor, steps: int, padding: Padding = "zeros") -> torch.Tensor:
+    """exp(velocity): the displacement (B, d, *shape) after unit time of a stationary velocity field, in voxels.
+
+    Scaling and squaring (Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006):
+    the velocity is divided by 2**steps and the small displacement composed with itself `steps` times. `padding` is what
+    each composition samples outside the grid: 'zeros' in VoxelMorph's torch versions, 'border' in its TensorFlow ones.
+    """
+    displacement = velocity / (2**steps)
+    position = identity(tuple(velocity.shape[2:]), velocity.device)
+    for _ in range(steps):
+        displacement = displacement + sample(displacement, position + displacement, padding)
+    return displacement
+
+
+def resize_flow(flow: torch.Tensor, shape: tuple[int, ...], scale: float | tuple[float, ...] | None = None) -> torch.Tensor:
+    """The flow on a grid of another array shape, in voxels of that grid.
+
+    The grids share their first and last voxel centres (align_corners=True). VoxelMorph multiplies a half-resolution field
+    by exactly 2 and not by (n-1)/(m-1): give `scale=2` for its fields. By default each channel is scaled by the ratio that
+    keeps the physical displacement for grids sharing their corner centres.
+    """
+    dimension = flow.shape[1]
+    old = flow.shape[2:]
+    if scale is None:
+        scale = tuple((n - 1) / max(m - 1, 1) for n, m in zip(shape, old))
+    factors = torch.as_tensor(scale, dtype=flow.dtype, device=flow.device).expand(dimension)
+    if tuple(old) != tuple(shape):
+        flow = F.interpolate(flow, size=tuple(shape), mode=_INTERPOLATION[dimension], align_corners=True)
+    return flow * factors.view(1, dimension, *([1] * dimension))
