@@ -1,0 +1,49 @@
+# make demo   the main job on a simulated patient, from nothing but python3 and pip
+# make test   every test that is not a benchmark or a soak
+# Other machines: make PYTHON=python3.12 CONSTRAINTS=my-constraints.txt
+PYTHON ?= python3
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
+DEMO_OUTPUT ?= demo-output
+JOBS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: demo test oracles benchmark-accuracy benchmarks soak clean
+
+$(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (some minutes the first time) ..."
+	@# torch alone and first: a resolver that meets it through another package may choose a build of several GB.
+	$(PIP) torch
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test-installed: $(VENV)/.installed
+	$(PIP) --editable '.[test,surfaces]'
+	@touch $@
+
+# Other people's tools as oracles: each is installed by itself, and the tests of one that cannot be had skip with its name.
+$(VENV)/.oracles-installed: $(VENV)/.test-installed Testing/oracles/requirements.txt
+	-for tool in $$(cat Testing/oracles/requirements.txt); do $(PIP) "$$tool" || echo "$$tool: not installed, its tests will skip"; done
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python Testing/demo/run.py --output $(DEMO_OUTPUT)
+
+test: $(VENV)/.oracles-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+$(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)-benchmark
+	$(VENV)-benchmark/bin/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS) torch
+	$(VENV)-benchmark/bin/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS) --editable '.[test,surfaces]' -r Testing/benchmarks/requirements.txt
+	@touch $@
+
+benchmark-accuracy: $(VENV)-benchmark/.installed
+	$(VENV)-benchmark/bin/python Testing/benchmarks/accuracy/run.py
+
+clean:
+	rm -rf $(VENV) $(VENV)-benchmark $(DEMO_OUTPUT) build *.egg-info
