@@ -147,7 +147,7 @@ def jacobian_determinant(displacement: sitk.Image) -> sitk.Image:
 
 def folded_percent(displacement: sitk.Image, mask: sitk.Image | None = None) -> float:
     """Percent of the voxels (of `mask` > 0 on the same grid, where given) at which the Jacobian determinant is <= 0."""
-    folded = sitk.GetArrayViewFromImage(jacobian_determinant(displacement)) <= 0
+    folded = sitk.GetArrayFromImage(jacobian_determinant(displacement)) <= 0
     if mask is not None:
         folded = folded[sitk.GetArrayViewFromImage(mask) > 0]
     return 100.0 * float(folded.mean()) if folded.size else 0.0
