@@ -1,0 +1,61 @@
+"""Single-slice volumes: Slicer keeps a 2D image as a volume of one slice; networks and displacements of 2D want a plane."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..displacement import from_array
+from ..errors import InputError
+from ..grid import Grid
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A plane in LPS mm with two perpendicular axes in it.
+
+    Attributes:
+        axes: (3, 3), columns: first and second direction in the plane, and its normal.
+        height: where the plane lies along its normal, mm.
+    """
+
+    axes: np.ndarray
+    height: float
+
+    @classmethod
+    def of(cls, image: sitk.Image) -> Plane:
+        """The plane of a single-slice 3D image. An axial slice keeps LPS x and y, as a 2D image file has them."""
+        direction = np.reshape(image.GetDirection(), (3, 3))
+        normal = direction[:, 2]
+        axes = np.eye(3) if abs(normal[2]) > 1 - 1e-6 else direction
+        return cls(axes, float(axes[:, 2] @ image.GetOrigin()))
+
+    def flatten(self, image: sitk.Image, name: str) -> sitk.Image:
+        """A single-slice 3D image as a 2D image in this plane's two coordinates, mm.
+
+        Raises InputError when the slice is tilted against the plane.
+        """
+        direction = np.reshape(image.GetDirection(), (3, 3))
+        if image.GetSize()[2] != 1 or abs(direction[:, 2] @ self.axes[:, 2]) < 1 - 1e-4:
+            raise InputError(f"{name}: it is not one slice parallel to the fixed slice; choose two slices of one orientation")
+        in_plane = self.axes[:, :2].T
+        matrix = np.eye(3)
+        matrix[:2, :2] = in_plane @ (direction[:, :2] * np.asarray(image.GetSpacing()[:2]))
+        matrix[:2, 2] = in_plane @ np.asarray(image.GetOrigin())
+        array = sitk.GetArrayViewFromImage(image)[0]
+        return Grid.from_matrix(image.GetSize()[:2], matrix).image(array, vector=image.GetNumberOfComponentsPerPixel() > 1)
+
+    def lift(self, displacement: sitk.Image, fixed: Grid, to_height: float) -> sitk.Image:
+        """The 3D displacement, on the single-slice grid `fixed`, of a 2D one in this plane.
+
+        It leads from this plane to the parallel one at `to_height` mm, so that fixed point + u lies in the moving slice.
+        """
+        vectors = sitk.GetArrayViewFromImage(displacement)
+        lifted = vectors @ self.axes[:, :2].T + (to_height - self.height) * self.axes[:, 2]
+        return from_array(lifted[None], fixed)
+
+    def raise_image(self, image: sitk.Image, grid: Grid) -> sitk.Image:
+        """A 2D image of this plane as the single slice `grid`, voxel for voxel."""
+        return grid.image(sitk.GetArrayViewFromImage(image)[None], vector=image.GetNumberOfComponentsPerPixel() > 1)
