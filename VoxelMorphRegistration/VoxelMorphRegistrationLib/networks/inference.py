@@ -1,0 +1,49 @@
+"""Faster convolutions on a CPU, for prediction only.
+
+With the few channels VoxelMorph has, PyTorch's dispatcher leaves oneDNN aside for a slow direct convolution. Calling
+oneDNN by name gives the same numbers to 1e-7 in about half the time.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+_CONVOLUTIONS = {torch.conv2d: 2, torch.conv3d: 3}
+
+
+def fast_convolutions(image: torch.Tensor) -> AbstractContextManager:
+    """A context in which convolutions of float32 CPU tensors go to oneDNN; does nothing where that is not possible."""
+    possible = (
+        image.device.type == "cpu"
+        and image.dtype == torch.float32
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch, "mkldnn_convolution")
+        and not torch.is_grad_enabled()
+    )
+    return _OneDNN() if possible else nullcontext()
+
+
+class _OneDNN(TorchFunctionMode):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in _CONVOLUTIONS and not kwargs:
+            converted = _arguments(_CONVOLUTIONS[function], *args)
+            if converted is not None:
+                return torch.mkldnn_convolution(*converted)
+        return function(*args, **kwargs)
+
+
+def _arguments(dimension, image, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+    """`torch.conv3d`'s arguments in the order and form of `torch.mkldnn_convolution`, or None where it cannot take them."""
+    if isinstance(padding, str) or image.dtype != torch.float32 or weight.dtype != torch.float32:
+        return None
+    memory_format = torch.channels_last_3d if dimension == 3 else torch.channels_last
+    stride, padding, dilation = (_tuple(value, dimension) for value in (stride, padding, dilation))
+    return image.contiguous(memory_format=memory_format), weight, bias, padding, stride, dilation, groups
+
+
+def _tuple(value, dimension: int) -> tuple[int, ...]:
+    return (value,) * dimension if isinstance(value, int) else tuple(value)

@@ -1,0 +1,90 @@
+"""The one contract behind every VoxelMorph architecture: two images in, one flow out."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from ..errors import InputError
+from ..warping import Padding, resize_flow
+from .flow import Flow
+from .inference import fast_convolutions
+
+
+class Network(nn.Module):
+    """A registration network: a module that maps (moving, fixed) to a raw field, and how that field is to be read.
+
+    VoxelMorph calls the moving image `source` and the fixed one `target`; they are stacked in that order.
+
+    Attributes:
+        module: the bare network, whose `state_dict` has its maker's keys.
+        dimension: 2 or 3.
+        multiple: every axis of the input must be a multiple of this (2 ** levels).
+        extent: the only input shape it takes, or None: fully convolutional networks take any.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        dimension: int,
+        multiple: int,
+        kind: Literal["velocity", "displacement"],
+        padding: Padding,
+        steps: int,
+        reduction: int = 1,
+        field_factor: int = 1,
+        extent: tuple[int, ...] | None = None,
+    ) -> None:
+        """`field_factor`: how much coarser than its input the module's field comes out; `reduction`: how much coarser
+        still it is made before integration (VoxelMorph's int_downsize on a full-resolution U-Net)."""
+        super().__init__()
+        self.module = module
+        self.dimension = dimension
+        self.multiple = multiple
+        self.extent = extent
+        self.kind = kind
+        self.padding: Padding = padding
+        self.steps = steps
+        self.reduction = reduction
+        self.field_factor = field_factor
+
+    def flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        """The flow that pulls `moving` onto `fixed`, without gradients and with the fastest convolutions there are.
+
+        Args:
+            fixed, moving: (B, 1, *shape) float32 on the same grid, prepared as the network's card says.
+
+        Raises:
+            InputError: shapes differ, or are not a multiple of `multiple`.
+        """
+        with torch.no_grad(), fast_convolutions(fixed):
+            return self.forward(fixed, moving)
+
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        """As `flow`, but differentiable in the parameters and the images: the path for training and adaptation."""
+        self._check(fixed, moving)
+        field = self.predict(moving, fixed).float()
+        if self.reduction > 1:
+            shape = tuple(n // self.reduction for n in field.shape[2:])
+            field = resize_flow(field, shape, scale=1.0 / self.reduction)
+        return Flow(field, self.kind, self.field_factor * self.reduction, self.padding, self.steps)
+
+    def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The module's raw field (B, d, *shape / field_factor), in voxels of its own grid."""
+        return self.module(torch.cat([source, target], dim=1))
+
+    def _check(self, fixed: torch.Tensor, moving: torch.Tensor) -> None:
+        shape = tuple(fixed.shape[2:])
+        if tuple(moving.shape[2:]) != shape:
+            raise InputError(
+                f"network input: the fixed image is {shape} and the moving {tuple(moving.shape[2:])}; "
+                "resample both onto one grid first"
+            )
+        if len(shape) != self.dimension:
+            raise InputError(f"network input: this is a {self.dimension}D network and the images are {len(shape)}D")
+        if any(n % self.multiple or n == 0 for n in shape):
+            raise InputError(
+                f"network input: the shape {shape} is not a multiple of {self.multiple} in every axis; pad it first"
+            )
