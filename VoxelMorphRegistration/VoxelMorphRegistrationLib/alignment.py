@@ -1,0 +1,196 @@
+"""The start before the network: none, centres laid on each other, rigid, or affine, by SimpleITK's registration framework."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from .errors import InputError
+from .grid import Grid
+from .image_space import linear_parts
+from .images import replace_non_finite
+from .network_space import Space, check_overlap, network_grid, on_network_grid
+
+Alignment = Literal["none", "centers", "rigid", "affine"]
+ALIGNMENTS = ("none", "centers", "rigid", "affine")
+_LEVELS = (32, 64, 96)  # voxels along the longest side; finer buys nothing before a deformable network
+_FEWEST = 8  # voxels along the shortest side, where the image has them
+_BINS = 32
+_INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
+
+
+def align(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    kind: Alignment = "rigid",
+    initial: sitk.Transform | None = None,
+    mask: sitk.Image | None = None,
+    seed: int = 0,
+) -> sitk.Transform | None:
+    """The transform that takes fixed points to moving points, LPS mm; None when that is the identity by choice.
+
+    Rigid and affine maximise Mattes' mutual information, coarse to fine, from where the headers (and `initial`) put the
+    images or from their centres of mass, whichever matches better. Every voxel of each level counts, so that the result
+    depends neither on chance nor on the order in which the images are stored.
+
+    Args:
+        initial: fixed point to moving point, applied before the alignment: the result is x -> initial(aligned(x)).
+        mask: image on the fixed image; the match is judged only where it is not zero.
+        seed: of SimpleITK's framework (nothing is drawn at random at present).
+
+    Raises InputError for an unknown kind, for images that share no space (unless their centres are to be laid on each
+    other) and for images that cannot be matched.
+    """
+    if kind not in ALIGNMENTS:
+        raise InputError(f"alignment {kind!r}: unknown; use one of {', '.join(ALIGNMENTS)}")
+    if kind == "none":
+        return initial
+    fixed, moving = replace_non_finite(fixed, "fixed image")[0], replace_non_finite(moving, "moving image")[0]
+    if kind != "centers":
+        check_overlap(Grid.of(fixed), Grid.of(moving), initial)
+    centres = _centres(fixed, moving, initial)
+    found = centres if kind == "centers" else _optimise(fixed, moving, kind, centres, initial, mask, seed)
+    return found if initial is None else sitk.CompositeTransform([initial, found])
+
+
+def read_transform(path: str) -> sitk.Transform:
+    """An ITK transform file; raises InputError, naming it, when it is missing or holds no transform."""
+    try:
+        return sitk.ReadTransform(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"{path}: cannot be read as a transform ({reason[:160]}); give an ITK transform file (.tfm, .txt, .mat, .h5)"
+        ) from error
+
+
+def _optimise(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    kind: str,
+    centres: sitk.Transform,
+    initial: sitk.Transform | None,
+    mask: sitk.Image | None,
+    seed: int,
+) -> sitk.Transform:
+    grid = Grid.of(fixed)
+    middle = grid.extent_corners().mean(axis=0)
+    levels = [(_sampled(fixed, count), _sampled(moving, count)) for count in _LEVELS]
+    starts = [_rigid(middle), _rigid(middle, centres)]
+    method = _method(initial, mask, seed)
+    transform = min(starts, key=lambda start: _mismatch(method, *levels[0], start))
+    for number, (coarse_fixed, coarse_moving) in enumerate(levels):
+        if kind == "affine" and number > 0:
+            transform = _affine(transform, middle)
+        transform = _descend(method, coarse_fixed, coarse_moving, transform)
+    return transform
+
+
+def _method(initial: sitk.Transform | None, mask: sitk.Image | None, seed: int) -> sitk.ImageRegistrationMethod:
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsMattesMutualInformation(_BINS)
+    method.SetMetricSamplingStrategy(method.NONE)
+    method.SetMetricSamplingPercentage(1.0, seed)
+    method.SetInterpolator(sitk.sitkLinear)
+    if initial is not None:
+        method.SetMovingInitialTransform(initial)
+    if mask is not None:
+        method.SetMetricFixedMask(sitk.Cast(mask != 0, sitk.sitkUInt8))
+    return method
+
+
+def _mismatch(
+    method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform
+) -> float:
+    """Minus the mutual information; infinite where too little of the images overlaps to tell."""
+    method.SetInitialTransform(transform)
+    try:
+        return method.MetricEvaluate(fixed, moving)
+    except RuntimeError:
+        return float("inf")
+
+
+def _descend(
+    method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform
+) -> sitk.Transform:
+    transform = type(start)(start)
+    step = float(max(fixed.GetSpacing()))
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=step,
+        minStep=step * 1e-3,
+        numberOfIterations=150,
+        relaxationFactor=0.6,
+        gradientMagnitudeTolerance=1e-8,
+    )
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(transform, inPlace=True)
+    try:
+        method.Execute(fixed, moving)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise InputError(
+            f"alignment: fixed and moving image could not be matched ({reason[:120]}); "
+            "give an initial transform, or use the alignment 'none' or 'centers'"
+        ) from error
+    return transform
+
+
+def _sampled(image: sitk.Image, count: int) -> sitk.Image:
+    """The image with about `count` voxels along its longest side, its axes in world order whatever its storage."""
+    axes = "SPL"[3 - image.GetDimension():]
+    oriented = network_grid(image, Space(axes, max_voxels=None))
+    own = np.asarray(oriented.spacing)
+    length = own * np.asarray(oriented.size)
+    spacing = np.maximum(own, np.minimum(length.max() / count, length / _FEWEST))
+    space = Space(axes, tuple(spacing[::-1].tolist()), intensity=_INTENSITY, max_voxels=None)
+    grid = network_grid(image, space)
+    return grid.image(on_network_grid(image, grid, None, space)[0, 0].numpy())
+
+
+def _rigid(centre: np.ndarray, start: sitk.Transform | None = None) -> sitk.Transform:
+    transform = sitk.Euler2DTransform() if len(centre) == 2 else sitk.VersorRigid3DTransform()
+    transform.SetCenter(tuple(centre.tolist()))
+    if start is not None:
+        transform.SetTranslation(start.GetOffset())
+    return transform
+
+
+def _affine(start: sitk.Transform, centre: np.ndarray) -> sitk.AffineTransform:
+    if isinstance(start, sitk.AffineTransform):
+        return start
+    transform = sitk.AffineTransform(len(centre))
+    transform.SetCenter(tuple(centre.tolist()))
+    transform.SetMatrix(start.GetMatrix())
+    transform.SetTranslation(start.GetTranslation())
+    return transform
+
+
+def _centres(fixed: sitk.Image, moving: sitk.Image, initial: sitk.Transform | None) -> sitk.TranslationTransform:
+    """The translation that lays the centre of the fixed foreground on that of the moving one, seen through `initial`."""
+    target = _centre_of_foreground(moving)
+    if initial is not None:
+        target = _preimage(initial, target)
+    return sitk.TranslationTransform(fixed.GetDimension(), tuple((target - _centre_of_foreground(fixed)).tolist()))
+
+
+def _centre_of_foreground(image: sitk.Image) -> np.ndarray:
+    """LPS centroid of what lies above Otsu's threshold: plain moments of intensity fail for the -1000 HU of air."""
+    foreground = sitk.GetArrayFromImage(sitk.OtsuThreshold(image, 0, 1, 256)) > 0
+    middle = []
+    for axis in range(foreground.ndim):
+        along = foreground.sum(axis=tuple(a for a in range(foreground.ndim) if a != axis), dtype=np.float64)
+        middle.append(float((along * np.arange(len(along))).sum() / max(along.sum(), 1.0)))
+    return np.asarray(middle[::-1]) @ Grid.of(image).axes.T + np.asarray(image.GetOrigin())
+
+
+def _preimage(transform: sitk.Transform, point: np.ndarray) -> np.ndarray:
+    """The point that `transform` takes to `point`: exact for a linear transform, by fixed-point iteration for others."""
+    affine = linear_parts(transform)
+    if affine is not None:
+        return np.linalg.solve(affine[0], point - affine[1])
+    found = point.copy()
+    for _ in range(50):
+        found = found + point - np.asarray(transform.TransformPoint(tuple(found.tolist())))
+    return found

@@ -1,0 +1,164 @@
+"""From the two images to the tensors a network sees, and from its flow back to the images' grids.
+
+The fixed image is brought onto the network's grid (`network_grid.py`) by cropping and padding, the moving image is
+resampled onto it in physical space, through the alignment.
+
+Before an image is sampled more coarsely than its voxels it is smoothed with a Gaussian whose width matches the two point
+spreads: sigma = sqrt(coarse**2 - fine**2) / (2 sqrt(2 ln 2)) along each axis (Cardoso et al., Scale factor point spread
+function matching, MICCAI 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from .axis_map import AxisMap, regrid
+from .errors import InputError
+from .grid import Grid
+from .image_space import to_image_grid
+from .images import check_geometry, check_scalar, replace_non_finite
+from .intensity import normalise
+from .network_grid import Space, network_grid
+
+__all__ = ["NetworkInputs", "Space", "network_grid", "prepare", "to_image_grid"]
+
+_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+
+@dataclass
+class NetworkInputs:
+    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on."""
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    grid: Grid
+    mask: torch.Tensor | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare(
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    alignment: sitk.Transform | None,
+    space: Space,
+    spacing: str | float | None = None,
+    mask: sitk.Image | None = None,
+) -> NetworkInputs:
+    """Both images as the network wants them.
+
+    Args:
+        alignment: fixed point to moving point, None for the identity.
+        mask: image on the fixed image (resampled when on another grid), not zero where it matters.
+
+    Raises InputError for geometry or content nothing can be done with, and when the images do not overlap in space.
+    """
+    notes: list[str] = []
+    fixed = cleaned(fixed, "fixed image", notes)
+    moving = cleaned(moving, "moving image", notes)
+    check_overlap(Grid.of(fixed), Grid.of(moving), alignment)
+    grid = network_grid(fixed, space, spacing, mask, notes)
+    return NetworkInputs(
+        fixed=on_network_grid(fixed, grid, None, space, "fixed image"),
+        moving=on_network_grid(moving, grid, alignment, space, "moving image"),
+        grid=grid,
+        mask=None if mask is None else mask_on_network_grid(mask, grid),
+        notes=notes,
+    )
+
+
+def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
+    """The image, checked, with NaN and infinite voxels replaced and that noted."""
+    check_scalar(image, name)
+    check_geometry(image, name)
+    image, count = replace_non_finite(image, name)
+    if count:
+        notes.append(f"{name}: {count} voxels that were not finite numbers were set to its smallest value")
+    return image
+
+
+def on_network_grid(
+    image: sitk.Image, grid: Grid, alignment: sitk.Transform | None, space: Space, name: str = "image"
+) -> torch.Tensor:
+    """The image, normalised and sampled at alignment(x) for the voxels x of the network's grid: (1, 1, *grid.shape).
+
+    Outside its field of view it has the smallest value it has inside.
+    """
+    values = normalise(sitk.GetArrayViewFromImage(image), space.intensity, name)
+    background = float(values.min())
+    source = Grid.of(image)
+    sigma = _antialias_sigma(source, grid, alignment)
+    if any(sigma):
+        smooth = sitk.DiscreteGaussian(
+            source.image(values), [s * s for s in sigma], maximumKernelWidth=64, maximumError=0.005, useImageSpacing=True
+        )
+        values = sitk.GetArrayFromImage(smooth)
+    axis_map = AxisMap.between(grid, source) if alignment is None else None
+    if axis_map is not None:
+        return regrid(torch.from_numpy(values)[None], axis_map, grid.shape, background)[None]
+    transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
+    resampled = sitk.Resample(
+        source.image(values), grid.empty_image(sitk.sitkUInt8), transform, sitk.sitkLinear, background, sitk.sitkFloat32
+    )
+    return torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None]
+
+
+def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:
+    """1 where the mask is not zero, float32 (1, 1, *grid.shape); raises InputError when it is zero all over the grid."""
+    on_grid = sitk.Resample(
+        mask != 0, grid.empty_image(sitk.sitkUInt8), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
+    )
+    array = sitk.GetArrayFromImage(on_grid)
+    if not array.any():
+        raise InputError("mask: it is zero everywhere on the fixed image; draw it on the fixed image")
+    return torch.from_numpy(array.astype(np.float32))[None, None]
+
+
+def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -> None:
+    """Raises InputError when the images have different dimensions or share no point of space after the alignment."""
+    if fixed.dimension != moving.dimension:
+        raise InputError(
+            f"fixed image has {fixed.dimension} dimensions, moving image {moving.dimension}; give images of the same kind"
+        )
+    lattice = _lattice(fixed)
+    if alignment is not None:
+        lattice = np.asarray([alignment.TransformPoint(point) for point in lattice.tolist()])
+    if moving.contains(lattice).any():
+        return
+    if alignment is None or alignment.IsLinear():
+        back = _lattice(moving)
+        if alignment is not None:
+            inverse = alignment.GetInverse()
+            back = np.asarray([inverse.TransformPoint(point) for point in back.tolist()])
+        if fixed.contains(back).any():
+            return
+    raise InputError(
+        "fixed and moving image do not overlap in space; check their headers, bring them together with "
+        "an initial transform, or lay one centre on the other with the alignment 'centers'"
+    )
+
+
+def _lattice(grid: Grid, count: int = 17) -> np.ndarray:
+    """Points (n, d) all over a grid, at most `count` along an axis."""
+    axes = [np.linspace(0, n - 1, min(n, count)) for n in grid.size]
+    index = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, grid.dimension)
+    return index @ grid.axes.T + np.asarray(grid.origin)
+
+
+def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> list[float]:
+    """Gaussian sigma in mm along each of the source's axes i, j(, k) before it is sampled on `grid`; 0 for none."""
+    along = grid.axes / np.linalg.norm(grid.axes, axis=0)
+    if alignment is not None and alignment.IsLinear():
+        start = np.asarray(alignment.TransformPoint((0.0,) * grid.dimension))
+        along = np.stack([np.asarray(alignment.TransformPoint(tuple(axis))) - start for axis in along.T], axis=1)
+        along = along / np.linalg.norm(along, axis=0)
+    own = source.axes / np.linalg.norm(source.axes, axis=0)
+    # Spacing of the network's grid as met along each source axis; the squared cosines sum to one.
+    met = ((own.T @ along) ** 2) @ np.asarray(grid.spacing)
+    fine = np.asarray(source.spacing)
+    return [math.sqrt(c * c - f * f) / _FWHM if c > f * 1.01 and n > 1 else 0.0
+            for c, f, n in zip(met, fine, source.size)]
