@@ -1,0 +1,146 @@
+"""Similarities against scipy, numpy's correlation and neurite's NCC."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter, uniform_filter, zoom
+
+from VoxelMorphRegistrationLib.separable import apply_separable, box_matrices, gaussian_matrices, resize_matrices
+from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc
+
+SHAPES = [(17, 22), (12, 15, 14)]
+
+
+def _image(shape, seed=0, sigma=1.0):
+    values = gaussian_filter(np.random.default_rng(seed).normal(size=shape), sigma).astype(np.float32)
+    return torch.from_numpy(values)[None, None]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_box_sums_are_those_of_scipy(shape):
+    image = _image(shape)
+    ours = apply_separable(image, box_matrices(shape, 5))
+    theirs = uniform_filter(image[0, 0].double().numpy(), 5, mode="constant") * 5 ** len(shape)
+    np.testing.assert_allclose(ours[0, 0].numpy(), theirs, atol=1e-4)
+
+
+def test_box_sums_with_a_stride_are_the_centred_ones_among_all():
+    image = _image((13, 16, 9))
+    every = apply_separable(image, box_matrices((13, 16, 9), 5))
+    second = apply_separable(image, box_matrices((13, 16, 9), 5, stride=2))
+    torch.testing.assert_close(second, every[:, :, ::2, ::2, ::2][:, :, : second.shape[2]], rtol=1e-4, atol=1e-4)
+
+
+def test_smoothing_inside_the_image_is_scipys_gaussian():
+    image = np.zeros((31, 33), np.float32)
+    image[14:17, 12:20] = 1
+    ours = apply_separable(torch.from_numpy(image)[None, None], gaussian_matrices(image.shape, 1.5))
+    np.testing.assert_allclose(ours[0, 0].numpy(), gaussian_filter(image, 1.5, truncate=8), atol=1e-5)
+
+
+def test_resampling_shares_the_corner_voxels_as_scipys_linear_zoom():
+    image = _image((9, 14))
+    ours = apply_separable(image, resize_matrices((9, 14), (17, 7)))
+    np.testing.assert_allclose(ours[0, 0].numpy(), zoom(image[0, 0].numpy(), (17 / 9, 7 / 14), order=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lncc_in_whole_windows_is_the_squared_correlation_of_the_window(shape):
+    a, b = _image(shape, 1), _image(shape, 2) + 0.5 * _image(shape, 1)
+    local = LocalCorrelation(a, window=5, floor=0.0).local(b)[0, 0].numpy()
+    centre = tuple(n // 2 for n in shape)
+    window = tuple(slice(c - 2, c + 3) for c in centre)
+    expected = np.corrcoef(a[0, 0][window].flatten(), b[0, 0][window].flatten())[0, 1] ** 2
+    assert local[centre] == pytest.approx(expected, abs=1e-3)
+
+
+def test_lncc_is_one_for_a_linear_change_of_intensity_and_small_for_other_noise():
+    a = _image((14, 14, 14), 3)
+    assert lncc(a, 40 - 7 * a).item() > 0.99
+    assert lncc(a, _image((14, 14, 14), 4)).item() < 0.2
+
+
+def test_lncc_ranks_as_neurites_ncc():
+    neurite = pytest.importorskip("neurite")
+    a = _image((16, 16, 16), 5)
+    noisy = [a + level * _image((16, 16, 16), 6) for level in (0.1, 0.5, 2.0)]
+    theirs = [float(neurite.nn.modules.NCC(window_size=5)(a, b)) for b in noisy]
+    ours = [lncc(a, b, window=5).item() for b in noisy]
+    np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_lncc_does_not_depend_on_a_large_offset():
+    a, b = _image((12, 12, 12), 7), _image((12, 12, 12), 8) + _image((12, 12, 12), 7)
+    torch.testing.assert_close(lncc(a * 50 - 1000, b * 50 - 1000), lncc(a, b), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_of_lncc_is_that_of_finite_differences(shape):
+    a, b = _image(shape, 9), _image(shape, 10) + _image(shape, 9)
+    similarity = LocalCorrelation(a, window=5, stride=2)
+    b.requires_grad_(True)
+    (gradient,) = torch.autograd.grad(similarity(b), b)
+    direction = _image(shape, 11)
+    step = 1e-2
+    with torch.no_grad():
+        slope = (similarity(b + step * direction) - similarity(b - step * direction)) / (2 * step)
+    assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=0.02, abs=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 1000.0])
+def test_constant_images_give_no_similarity_and_finite_gradients(value):
+    constant = torch.full((1, 1, 10, 10, 10), value)
+    moving = _image((10, 10, 10), 12).requires_grad_(True)
+    for score in (lncc(constant, moving), ncc(constant, moving)):
+        assert abs(score.item()) < 1e-3
+        (gradient,) = torch.autograd.grad(score, moving)
+        assert torch.isfinite(gradient).all()
+    flat = constant.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(lncc(moving.detach(), flat) + mind_ssc_distance(moving.detach(), flat), flat)
+    assert torch.isfinite(gradient).all()
+
+
+def test_what_lies_outside_the_mask_changes_nothing():
+    a, b = _image((12, 13, 14), 13), _image((12, 13, 14), 14)
+    mask = torch.zeros_like(a)
+    mask[..., 3:9, 4:10, 2:11] = 1
+    other = torch.where(mask > 0, b, 5 + 3 * _image((12, 13, 14), 15))
+    for measure in (mse, ncc, lncc):
+        torch.testing.assert_close(measure(a, b, mask=mask), measure(a, other, mask=mask), rtol=1e-4, atol=1e-5)
+    assert lncc(a, b, mask=mask).item() != pytest.approx(lncc(a, b).item(), abs=1e-4)
+
+
+def test_ncc_is_numpys_correlation_coefficient():
+    a, b = _image((20, 21), 16), _image((20, 21), 17)
+    assert ncc(a, b).item() == pytest.approx(np.corrcoef(a.flatten(), b.flatten())[0, 1], abs=1e-4)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((17, 22), 4), ((12, 15, 14), 12)])
+def test_mind_ssc_does_not_see_contrast_but_structure(shape, channels):
+    image = _image(shape, 18, sigma=1.5)
+    features = mind_ssc(image)
+    assert features.shape == (1, channels, *shape)
+    torch.testing.assert_close(mind_ssc(3 - 2 * image), features, rtol=1e-3, atol=1e-3)
+    shifted = torch.roll(image, 3, dims=2)
+    assert mind_ssc_distance(image, shifted) > 20 * mind_ssc_distance(image, 3 - 2 * image) + 1e-3
+
+
+def test_mind_ssc_is_its_published_formula():
+    shape = (11, 12, 13)
+    image = _image(shape, 19)
+    values = image[0, 0].double().numpy()
+    steps = [(-2, 0, 0), (2, 0, 0), (0, -2, 0), (0, 2, 0), (0, 0, -2), (0, 0, 2)]
+    distances = []
+    for i in range(6):
+        for j in range(i + 1, 6):
+            if i // 2 == j // 2:
+                continue
+            one = np.roll(values, tuple(-s for s in steps[i]), (0, 1, 2))
+            two = np.roll(values, tuple(-s for s in steps[j]), (0, 1, 2))
+            distances.append(uniform_filter((one - two) ** 2, 3))
+    distances = np.stack(distances) - np.min(distances, axis=0)
+    expected = np.exp(-distances / distances.mean(axis=0))
+    inside = (slice(None), slice(3, -3), slice(3, -3), slice(3, -3))
+    np.testing.assert_allclose(mind_ssc(image)[0].numpy()[inside], expected[inside], atol=5e-3)
