@@ -26,13 +26,8 @@ def one_thread():
 
 
 def images(shape):
-    """The pair the fixtures were made with (as `make_fixtures.images`, which needs VoxelMorph 0.2 to be imported)."""
-    axes = np.meshgrid(*[np.linspace(0, 1, n) for n in shape], indexing="ij")
-    moving = sum(np.sin((3 + i) * np.pi * axis + i) for i, axis in enumerate(axes))
-    fixed = sum(np.sin((3 + i) * np.pi * (axis + 0.06) + i) for i, axis in enumerate(axes))
-    return tuple(
-        torch.from_numpy(((a - a.min()) / (a.max() - a.min())).astype(np.float32))[None, None] for a in (fixed, moving)
-    )
+    with np.load(FIXTURES / f"images_{len(shape)}d.npz") as arrays:
+        return tuple(torch.from_numpy(arrays[key])[None, None] for key in ("fixed", "moving"))
 
 
 def expected(name, key="field"):
