@@ -49,7 +49,8 @@ def normalise(values: np.ndarray, rule: dict[str, Any], name: str = "image") -> 
     if kind == "none":
         return values
     if kind == "divide":
-        if "unless_max_below" not in rule or high >= rule["unless_max_below"]:
+        limit = rule.get("unless_max_below")
+        if limit is None or high >= limit:
             values /= np.float32(rule.get("by", 255))
         return values
     if kind == "percentile":

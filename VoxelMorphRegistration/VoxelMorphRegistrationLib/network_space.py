@@ -18,6 +18,7 @@ import SimpleITK as sitk
 import torch
 
 from .axis_map import AxisMap, regrid
+from .displacement import transform_points
 from .errors import InputError
 from .grid import Grid
 from .image_space import to_image_grid
@@ -126,14 +127,13 @@ def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -
         )
     lattice = _lattice(fixed)
     if alignment is not None:
-        lattice = np.asarray([alignment.TransformPoint(point) for point in lattice.tolist()])
+        lattice = transform_points(alignment, lattice)
     if moving.contains(lattice).any():
         return
     if alignment is None or alignment.IsLinear():
         back = _lattice(moving)
         if alignment is not None:
-            inverse = alignment.GetInverse()
-            back = np.asarray([inverse.TransformPoint(point) for point in back.tolist()])
+            back = transform_points(alignment.GetInverse(), back)
         if fixed.contains(back).any():
             return
     raise InputError(

@@ -1,0 +1,110 @@
+"""How well two images or label maps agree, and what a label map measures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from . import similarity, warping
+from .displacement import lps_to_ras
+from .errors import InputError
+from .grid import Grid
+
+Metric = Literal["ncc", "nmi"]
+_ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond that every second along each axis
+_BINS = 32
+
+
+class PairSimilarity:
+    """How alike the fixed image is to a moving image under a flow, on the network's grid, cheaply.
+
+    'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information
+    (H(a) + H(b)) / H(a, b) (1..2), for any two. Studholme et al., An overlap invariant entropy measure of 3D medical
+    image alignment, Pattern Recognition 32, 1999.
+
+    Args:
+        fixed: (1, 1, *shape), normalised.
+        mask: (1, 1, *shape), not zero where the images are compared; None = everywhere.
+    """
+
+    def __init__(self, fixed: torch.Tensor, metric: Metric = "ncc", mask: torch.Tensor | None = None) -> None:
+        shape = tuple(fixed.shape[2:])
+        step = 1 if fixed.numel() <= _ALL_VOXELS else 2
+        self.metric = metric
+        self._every = (slice(None), slice(None), *([slice(None, None, step)] * len(shape)))
+        self._fixed = fixed[self._every]
+        self._mask = None if mask is None else mask[self._every].to(fixed.device)
+        axes = [torch.arange(0, n, step, dtype=torch.float32, device=fixed.device) for n in shape]
+        self._position = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+    def __call__(self, moving: torch.Tensor, flow: torch.Tensor | None = None) -> float:
+        """Similarity of the fixed image and `moving` (1, 1, *shape) warped by `flow` (1, d, *shape), network voxels."""
+        if flow is None:
+            seen = moving[self._every]
+        else:
+            seen = warping.sample(moving, self._position + flow[self._every], "border")
+        if self.metric == "ncc":
+            return float(similarity.ncc(self._fixed, seen, self._mask))
+        return _normalised_mutual_information(self._fixed, seen, self._mask)
+
+
+def dice(a: sitk.Image, b: sitk.Image) -> dict[int, float]:
+    """Dice overlap 2 |A and B| / (|A| + |B|) of each label but 0 that either label map (on one grid) holds.
+
+    Raises InputError when the two are of different size.
+    """
+    if a.GetSize() != b.GetSize():
+        raise InputError(f"Dice: label maps of size {a.GetSize()} and {b.GetSize()}; resample one onto the other's grid")
+    first, second = (sitk.GetArrayViewFromImage(image).ravel() for image in (a, b))
+    in_a, in_b = _counts(first), _counts(second)
+    common = _counts(first[first == second])
+    return {
+        label: 2.0 * common.get(label, 0) / (in_a.get(label, 0) + in_b.get(label, 0)) for label in sorted({*in_a, *in_b})
+    }
+
+
+def label_volumes_ml(labels: sitk.Image) -> dict[int, float]:
+    """Millilitres (2D: mm2 / 1000) of each label but 0."""
+    voxel = abs(float(np.linalg.det(Grid.of(labels).axes))) / 1000.0
+    return {label: count * voxel for label, count in _counts(sitk.GetArrayViewFromImage(labels).ravel()).items()}
+
+
+def label_centroids_ras(labels: sitk.Image) -> dict[int, tuple[float, ...]]:
+    """Centroid of each label but 0, RAS mm (right, anterior, superior)."""
+    array = sitk.GetArrayViewFromImage(labels)
+    where = np.nonzero(array)
+    values, member, counts = np.unique(array[where], return_inverse=True, return_counts=True)
+    index = np.stack([np.bincount(member, axis, len(values)) / counts for axis in reversed(where)], axis=-1)
+    grid = Grid.of(labels)
+    points = lps_to_ras(index @ grid.axes.T + np.asarray(grid.origin))
+    return {int(value): tuple(point.tolist()) for value, point in zip(values, points)}
+
+
+def _counts(values: np.ndarray) -> dict[int, int]:
+    found, counts = np.unique(values[values != 0], return_counts=True)
+    return {int(value): int(count) for value, count in zip(found, counts)}
+
+
+def _normalised_mutual_information(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None) -> float:
+    if mask is not None:
+        keep = mask.expand_as(a) > 0
+        a, b = a[keep], b[keep]
+    joint = torch.bincount(_bins(a) * _BINS + _bins(b), minlength=_BINS**2).double().reshape(_BINS, _BINS)
+    joint = joint / joint.sum()
+    together = _entropy(joint)
+    return float((_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / together) if together > 0 else 1.0
+
+
+def _bins(values: torch.Tensor) -> torch.Tensor:
+    values = values.reshape(-1)
+    low, high = values.min(), values.max()
+    scaled = (values - low) / (high - low).clamp(min=1e-12) * _BINS
+    return scaled.long().clamp(0, _BINS - 1)
+
+
+def _entropy(probability: torch.Tensor) -> torch.Tensor:
+    kept = probability[probability > 0]
+    return -(kept * kept.log()).sum()
