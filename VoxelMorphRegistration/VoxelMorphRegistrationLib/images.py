@@ -16,6 +16,10 @@ from .errors import InputError
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 _NIFTI_HEADER_BYTES = 348
+_METAIMAGE_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
 
 
 def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
@@ -100,7 +104,9 @@ def replace_non_finite(image: sitk.Image, name: str = "image") -> tuple[sitk.Ima
         return image, 0
     view = sitk.GetArrayViewFromImage(image)
     # A sum is NaN or infinite as soon as one voxel is: far cheaper than a mask when all is well.
-    if math.isfinite(float(view.sum(dtype=np.float64))):
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(view.sum(dtype=np.float64))
+    if math.isfinite(total):
         return image, 0
     finite = np.isfinite(view)
     count = int(finite.size - np.count_nonzero(finite))
@@ -141,8 +147,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     try:
         with _without_itk_warnings():
             sitk.WriteImage(image, str(temporary), compress)
-        if temporary.stat().st_size == 0:
-            raise OSError("nothing was written")
+        _check_written(temporary)
         # mkstemp makes files only their owner can read; a result has the permissions any new file would get.
         mask = os.umask(0)
         os.umask(mask)
@@ -154,6 +159,17 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _check_written(temporary: Path) -> None:
+    """ITK writes NIfTI files onto a full disk without an error."""
+    try:
+        _refuse_damaged_nifti(temporary)
+        _refuse_short_metaimage(temporary)
+    except InputError as error:
+        raise OSError("the disk took only a part of it") from error
+    if temporary.stat().st_size == 0:
+        raise OSError("the disk took none of it")
 
 
 class _without_itk_warnings:
@@ -171,8 +187,7 @@ def _reason(error: Exception) -> str:
     """The telling line of SimpleITK's several."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "ERROR" in line.upper() or "expected" in line] or lines or [type(error).__name__]
-    text = telling[-1].split("ERROR:")[-1].strip()
-    return text[:160]
+    return telling[-1].split("ERROR:")[-1].strip()[:160]
 
 
 def _dicom_files(folder: Path) -> tuple[str, ...]:
@@ -230,5 +245,11 @@ def _refuse_short_metaimage(path: Path) -> None:
     if not mark:
         return
     fields = dict(line.split(" = ", 1) for line in head.decode("latin-1").splitlines() if " = " in line)
-    if "CompressedDataSize" in fields and path.stat().st_size < len(head) + len(mark) + int(fields["CompressedDataSize"]):
+    if "CompressedDataSize" in fields:
+        needed = int(fields["CompressedDataSize"])
+    else:
+        axes = [int(count) for count in fields.get("DimSize", "0").split()]
+        components = int(fields.get("ElementNumberOfChannels", 1))
+        needed = math.prod(axes) * components * _METAIMAGE_BYTES.get(fields.get("ElementType", "").strip(), 0)
+    if path.stat().st_size < len(head) + len(mark) + needed:
         raise InputError(f"{path}: the file is cut short; copy or download it again")

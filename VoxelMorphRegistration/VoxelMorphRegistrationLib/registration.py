@@ -21,6 +21,7 @@ from .errors import InputError
 from .grid import Grid
 from .image_space import forward_displacement, inverse_displacement, linear_parts
 from .images import check_labels, write_image
+from .label_warping import SmoothWarper
 from .network_space import (
     NetworkInputs,
     check_overlap,
@@ -161,11 +162,13 @@ class Registration:
 
         Raises InputError for labels that are not whole numbers or lie elsewhere than the moving image.
         """
-        if interpolation != "nearest":
-            raise ValueError(f"labels are warped 'nearest' here, not {interpolation!r}")
+        if interpolation not in ("nearest", "smooth"):
+            raise InputError(f"label interpolation {interpolation!r}: use 'nearest' or 'smooth'")
         check_labels(labels)
         check_labels_overlap(labels, self._moving)
         with self._stopwatch.stage("warp"), self._stopwatch.stage("total"):
+            if interpolation == "smooth":
+                return SmoothWarper(labels).warp(self.displacement)
             return displacements.warp(labels, self.displacement, "nearest")
 
     @property
