@@ -9,6 +9,7 @@ from ..errors import InputError
 from .dense import DEFAULT_FEATURES, VxmDense
 from .network import Network
 from .pairwise import PairwiseNetwork, pairwise_module
+from .pyramid import PyramidNetwork
 from .strided import StridedUnet
 
 CLASSES = ("VxmPairwise", "VxmDense", "Vxm2018")
@@ -25,6 +26,7 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
         padding ['zeros' for VxmPairwise, else 'border']: what the integration samples outside the grid.
         activation ['relu'], negative_slope [0.01], unet [{}]: VxmPairwise only; `unet` goes to neurite's BasicUNet.
         convolutions [1]: convolutions a level, VxmDense only.
+        pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1] (`PyramidNetwork`).
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
 
@@ -51,13 +53,14 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
 def _pairwise(architecture: dict) -> Network:
     features = architecture["features"]
     levels = len(features[0]) if isinstance(features[0], (list, tuple)) else len(features)
-    return PairwiseNetwork(
-        pairwise_module(architecture),
-        architecture["ndim"],
-        multiple=2**levels,
-        padding=architecture.get("padding", "zeros"),
-        **_kind(architecture),
-    )
+    options = {"multiple": 2**levels, "padding": architecture.get("padding", "zeros"), **_kind(architecture)}
+    module, dimension = pairwise_module(architecture), architecture["ndim"]
+    pyramid = architecture.get("pyramid")
+    if not pyramid:
+        return PairwiseNetwork(module, dimension, **options)
+    if options["kind"] != "velocity" or any(factor not in (1, 2, 4, 8) or factor > 2**levels for factor in pyramid):
+        raise InputError(f"network VxmPairwise: pyramid {pyramid} needs integration and factors among 1, 2, 4 and 8")
+    return PyramidNetwork(module, dimension, factors=tuple(pyramid), **options)
 
 
 def _dense(architecture: dict) -> Network:

@@ -1,0 +1,71 @@
+"""`python -m VoxelMorphRegistrationLib.training`: train the bundled network on synthetic pairs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..errors import DependencyMissing, InputError
+from .budget import parse_budget
+from .loop import LoopSettings
+from .pretraining import ARCHITECTURE, Pretraining, PretrainingSettings
+from .synthesis import SynthesisSettings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit status: 0, 1 for bad input, 3 for a missing dependency, 130 when interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m VoxelMorphRegistrationLib.training", description=__doc__)
+    parser.add_argument("folder", type=Path, help="for checkpoint, log and model; an interrupted run there is continued")
+    parser.add_argument("--budget", default="2h", help="time (90s, 5min, 2h) or steps (500steps); default 2h")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--size", type=int, default=64, help="edge of the training images in voxels, a multiple of 16")
+    parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
+    parser.add_argument("--learning-rate", type=float, default=LoopSettings.learning_rate)
+    parser.add_argument("--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH"))
+    parser.add_argument("--contrast-change", type=float, default=SynthesisSettings.contrast_change)
+    parser.add_argument("--smoothness", type=float, default=PretrainingSettings.smoothness)
+    parser.add_argument("--check-every", type=int, default=LoopSettings.check_every)
+    options = parser.parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    architecture = dict(ARCHITECTURE)
+    if options.features:
+        architecture["features"] = [[int(n) for n in part.split(",")] for part in options.features.split("/")]
+    settings = PretrainingSettings(
+        architecture=architecture,
+        synthesis=SynthesisSettings(
+            shape=(options.size,) * 3,
+            displacement=tuple(options.displacement),
+            contrast_change=options.contrast_change,
+        ),
+        loop=replace(LoopSettings(), learning_rate=options.learning_rate, check_every=options.check_every),
+        smoothness=options.smoothness,
+        seed=options.seed,
+    )
+    printed = [-1]
+
+    def report(spent: float, row: dict) -> None:
+        if row["step"] != printed[0]:
+            printed[0] = row["step"]
+            values = " ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("step", "seconds"))
+            print(f"{100 * spent:5.1f} %  step {row['step']}  {row['seconds']:.0f} s  {values}", flush=True)
+
+    try:
+        Pretraining(settings, parse_budget(options.budget), options.folder, options.device).run(report)
+    except (InputError, DependencyMissing) as error:
+        print(error, file=sys.stderr)
+        return 1 if isinstance(error, InputError) else 3
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command continues from {options.folder / 'checkpoint.pt'}", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

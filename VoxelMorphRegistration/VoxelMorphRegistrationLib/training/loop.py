@@ -1,0 +1,196 @@
+"""The one training loop: synthetic pairs for the bundled network, a sequence's own frames for adaptation."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from ..networks import Network
+from .budget import Budget
+
+Losses = Iterator[tuple[torch.Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How the parameters move.
+
+    Attributes:
+        learning_rate: of Adam, warmed up over `warmup` steps and lowered to a hundredth along a cosine.
+        clip: the greatest norm of a gradient.
+        average: decay of the running mean of the weights that is evaluated and kept; 0 keeps the weights themselves.
+        check_every: steps between evaluations.
+        patience: evaluations without a better one before it ends; None never ends early.
+    """
+
+    learning_rate: float = 5e-4
+    warmup: int = 100
+    clip: float = 0.5
+    average: float = 0.999
+    check_every: int = 500
+    patience: int | None = None
+
+
+@dataclass
+class Progress:
+    """Where a run stands. What it holds is what a checkpoint holds."""
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    checks_without_gain: int = 0
+    rows: list[dict] = field(default_factory=list)
+
+
+class Loop:
+    """Moves a network's parameters until a budget is spent.
+
+    Args:
+        network: trained in place.
+        losses: for the network, the losses of the next piece of data, one parameter step each.
+        evaluate: held-back measures of a network; the key 'loss' decides which weights are best.
+        data_state, restore_data: what a checkpoint keeps of the data's random state.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        losses: Callable[[Network], Losses],
+        evaluate: Callable[[Network], dict[str, float]],
+        settings: LoopSettings,
+        budget: Budget,
+        checkpoint: Path | None = None,
+        data_state: Callable[[], torch.Tensor] | None = None,
+        restore_data: Callable[[torch.Tensor], None] | None = None,
+    ) -> None:
+        self.network = network
+        self.losses = losses
+        self.evaluate = evaluate
+        self.settings = settings
+        self.budget = budget
+        self.checkpoint = checkpoint
+        self.data_state = data_state
+        self.restore_data = restore_data
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self.averaged = copy.deepcopy(network)
+        self.best_state: dict[str, torch.Tensor] = {}
+        self.progress = Progress()
+        self._running: dict[str, float] = {}
+
+    def run(
+        self,
+        report: Callable[[float, dict], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Progress:
+        """Train, evaluating first, now and then, and last.
+
+        The network ends with the best weights an evaluation met, those it started with included.
+
+        Args:
+            report: called after each step with the share of the budget spent and the latest row of the log.
+            cancelled: asked before each step; True ends the run as if the budget were spent.
+        """
+        if not self.progress.rows:
+            self._check()
+        start = time.monotonic() - self.progress.seconds
+        done = False
+        while not done:
+            self.network.train()
+            for loss, parts in self.losses(self.network):
+                self.progress.seconds = time.monotonic() - start
+                if self._finished() or (cancelled is not None and cancelled()):
+                    done = True
+                    break
+                self._step(loss, parts)
+                self.progress.seconds = time.monotonic() - start
+                if self.progress.step % self.settings.check_every == 0:
+                    self._check()
+                    done = done or self._exhausted()
+                if report is not None:
+                    report(min(1.0, self._spent()), self.progress.rows[-1])
+        if self.progress.step != self.progress.rows[-1]["step"]:
+            self._check()
+        self.network.load_state_dict(self.best_state)
+        self.network.eval()
+        return self.progress
+
+    def resume(self) -> bool:
+        """Continue from the checkpoint where there is one; says whether there was."""
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return False
+        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best_state = state["best_state"]
+        self.progress = Progress(**state["progress"])
+        if self.restore_data is not None:
+            self.restore_data(state["data"])
+        return True
+
+    def _step(self, loss: torch.Tensor, parts: dict[str, float]) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        rate = self.settings.learning_rate * self._schedule()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        # A pair nothing can be learned from may have no finite gradient; it must not end a night's work.
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        self.progress.step += 1
+        decay = min(self.settings.average, self.progress.step / (self.progress.step + 10.0))
+        with torch.no_grad():
+            for mean, value in zip(self.averaged.parameters(), self.network.parameters()):
+                mean.lerp_(value, 1.0 - decay)
+        for name, value in {"train_loss": float(loss.detach()), "gradient_norm": float(norm), **parts}.items():
+            self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
+
+    def _schedule(self) -> float:
+        warm = min(1.0, (self.progress.step + 1) / max(1, self.settings.warmup))
+        return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, self._spent()))))
+
+    def _spent(self) -> float:
+        return self.budget.spent(self.progress.step, self.progress.seconds)
+
+    def _finished(self) -> bool:
+        return self._spent() >= 1.0
+
+    def _exhausted(self) -> bool:
+        patience = self.settings.patience
+        return patience is not None and self.progress.checks_without_gain >= patience
+
+    def _check(self) -> None:
+        self.averaged.eval()
+        with torch.no_grad():
+            measures = self.evaluate(self.averaged)
+        progress = self.progress
+        progress.rows.append({"step": progress.step, "seconds": round(progress.seconds, 1), **measures, **self._running})
+        if measures["loss"] < progress.best:
+            progress.best = measures["loss"]
+            progress.checks_without_gain = 0
+            self.best_state = {key: value.detach().clone() for key, value in self.averaged.state_dict().items()}
+        else:
+            progress.checks_without_gain += 1
+        if self.checkpoint is not None:
+            self._save()
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best_state": self.best_state,
+            "progress": vars(self.progress),
+            "data": self.data_state() if self.data_state is not None else None,
+        }
+        temporary = self.checkpoint.with_suffix(".part")
+        torch.save(state, temporary)
+        os.replace(temporary, self.checkpoint)

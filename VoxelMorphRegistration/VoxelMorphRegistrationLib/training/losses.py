@@ -1,0 +1,59 @@
+"""What training minimises. Fields are (B, 3, *shape) in voxels; every loss is a scalar tensor."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from ..similarity import LocalCorrelation
+from ..warping import identity, integrate, resize_flow, sample
+from .synthesis import Pair
+
+
+def displacement_error(displacement: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Smooth L1 distance to the true displacement, averaged with weights (B, 1, *shape)."""
+    error = F.smooth_l1_loss(displacement, truth, reduction="none").sum(1, keepdim=True)
+    return (error * weight).sum() / weight.sum()
+
+
+def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Soft Dice of label maps (B, L, *shape), averaged over those labels that are there."""
+    axes = tuple(range(2, a.dim()))
+    size = a.sum(axes) + b.sum(axes)
+    present = (b.sum(axes) > 0).float()
+    dice = (2.0 * (a * b).sum(axes) + 1e-3) / (size + 1e-3)
+    return (dice * present).sum() / present.sum().clamp_min(1.0)
+
+
+def gradient_penalty(velocity: torch.Tensor) -> torch.Tensor:
+    """Mean squared forward difference, over the axes and components."""
+    axes = range(2, velocity.dim())
+    return sum(velocity.diff(dim=axis).pow(2).mean() for axis in axes) / len(axes)
+
+
+def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2) -> tuple[torch.Tensor, dict]:
+    """The loss of a velocity (1, 3, *shape) for a synthetic pair, and its parts.
+
+    The correlation is that of the clean images, which are alike in contrast whatever the network was shown.
+
+    Args:
+        stride: compare every so many voxels; 2 is enough for a pass that looks coarsely.
+    """
+    shape = tuple(velocity.shape[2:])
+    half = tuple((n + 1) // 2 for n in shape)
+    displacement = resize_flow(integrate(resize_flow(velocity, half), 5, "border"), shape)
+    every = (..., *[slice(None, None, stride)] * (velocity.dim() - 2))
+    displacement = displacement[every]
+    position = identity(shape, velocity.device)[every] + displacement + pair.margin
+    warped = sample(pair.moving_content, position, "border")
+    content = pair.fixed_content[every]
+    images = pair.CLEAN_IMAGES
+    correlation = LocalCorrelation(content[:, :images].transpose(0, 1), 9 if stride == 1 else 5)
+    parts = {
+        "dissimilarity": 1.0 - correlation(warped[:, :images].transpose(0, 1)),
+        "displacement": displacement_error(displacement, pair.displacement[every], pair.weight[every]),
+        "overlap": 1.0 - overlap(warped[:, images:], content[:, images:]),
+        "gradient": gradient_penalty(velocity),
+    }
+    total = parts["dissimilarity"] + 0.5 * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
+    return total, {name: float(value.detach()) for name, value in parts.items()}

@@ -1,0 +1,184 @@
+"""Training of a contrast-agnostic network on synthetic pairs, from nothing to a model that `load_model` takes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..card import Card
+from ..networks import Network, build_network
+from ..networks.pyramid import PyramidNetwork
+from .budget import Budget
+from .loop import Loop, Losses, LoopSettings, Progress
+from .losses import pair_loss
+from .synthesis import Pair, SynthesisSettings, synthesise
+
+# Squarings while training; the integration runs on half the voxels there.
+ARCHITECTURE = {
+    "class": "VxmPairwise",
+    "ndim": 3,
+    "features": [[8, 32, 64, 64], [64, 64, 32, 16]],
+    "activation": "leaky_relu",
+    "negative_slope": 0.2,
+    "integration_steps": 7,
+    "padding": "border",
+    "pyramid": [4, 2, 1],
+}
+SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 16}
+INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
+HELD_BACK_SEED = 987_654_321
+
+
+@dataclass(frozen=True)
+class PretrainingSettings:
+    """One training run, all that is needed to do it again.
+
+    Attributes:
+        schedules: the passes a pair is met with are one of these, each with its learning step; the last pass is what
+            the smoothness weight counts for in full.
+        half_precision: run the convolutions in bfloat16; coordinates and losses stay float32.
+    """
+
+    architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
+    synthesis: SynthesisSettings = SynthesisSettings()
+    loop: LoopSettings = LoopSettings()
+    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (2, 1), (2, 1, 1))
+    smoothness: float = 0.2
+    held_back: int = 12
+    seed: int = 0
+    half_precision: bool = True
+
+
+def new_network(architecture: dict, seed: int) -> PyramidNetwork:
+    """A network with Kaiming-initialised convolutions and a flow layer that starts near zero.
+
+    PyTorch's own initialisation lets the signal die on the way through this U-Net: its gain is that of a slope of
+    sqrt(5), not of the activation's.
+    """
+    torch.manual_seed(seed)
+    network = build_network(architecture)
+    slope = architecture.get("negative_slope", 0.01)
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+            nn.init.kaiming_normal_(module.weight, a=slope, nonlinearity="leaky_relu")
+            nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        for parameter in network.module.flow_layer.parameters():
+            parameter.mul_(0.02)
+    return network
+
+
+class Pretraining:
+    """A run: `Pretraining(settings, budget, folder).run()` leaves `model.pt`, `model.json` and `log.csv` in the folder."""
+
+    def __init__(self, settings: PretrainingSettings, budget: Budget, folder: Path, device: str = "cpu") -> None:
+        self.settings = settings
+        self.folder = folder
+        self.device = torch.device(device)
+        folder.mkdir(parents=True, exist_ok=True)
+        network = new_network(settings.architecture, settings.seed).to(self.device)
+        network = network.to(memory_format=torch.channels_last_3d)
+        self.generator = torch.Generator(self.device).manual_seed(settings.seed)
+        held_back = torch.Generator(self.device).manual_seed(HELD_BACK_SEED)
+        self.held_back = [synthesise(settings.synthesis, held_back) for _ in range(settings.held_back)]
+        self.loop = Loop(
+            network,
+            self.losses,
+            self.evaluate,
+            settings.loop,
+            budget,
+            folder / "checkpoint.pt",
+            self.generator.get_state,
+            lambda state: self.generator.set_state(state.cpu()),
+        )
+
+    def losses(self, network: PyramidNetwork) -> Losses:
+        """The losses of the passes over one new pair; each pass sees what the passes before, as they were, left over."""
+        pair = synthesise(self.settings.synthesis, self.generator)
+        choice = int(torch.randint(len(self.settings.schedules), (), generator=self.generator, device=self.device))
+        velocity = None
+        for factor in self.settings.schedules[choice]:
+            velocity = self._improved(network, pair, velocity, factor)
+            yield pair_loss(velocity, pair, 1 if factor == 1 else 2, self.settings.smoothness)
+            velocity = velocity.detach()
+
+    def _improved(self, network: PyramidNetwork, pair: Pair, velocity: torch.Tensor | None, factor: int) -> torch.Tensor:
+        # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it
+        # aside where the deepest level comes down to that.
+        deepest = min(pair.fixed.shape[2:]) // (factor * network.multiple)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision and deepest >= 4):
+            return network.improve(pair.fixed, pair.moving, velocity, factor)
+
+    def evaluate(self, network: PyramidNetwork) -> dict[str, float]:
+        """Mean loss, its parts and the end-point error in voxels over the held-back pairs, with the network's own passes."""
+        totals: dict[str, float] = {}
+        for pair in self.held_back:
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision):
+                flow = network(pair.fixed, pair.moving)
+            loss, parts = pair_loss(flow.field, pair, 1, self.settings.smoothness)
+            difference = flow.displacement(tuple(pair.fixed.shape[2:])) - pair.displacement
+            error = difference.pow(2).sum(1, keepdim=True).sqrt()
+            measures = {"loss": float(loss), "error": float((error * pair.weight).sum() / pair.weight.sum())}
+            for name, value in {**measures, **{f"held_{name}": value for name, value in parts.items()}}.items():
+                totals[name] = totals.get(name, 0.0) + value / len(self.held_back)
+        return totals
+
+    def run(
+        self, report: Callable[[float, dict], None] | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> Progress:
+        """Train, or go on with a run that was interrupted; writes the model and the log."""
+        self.loop.resume()
+        progress = self.loop.run(report, cancelled)
+        write_log(progress.rows, self.folder / "log.csv")
+        training = {
+            "data": "synthetic pairs from random shapes; no real image",
+            "steps": progress.step,
+            "seconds": round(progress.seconds),
+            "settings": json.loads(json.dumps(asdict(self.settings))),
+            "held_back": {key: round(progress.rows[-1][key], 4) for key in ("loss", "error")},
+        }
+        write_model(self.loop.network, self.settings.architecture, training, self.folder / "model.pt")
+        return progress
+
+
+def write_log(rows: list[dict], path: Path) -> None:
+    """The evaluations of a run as CSV, one line each."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, names)
+        writer.writeheader()
+        writer.writerows({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
+
+
+def write_model(network: Network, architecture: dict, training: dict, path: Path, card: Card | None = None) -> Card:
+    """Weights to `path` and the card beside it; returns the card. `card` gives what is not the weights' own."""
+    state = {key: value.detach().cpu().contiguous() for key, value in network.module.state_dict().items()}
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    if card is None:
+        card = Card(
+            name="any-anatomy",
+            title="Any anatomy, any contrast (synthetic shapes)",
+            architecture=architecture,
+            space=SPACE,
+            intensity=INTENSITY,
+            modality="any",
+            anatomy="any",
+            contrast="any",
+            licence="Apache-2.0",
+            citation="Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022",
+            source="trained by this project: python -m VoxelMorphRegistrationLib.training",
+        )
+    card = replace(card, training=training, weights=path.name, sha256=sha256)
+    card.write(path.with_suffix(".json"))
+    return card
