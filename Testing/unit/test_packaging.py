@@ -1,0 +1,84 @@
+"""What Slicer's build installs is exactly what the folder holds: a file that CMake does not list is missing for users."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULE = ROOT / "VoxelMorphRegistration"
+
+
+def listed(variable: str) -> list[str]:
+    text = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8").replace("${MODULE_NAME}", "VoxelMorphRegistration")
+    return re.search(rf"set\({variable}\s+(.*?)\)", text, re.DOTALL).group(1).split()
+
+
+def on_disk(folder: Path, keep) -> set[str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(MODULE).as_posix() for path in files if keep(path) and not path.name.startswith(".")}
+
+
+def test_every_python_file_is_listed_for_slicers_build_and_no_other():
+    scripts = listed("MODULE_PYTHON_SCRIPTS")
+    assert len(scripts) == len(set(scripts))
+    assert set(scripts) == on_disk(MODULE, lambda path: path.suffix == ".py")
+
+
+def test_every_resource_is_listed_for_slicers_build_and_no_other():
+    resources = listed("MODULE_PYTHON_RESOURCES")
+    assert len(resources) == len(set(resources))
+    assert set(resources) == on_disk(MODULE / "Resources", lambda path: path.suffix != ".py")
+
+
+def test_every_folder_of_the_library_is_a_package_that_pip_installs():
+    tomllib = pytest.importorskip("tomllib", reason="Python 3.11 or later reads pyproject.toml")
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    library = MODULE / "VoxelMorphRegistrationLib"
+    folders = {path.parent.relative_to(MODULE).as_posix().replace("/", ".") for path in library.rglob("__init__.py")}
+    assert folders <= set(packages)
+    for folder in {path.parent for path in library.rglob("*.py")}:
+        assert (folder / "__init__.py").is_file(), folder
+
+
+def test_the_module_file_imports_nothing_that_is_pip_installed():
+    tree = ast.parse((MODULE / "VoxelMorphRegistration.py").read_text(encoding="utf-8"))
+    imported = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.Import):
+            imported |= {name.name.split(".")[0] for name in statement.names}
+        elif isinstance(statement, ast.ImportFrom):
+            imported.add(statement.module.split(".")[0])
+    assert imported <= {*sys.stdlib_module_names, "slicer", "vtk", "qt", "ctk"}
+
+
+def test_only_the_scenes_rooms_import_slicer():
+    library = MODULE / "VoxelMorphRegistrationLib"
+    for path in library.rglob("*.py"):
+        if path.parent.name == "mrml" or path.name == "installation.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            assert not any(name.split(".")[0] in ("slicer", "qt", "ctk") for name in names), path
+
+
+def test_the_entry_for_slicers_index_names_the_extension_as_the_index_wants_it():
+    entry = json.loads((ROOT / "VoxelMorph.json").read_text(encoding="utf-8"))
+    assert {"$schema", "category", "scm_url"} <= set(entry)
+    assert entry["build_dependencies"] == ["PyTorch"]
+    project = re.search(r"project\((\w+)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
+    assert project == "VoxelMorph" and not project.startswith("Slicer")
+    assert (ROOT / "LICENSE").is_file()
+
+
+def test_the_extensions_pictures_are_in_the_repository():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    for name in ("ICONURL", "SCREENSHOTURLS"):
+        url = re.search(rf'EXTENSION_{name} "([^"]+)"', text).group(1)
+        assert (ROOT / url.split("/main/")[1]).is_file(), url

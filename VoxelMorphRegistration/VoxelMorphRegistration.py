@@ -1,0 +1,212 @@
+"""Slicer's four classes of the module. They hold no computation: that is VoxelMorphRegistrationLib's.
+
+Slicer must be able to open this file before torch or voxelmorph are installed, so nothing that is pip-installed is imported
+here, and the library is imported when a method needs it.
+"""
+
+import logging
+import sys
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+HOMEPAGE = "https://github.com/SlicerVoxelMorph/SlicerVoxelMorph"
+
+
+class VoxelMorphRegistration(ScriptedLoadableModule):
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("VoxelMorph Registration")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["SlicerVoxelMorph developers"]
+        self.parent.helpText = _(
+            "Registers volumes with VoxelMorph networks: the result is a transform that moves volumes, segmentations, points "
+            "and models, and one segmentation is carried through all frames of a volume sequence."
+        ) + f' <a href="{HOMEPAGE}">{HOMEPAGE}</a>'
+        self.parent.acknowledgementText = _(
+            "VoxelMorph: G. Balakrishnan, A. Zhao, M. R. Sabuncu, J. Guttag, A. V. Dalca, IEEE Transactions on Medical Imaging "
+            "38(8), 2019. This extension is not endorsed by the authors of VoxelMorph."
+        )
+
+
+class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.ui = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/VoxelMorphRegistration.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = VoxelMorphRegistrationLogic()
+        for selector in (self.ui.fixedVolumeSelector, self.ui.movingVolumeSelector):
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", self.updateApplyButton)
+        self.ui.applyButton.connect("clicked(bool)", self.onApply)
+        self.updateApplyButton()
+
+    def cleanup(self):
+        self.removeObservers()
+
+    def onReload(self):
+        for name in [name for name in sys.modules if name.split(".")[0] == "VoxelMorphRegistrationLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def updateApplyButton(self, node=None):
+        fixed, moving = self.ui.fixedVolumeSelector.currentNode(), self.ui.movingVolumeSelector.currentNode()
+        self.ui.applyButton.enabled = fixed is not None and moving is not None and fixed is not moving
+        self.ui.applyButton.toolTip = (
+            _("Register the moving volume to the fixed volume") if self.ui.applyButton.enabled
+            else _("Choose two different volumes")
+        )
+
+    def onApply(self, checked=False):
+        with slicer.util.tryWithErrorDisplay(_("Registration failed."), waitCursor=True):
+            self.ui.statusLabel.text = _("Registering ...")
+            slicer.app.processEvents()
+            try:
+                transform = self.logic.registerVolumes(
+                    self.ui.fixedVolumeSelector.currentNode(),
+                    self.ui.movingVolumeSelector.currentNode(),
+                    self.ui.outputTransformSelector.currentNode(),
+                    self.ui.outputVolumeSelector.currentNode(),
+                    align=self.ui.alignSelector.currentText,
+                    interactive=True,
+                )
+            except Exception:
+                self.ui.statusLabel.text = _("Failed.")
+                raise
+            self.ui.outputTransformSelector.setCurrentNode(transform)
+            before, after = (transform.GetAttribute(f"VoxelMorph.Similarity{when}") for when in ("Before", "After"))
+            self.ui.statusLabel.text = _("Similarity {before} -> {after}").format(before=before, after=after)
+
+
+class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
+    """Everything blocks and opens no window, unless `interactive` is True (it may then ask whether to install packages).
+
+    What a person can mend is raised as VoxelMorphRegistrationLib.InputError, with one line that says what to do; a missing
+    package as VoxelMorphRegistrationLib.DependencyMissing, with the command that installs it.
+    """
+
+    def registerVolumes(self, fixedVolumeNode, movingVolumeNode, outputTransformNode=None, outputVolumeNode=None,
+                        model=None, align="rigid", initialTransformNode=None, fixedVolumeMaskNode=None,
+                        movingLabelsNode=None, outputLabelsNode=None, outputInverseTransformNode=None,
+                        labelInterpolation="nearest", networkSpacing=None, refine=0, device="auto", seed=0, interactive=False):
+        """Register two volumes; returns the transform node (a new one unless given).
+
+        The transform leads from the fixed to the moving volume in world coordinates. Under it, the moving volume lies on the
+        fixed one: see `applyTransform`.
+        """
+        self.ensureInstalled(interactive)
+        from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+
+        return register_volumes(
+            fixedVolumeNode, movingVolumeNode, outputTransformNode, outputVolumeNode,
+            moving_labels=movingLabelsNode, output_labels=outputLabelsNode, output_inverse=outputInverseTransformNode,
+            mask=fixedVolumeMaskNode, initial_transform=initialTransformNode, model=model, align=align,
+            label_interpolation=labelInterpolation, network_spacing=networkSpacing, refine=refine, device=device, seed=seed,
+        )
+
+    def applyTransform(self, node, transformNode):
+        """Let a volume, segmentation, model or points follow a result; the parents it hangs under already stay in effect."""
+        from VoxelMorphRegistrationLib.mrml.transforms import hang_under
+
+        hang_under(node, transformNode)
+
+    def propagateSegmentation(self, volumeSequenceNode, segmentationNode, referenceFrame=0, outputSequenceNode=None,
+                              interactive=False, **options):
+        """Carry a segmentation of one frame of a volume sequence to all its frames; returns the output sequence node.
+
+        The output is linked into the input's own sequence browser. `options`: see
+        VoxelMorphRegistrationLib.mrml.propagation.propagate_segmentation.
+        """
+        self.ensureInstalled(interactive)
+        from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+
+        return propagate_segmentation(volumeSequenceNode, segmentationNode, referenceFrame, outputSequenceNode, **options)
+
+    def loadRun(self, folder, volumeSequenceNode=None):
+        """Make a finished folder of `slicer-voxelmorph propagate` a scene; returns its sequence, table and plot nodes."""
+        from VoxelMorphRegistrationLib.mrml.runs import load_run
+
+        return load_run(folder, volumeSequenceNode)
+
+    def importDisplacement(self, pathOrArray, transformNode=None, referenceVolumeNode=None, convention=None):
+        """A displacement of another tool (file, numpy array, opened .npz, torch tensor) in a new or an existing transform node.
+
+        Arrays carry no geometry: give the fixed volume as the reference.
+        """
+        from VoxelMorphRegistrationLib.mrml.exchange import import_displacement
+
+        return import_displacement(pathOrArray, transformNode, referenceVolumeNode, convention)
+
+    def exportDisplacement(self, transformNode, path, convention="itk", referenceVolumeNode=None, **options):
+        """Write a transform node as a displacement of another tool; returns what that tool cannot express, as messages."""
+        from VoxelMorphRegistrationLib.mrml.exchange import export_displacement
+
+        return export_displacement(transformNode, path, convention, referenceVolumeNode, **options)
+
+    def ensureInstalled(self, interactive=False):
+        """Raise DependencyMissing when a package is missing; with `interactive`, offer to install it first."""
+        from VoxelMorphRegistrationLib import installation
+
+        lacking = installation.missing()
+        if lacking and interactive:
+            question = _("These Python packages will be installed into Slicer:") + "\n\n" + "\n".join(lacking)
+            if slicer.util.confirmOkCancelDisplay(question, _("VoxelMorph Registration")):
+                installation.install(log=logging.info)
+                return
+        installation.require()
+
+
+class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
+    """Run inside Slicer by its self-test framework; what needs packages that are not installed is left out, and said so."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self):
+        self.setUp()
+        self.test_displacementPullsAndComesBack()
+        self.setUp()
+        self.test_registerVolumes()
+
+    def test_displacementPullsAndComesBack(self):
+        import numpy as np
+
+        volume = slicer.util.addVolumeFromArray(np.zeros((5, 6, 7)), np.diag([2.0, 3.0, 4.0, 1.0]), "fixed")
+        shift = np.zeros((3, 5, 6, 7), dtype=np.float32)
+        shift[2] = 1.0  # One voxel of 2 mm along i, which runs to the right here.
+        transform = VoxelMorphRegistrationLogic().importDisplacement(shift, None, volume, "voxelmorph")
+        pulled = transform.GetTransformFromParent().TransformPoint(4.0, 6.0, 8.0)
+        np.testing.assert_allclose(pulled, (6.0, 6.0, 8.0), atol=1e-4)
+
+    def test_registerVolumes(self):
+        from VoxelMorphRegistrationLib import installation
+
+        if installation.missing():
+            logging.warning("Registration was not tested: %s", ", ".join(installation.missing()))
+            return
+        import numpy as np
+
+        z, y, x = np.mgrid[:48, :48, :48]
+        ball = np.exp(-((x - 24) ** 2 + (y - 24) ** 2 + (z - 24) ** 2) / 120.0) * 200
+        fixed = slicer.util.addVolumeFromArray(ball, np.diag([2.0, 2.0, 2.0, 1.0]), "fixed")
+        moving = slicer.util.addVolumeFromArray(np.roll(ball, 3, axis=2), np.diag([2.0, 2.0, 2.0, 1.0]), "moving")
+        output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "output")
+        VoxelMorphRegistrationLogic().registerVolumes(fixed, moving, None, output)
+        error = np.abs(slicer.util.arrayFromVolume(output) - ball).mean()
+        self.assertLess(error, 0.5 * np.abs(np.roll(ball, 3, axis=2) - ball).mean())

@@ -1,0 +1,187 @@
+"""What is missing and how it is installed: inside Slicer without touching what is Slicer's own, elsewhere by pip.
+
+Nothing here asks questions or opens a window, and nothing is installed unless `install` is called. Only the standard
+library is imported, so that this works before anything is installed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from .errors import DependencyMissing
+
+TORCH = "torch>=2.2"
+
+_HERE = Path(__file__).resolve().parent
+_REQUIREMENTS = _HERE.parent / "Resources" / "requirements.txt"
+_SCRIPT = _HERE.parent / "Scripts" / "slicer_voxelmorph.py"
+#: Their metadata names torch and numpy, which pip would replace by builds of its own choice.
+_WITHOUT_DEPENDENCIES = ("voxelmorph", "neurite", "pystrum")
+#: Slicer's own builds; another version breaks Slicer (SimpleITK carries Slicer's image readers).
+_NEVER_REPLACED = ("numpy", "scipy", "SimpleITK", "torch", "vtk", "itk", "requests")
+_IMPORTED_AS = {"scikit-image": "skimage", "pillow": "PIL"}
+_PROVIDED_BY = {"skimage": "scikit-image", "ants": "antspyx", "itk": "itk-elastix", "PIL": "pillow"}
+#: An old release installs and then lacks what is used here.
+_AT_LEAST = {"voxelmorph": "voxelmorph>=0.3.4", "neurite": "neurite>=0.3.4", "torch": TORCH}
+
+
+def in_slicer() -> bool:
+    """Whether this Python is Slicer's (the application or PythonSlicer); slicer-core alone in a plain Python is not."""
+    return "SLICER_HOME" in os.environ or hasattr(sys.modules.get("slicer"), "app")
+
+
+def requirements() -> list[str]:
+    """The packages to install, as pip requirements, torch first."""
+    if _REQUIREMENTS.is_file():
+        lines = (line.partition("#")[0].strip() for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines())
+        listed = [line for line in lines if line]
+    else:
+        try:
+            declared = metadata.requires("slicer-voxelmorph") or []
+        except metadata.PackageNotFoundError:
+            declared = []
+        listed = [line.partition(";")[0].strip() for line in declared if "extra ==" not in line and _name(line) != "torch"]
+    return [TORCH, *listed]
+
+
+def missing() -> list[str]:
+    """Those of `requirements()` that are not installed, or too old."""
+    return [requirement for requirement in requirements() if not _satisfied(requirement)]
+
+
+def require() -> None:
+    """Raises DependencyMissing, naming the command that installs it, when anything is missing."""
+    lacking = missing()
+    if lacking:
+        names = ", ".join(_name(requirement) for requirement in lacking)
+        raise DependencyMissing(f"{names}: not installed; install with: {install_command(_name(lacking[0]))}")
+
+
+def install_command(module: str | None = None) -> str:
+    """The command line that installs a module by its import name; inside Slicer the one that installs everything needed."""
+    if in_slicer():
+        return f'"{_slicer_executable()}" --no-splash --no-main-window --python-script "{_SCRIPT}" install'
+    package = _PROVIDED_BY.get(module or "", module)
+    if package is None:
+        wanted = requirements()
+    else:
+        wanted = [_AT_LEAST.get(package, package)]
+    return f"{sys.executable} -m pip install " + " ".join(f'"{one}"' if set(one) & set("<>") else one for one in wanted)
+
+
+def install(log=print) -> list[str]:
+    """Install what is missing, without any window, and return what was installed (nothing when nothing was missing).
+
+    In Slicer: torch through the PyTorch extension, the rest with pip under constraints that hold Slicer's own packages as
+    they are. Elsewhere: pip of this Python, under the same constraints.
+    Raises DependencyMissing, saying what to do, when something cannot be installed.
+    """
+    lacking = missing()
+    if TORCH in lacking:
+        log("Installing PyTorch; this takes minutes ...")
+        _install_torch()
+    rest = [requirement for requirement in lacking if requirement != TORCH]
+    if rest:
+        log(f"Installing {', '.join(rest)} ...")
+        alone = [one for one in rest if _name(one) in _WITHOUT_DEPENDENCIES]
+        others = [one for one in rest if _name(one) not in _WITHOUT_DEPENDENCIES]
+        if alone:
+            _pip(["--no-deps", *alone])
+        if others:
+            with tempfile.TemporaryDirectory() as folder:
+                constraints = Path(folder) / "constraints.txt"
+                constraints.write_text(_constraints(), encoding="utf-8")
+                _pip(["--constraint", str(constraints), *others])
+    importlib.invalidate_caches()
+    still = missing()
+    if still:
+        raise DependencyMissing(f"{', '.join(still)}: still not installed; see pip's messages above, then try again: {install_command()}")
+    return lacking
+
+
+def _install_torch() -> None:
+    if not in_slicer():
+        _pip([TORCH])
+        return
+    try:
+        import PyTorchUtils
+    except ImportError as error:
+        raise DependencyMissing(
+            "torch: not installed, and Slicer's PyTorch extension that installs it is absent; install with, in Slicer's Python "
+            "console: slicer.app.extensionsManagerModel().installExtensionFromServer('PyTorch'), and restart Slicer"
+        ) from error
+    version = TORCH[len("torch") :]
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=version) is None:
+        raise DependencyMissing("torch: the PyTorch extension did not install it; open its PyTorch Utils module and install it there")
+
+
+def _pip(arguments: list[str]) -> None:
+    """`pip install ARGUMENTS`: Slicer's own wrapper where there is one, since it keeps Slicer responsive and logged."""
+    try:
+        if not in_slicer():
+            subprocess.run([sys.executable, "-m", "pip", "install", *arguments], check=True)
+            return
+        try:
+            # pip_install and not pip_ensure: that one asks, and does nothing at all in Slicer's testing mode.
+            from slicer.packaging import pip_install
+        except ImportError:  # Slicer 5.10 and earlier.
+            import slicer.util
+
+            slicer.util.pip_install(arguments)
+            return
+        pip_install(arguments, show_progress=False, requester="VoxelMorph")
+    except subprocess.CalledProcessError as error:
+        raise DependencyMissing(f"{' '.join(arguments)}: pip failed with status {error.returncode}; see its messages above "
+                                "(no network? no permission?) and run it again") from error
+
+
+def _constraints() -> str:
+    lines = []
+    for package in _NEVER_REPLACED:
+        version = _version(package)
+        if version is not None:
+            lines.append(f"{package}=={version}")
+    return "\n".join(lines) + "\n"
+
+
+def _satisfied(requirement: str) -> bool:
+    name = _name(requirement)
+    module = _IMPORTED_AS.get(name, name.replace("-", "_"))
+    if importlib.util.find_spec(module) is None:
+        return False
+    wanted = re.search(r">=\s*([\d.]+)", requirement)
+    installed = _version(name)
+    if wanted is None or installed is None:
+        return True
+    return _numbers(installed) >= _numbers(wanted.group(1))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[+a-z]", version)[0])[:3])
+
+
+def _name(requirement: str) -> str:
+    return re.match(r"[\w.-]+", requirement).group(0)
+
+
+def _slicer_executable() -> str:
+    application = getattr(sys.modules.get("slicer"), "app", None)
+    launcher = getattr(application, "launcherExecutableFilePath", None)
+    if isinstance(launcher, str) and launcher:
+        return launcher
+    home = os.environ.get("SLICER_HOME")
+    return str(Path(home) / "Slicer") if home else "Slicer"
