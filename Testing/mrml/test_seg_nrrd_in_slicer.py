@@ -51,7 +51,9 @@ def slicer_segmentation(scene: object, names: list[str], reference: bool = True)
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation = node.GetSegmentation()
     if reference:
-        geometry = slicer.vtkSegmentationConverter.SerializeImageGeometry(oriented_image(np.zeros(GRID.shape), (0, 0, 0)))
+        geometry = slicer.vtkSegmentationConverter.SerializeImageGeometry(
+            oriented_image(np.zeros(GRID.shape), (0, 0, 0))
+        )
         segmentation.SetConversionParameter("Reference image geometry", geometry)
     for number, name in enumerate(names):
         segment = slicer.vtkSegment()
@@ -150,7 +152,6 @@ def test_slicer_takes_the_frame_as_the_geometry_to_go_on_drawing_on(scene, tmp_p
     found = opened.GetConversionParameter("Reference image geometry")
     as_numbers = [[float(number) for number in text.strip(";").split(";")] for text in (found, expected)]
     assert as_numbers[0] == pytest.approx(as_numbers[1], abs=1e-9)
-    assert opened.GetConversionParameter("Smoothing factor") == "" or opened.GetConversionParameter("Smoothing factor")
 
 
 def test_one_frame_of_a_propagation_opens_as_a_segmentation_with_its_names(scene, tmp_path):
@@ -176,8 +177,8 @@ def test_slicer_saves_what_it_opened_from_here_and_nothing_is_lost_on_the_way(sc
     masks = [block("liver ä|x") + 2 * block("kidney"), block("tumour")]
     segments = [
         Segment("l", "liver ä|x", 1, 0, (0.5, 0.25, 0.125), f"TerminologyEntry:{TERMINOLOGY}|"),
-        Segment("k", "kidney", 2, 0),
-        Segment("t", "tumour", 1, 1),
+        Segment("k", "kidney", 2, 0, (0.0, 1.0, 0.0), f"TerminologyEntry:{TERMINOLOGY}|", True, True),
+        Segment("t", "tumour", 1, 1, (1.0, 0.0, 0.0), f"TerminologyEntry:{TERMINOLOGY}|"),
     ]
     Segmentation.of(*map(GRID.image, masks), segments=segments).write(tmp_path / "ours.seg.nrrd")
     store(scene, load(scene, tmp_path / "ours.seg.nrrd"), tmp_path / "back.seg.nrrd", crop=False)

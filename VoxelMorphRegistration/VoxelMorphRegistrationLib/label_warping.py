@@ -1,10 +1,10 @@
 """Label maps pulled through a displacement with smooth borders and without a value that mixes two labels.
 
-Nearest neighbour (`displacement.warp`) gives a voxel the label of the voxel that x + u(x) falls in, so borders follow the
-faces of the moving voxels. Here the labels of the 2**d voxels around that point are compared by their signed distances,
-interpolated linearly, and the label the point lies deepest in is taken: borders run between the voxels' centres. Distances
-are not smoothed further: that would round off structures a voxel or two thick. A displacement of zero hands back the
-label map itself.
+Nearest neighbour (`displacement.warp`) gives a voxel the label of the voxel that x + u(x) falls in, so borders follow
+the faces of the moving voxels. Here the labels of the 2**d voxels around that point are compared by their signed
+distances, interpolated linearly, and the label the point lies deepest in is taken: borders run between the voxels'
+centres. Distances are not smoothed further: that would round off structures a voxel or two thick. A displacement of
+zero hands back the label map itself.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _SLAB_VOXELS = 1 << 18
 class SmoothWarper:
     """Smooth warps of one label map through many displacements.
 
-    The signed distance of a label is made inside the label's bounding box when it is first needed, and kept for the next
-    displacement while all that is kept stays below `memory` bytes; what does not fit is made anew each time. So a hundred
-    labels need no more memory than a few.
+    The signed distance of a label is made inside the label's bounding box when it is first needed, and kept for the
+    next displacement while all that is kept stays below `memory` bytes; what does not fit is made anew each time. So a
+    hundred labels need no more memory than a few.
     """
 
     def __init__(self, labels: sitk.Image, memory: int = 512 << 20) -> None:
@@ -66,7 +66,7 @@ class SmoothWarper:
         return grid.image(self._values[result].astype(self._dtype))
 
     def _deepest(self, cells: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-        """The code of the label each point lies deepest in; the point is `fractions` (n, d) of a voxel inside its cell."""
+        """The code of the label each point lies deepest in; it lies `fractions` (n, d) of a voxel into its cell."""
         best = np.full(len(cells), -np.inf, np.float32)
         winner = np.zeros(len(cells), self._codes.dtype)
         weights = _corner_weights(fractions)
@@ -98,7 +98,7 @@ class SmoothWarper:
         return depth, present
 
     def _distance(self, code: int) -> np.ndarray:
-        """mm from the nearest voxel of another label (inside, positive) or of this one (outside, negative), in its box."""
+        """mm to the nearest voxel of another label (inside, positive) or of this one (outside, negative)."""
         if code in self._kept:
             return self._kept[code]
         low, high = self._boxes[code]
@@ -111,7 +111,7 @@ class SmoothWarper:
 
 
 def _moving_index(displacement: sitk.Image, moving: Grid) -> Iterator[tuple[slice, np.ndarray]]:
-    """Slabs of the fixed grid: (rows, continuous index (i, j, k) of x + u(x) in the moving image, float32 (rows, ..., d))."""
+    """Slabs of the fixed grid: rows, and there x + u(x) as continuous index (i, j, k) of `moving`, float32 (..., d)."""
     fixed = Grid.of(displacement)
     to_index = moving.physical_to_index()
     linear = to_index[:-1, :-1]
@@ -132,7 +132,7 @@ def _moving_index(displacement: sitk.Image, moving: Grid) -> Iterator[tuple[slic
 
 
 def _cells(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For the cell between voxel (k, j, i) and its 2**d - 1 upper neighbours: are they of several labels, and the lowest."""
+    """For each cell, a voxel and its 2**d - 1 upper neighbours: whether it holds several codes, and its lowest."""
     lowest, highest = codes, codes
     for axis in range(codes.ndim):
         lower = [slice(None)] * codes.ndim
@@ -143,8 +143,10 @@ def _cells(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lowest != highest, lowest
 
 
-def _boxes(codes: np.ndarray, count: int, mixed: np.ndarray, background: int) -> list[tuple[np.ndarray, np.ndarray] | None]:
-    """Each label's bounding box (first, one past last) with one voxel around it; the background's: around all mixed cells."""
+def _boxes(
+    codes: np.ndarray, count: int, mixed: np.ndarray, background: int
+) -> list[tuple[np.ndarray, np.ndarray] | None]:
+    """Each label's bounding box (first, one past last) with a voxel around it; the background's is that of all borders."""
     image = sitk.GetImageFromArray(codes + 1)
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.SetBackgroundValue(0)

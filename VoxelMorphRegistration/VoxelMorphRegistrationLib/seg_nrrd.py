@@ -1,7 +1,7 @@
-"""The header fields by which a NRRD file becomes a segmentation in Slicer (`.seg.nrrd`): a name, colour and terminology for
-each segment, its label value and the layer its voxels are in.
+"""The header fields by which a NRRD file becomes a segmentation in Slicer (`.seg.nrrd`).
 
-Written and read as `vtkMRMLSegmentationStorageNode` of Slicer does; keys are `Segment<N>_<Field>` and `Segmentation_<Field>`.
+They give each segment a name, colour, terminology, label value, and the layer its voxels are in. Keys are
+`Segment<N>_<Field>` and `Segmentation_<Field>`, as Slicer's `vtkMRMLSegmentationStorageNode` reads and writes them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def parse(fields: Mapping[str, str]) -> tuple[list[Segment], dict[str, str]]:
     while (key := f"Segment{len(segments)}_ID") in fields:
         number = len(segments)
         field = {name: fields.get(f"Segment{number}_{name}", "") for name in ("Name", "Tags", "Color", "DefaultColor")}
-        colour = [_number(part, f"Segment{number}_Color", float) for part in (field["Color"] or field["DefaultColor"]).split()]
+        shades = (field["Color"] or field["DefaultColor"]).split()
+        colour = [_number(shade, f"Segment{number}_Color", float) for shade in shades]
         segments.append(
             Segment(
                 fields[key],
@@ -114,7 +115,7 @@ def header_fields(
 
 
 def _with_reference_geometry(parameters: str, grid: Grid) -> str:
-    """`name|value|description&...` with the geometry new segments are to be drawn on: IJK to RAS by rows, then the extent."""
+    """`name|value|description&...` with the geometry to draw new segments on: IJK to RAS by rows, then the extent."""
     kept = [part for part in parameters.split("&") if part and not part.startswith(f"{_REFERENCE_GEOMETRY}|")]
     ijk_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.index_to_physical()
     numbers = [repr(float(number)) for number in ijk_to_ras.ravel()]

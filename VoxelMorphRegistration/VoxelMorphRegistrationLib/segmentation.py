@@ -1,4 +1,4 @@
-"""Segmentations: label images, and Slicer's `.seg.nrrd` with its names, colours, terminology and overlapping segments."""
+"""Segmentations: label images and Slicer's `.seg.nrrd`, with names, colours, terminology and overlapping segments."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NRRD = (".nrrd", ".nhdr")
 class Segmentation:
     """Label images on one grid, and what their values mean.
 
-    Voxels of different segments may overlap only across layers. Label values may repeat across layers, never within one.
+    Voxels of different segments may overlap only across layers. Label values may repeat across layers, not within one.
 
     Attributes:
         layers: label images (2D or 3D) of one grid and pixel type, background 0.
@@ -38,7 +38,9 @@ class Segmentation:
     common: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *layers: sitk.Image, segments: Sequence[Segment] = (), common: dict[str, str] | None = None) -> Segmentation:
+    def of(
+        cls, *layers: sitk.Image, segments: Sequence[Segment] = (), common: dict[str, str] | None = None
+    ) -> Segmentation:
         """From label images; values that no segment claims get segments with generated names and colours."""
         segments = list(segments)
         for number, layer in enumerate(layers):
@@ -83,7 +85,7 @@ class Segmentation:
         return replace(self, layers=tuple(layers), segments=tuple(segments))
 
     def flattened(self) -> Segmentation:
-        """One layer, distinct label values; where segments overlap the later one shows, as in Slicer's label map export."""
+        """One layer, distinct label values; where segments overlap the later shows, as in Slicer's label map export."""
         if len(self.layers) == 1:
             return self
         distinct = self.with_distinct_labels()
@@ -102,7 +104,7 @@ class Segmentation:
         return self.flattened().layers[0]
 
     def placement(self, grid: Grid) -> Literal["same", "padded", "resampled"]:
-        """How the segmentation gets onto `grid`: voxels as they are, shifted by whole voxels (cropped or padded), or resampled."""
+        """How it gets onto `grid`: as it is, by whole voxels (cropped, padded, axes swapped or flipped), or resampled."""
         if self.grid.same_as(grid):
             return "same"
         if self.grid.dimension != grid.dimension:
@@ -120,17 +122,18 @@ class Segmentation:
         """
         if self.grid.dimension != grid.dimension:
             raise InputError(
-                f"{name}: has {self.grid.dimension} dimensions and its frame {grid.dimension}; give a segmentation of that frame"
+                f"{name}: has {self.grid.dimension} dimensions and its frame {grid.dimension}; "
+                "give a segmentation of that frame"
             )
         if self.placement(grid) == "same":
             return replace(self, layers=tuple(grid.stamp(sitk.Image(layer)) for layer in self.layers))
         identity = sitk.Transform(grid.dimension, sitk.sitkIdentity)
         canvas = grid.empty_image(sitk.sitkUInt8)
-        layers = tuple(sitk.Resample(layer, canvas, identity, sitk.sitkNearestNeighbor, 0.0) for layer in self.layers)
+        layers = tuple(sitk.Resample(one, canvas, identity, sitk.sitkNearestNeighbor, 0.0) for one in self.layers)
         if not any(np.any(sitk.GetArrayViewFromImage(layer)) for layer in layers):
             raise InputError(
-                f"{name}: none of its labelled voxels lies inside its frame; check that both are of the same scan and that "
-                "neither file lost its origin or directions"
+                f"{name}: none of its labelled voxels lies inside its frame; check that both are of the same scan and "
+                "that neither file lost its origin or directions"
             )
         return replace(self, layers=layers)
 
@@ -190,7 +193,9 @@ def read_segmentation(path: str | Path) -> Segmentation:
     else:
         labels = read_labels(path)
         if labels.GetDimension() > 3:
-            raise InputError(f"{path}: has 4 dimensions {labels.GetSize()}, one label image is needed; give one frame of it")
+            raise InputError(
+                f"{path}: has 4 dimensions {labels.GetSize()}, one label image is needed; give one frame of it"
+            )
         segmentation = Segmentation.of(_without_fields(labels))
     check_labelled(segmentation, str(path))
     return segmentation
@@ -199,7 +204,9 @@ def read_segmentation(path: str | Path) -> Segmentation:
 def check_labelled(segmentation: Segmentation, name: str = "segmentation") -> None:
     """Raises InputError when no voxel is labelled."""
     if not any(np.any(sitk.GetArrayViewFromImage(layer)) for layer in segmentation.layers):
-        raise InputError(f"{name}: has no labelled voxel, all are 0; give a segmentation with at least one segment drawn")
+        raise InputError(
+            f"{name}: has no labelled voxel, all are 0; give a segmentation with at least one segment drawn"
+        )
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -237,8 +244,8 @@ def _read_seg_nrrd(path: Path, fields: dict[str, str]) -> Segmentation:
         other = claimed.setdefault((segment.layer, segment.label), segment)
         if other is not segment:
             raise InputError(
-                f"{path}: segments {other.name!r} and {segment.name!r} are the same voxels (layer {segment.layer}, value "
-                f"{segment.label}); save the segmentation again in Slicer"
+                f"{path}: segments {other.name!r} and {segment.name!r} are the same voxels (layer {segment.layer}, "
+                f"value {segment.label}); save the segmentation again in Slicer"
             )
     return Segmentation.of(*layers, segments=segments, common=common)
 

@@ -1,0 +1,404 @@
+"""Segmentations in files and through displacements. The oracles are SimpleITK and shapes known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from VoxelMorphRegistrationLib.displacement import from_array
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.seg_nrrd import Segment
+from VoxelMorphRegistrationLib.segmentation import Segmentation, check_labelled, read_segmentation
+
+TERMINOLOGY = (
+    "TerminologyEntry:Segmentation category and type~SCT^85756007^Tissue~SCT^10200004^Liver~^^~Anatomic codes~^^~^^|"
+)
+OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, -1.0)
+
+
+def grid_of(size=(20, 18, 16), spacing=(1.0, 1.5, 2.0), origin=(-5.0, 7.0, 9.0), direction=OBLIQUE) -> Grid:
+    return Grid(size, spacing, origin, direction)
+
+
+def balls(grid: Grid) -> sitk.Image:
+    """Two balls that touch, values 2 and 7."""
+    centre = np.asarray(grid.points()).reshape(-1, grid.dimension).mean(0)
+    points = grid.points() - centre
+    labels = np.zeros(grid.shape, np.uint8)
+    along = np.asarray(grid.axes)[:, 0] / grid.spacing[0]
+    labels[np.linalg.norm(points + 3 * along, axis=-1) < 5] = 2
+    labels[np.linalg.norm(points - 4 * along, axis=-1) < 4] = 7
+    return grid.image(labels)
+
+
+def smooth_field(grid: Grid, amplitude: float = 4.0, seed: int = 0) -> sitk.Image:
+    noise = np.random.default_rng(seed).standard_normal((grid.dimension, *grid.shape))
+    field = np.stack([gaussian_filter(part, 4) for part in noise], -1)
+    return from_array(field * amplitude / np.abs(field).max(), grid)
+
+
+def layered(grid: Grid) -> Segmentation:
+    """Liver and kidney in one layer, a tumour inside the liver in another, with the label value of the kidney."""
+    first = sitk.GetArrayFromImage(balls(grid))
+    second = np.zeros_like(first)
+    second[6:9, 7:10, 6:9] = 7
+    segments = [
+        Segment("liver_id", "liver ä|x", 2, 0, (0.5, 0.25, 0.125), TERMINOLOGY),
+        Segment("tumour_id", "tumour", 7, 1, (1.0, 0.0, 0.0), "", False, True),
+        Segment("kidney_id", "kidney", 7, 0, (0.0, 1.0, 0.0), "", True, False),
+    ]
+    return Segmentation.of(grid.image(first), grid.image(second), segments=segments)
+
+
+def array(segmentation: Segmentation, layer: int = 0) -> np.ndarray:
+    return sitk.GetArrayFromImage(segmentation.layers[layer])
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii.gz", ".mha", ".seg.nrrd"])
+@pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.int32, np.float32])
+def test_a_label_image_comes_out_of_a_file_as_it_went_in(tmp_path, ending, pixel):
+    image = sitk.Cast(balls(grid_of()), sitk.GetImageFromArray(np.zeros((1, 1, 1), pixel)).GetPixelID())
+    path = tmp_path / f"labels{ending}"
+    Segmentation.of(image).write(path)
+    again = read_segmentation(path)
+    assert again.labels() == (2, 7)
+    assert again.layers[0].GetPixelID() == image.GetPixelID()
+    assert Grid.of(sitk.ReadImage(str(path))).same_as(grid_of())
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(path))), sitk.GetArrayFromImage(image))
+    np.testing.assert_array_equal(array(again), sitk.GetArrayFromImage(image))
+
+
+def test_a_plain_nrrd_written_here_is_a_scalar_label_volume_for_everyone_and_still_has_its_names(tmp_path):
+    segmentation = layered(grid_of()).flattened()
+    segmentation.write(tmp_path / "0000.nrrd")
+    assert sitk.ReadImage(str(tmp_path / "0000.nrrd")).GetNumberOfComponentsPerPixel() == 1
+    assert [segment.name for segment in read_segmentation(tmp_path / "0000.nrrd").segments] == [
+        "liver ä|x",
+        "tumour",
+        "kidney",
+    ]
+
+
+def test_layers_names_colours_and_terminology_survive_a_file(tmp_path):
+    segmentation = layered(grid_of())
+    segmentation.write(tmp_path / "organs.seg.nrrd")
+    again = read_segmentation(tmp_path / "organs.seg.nrrd")
+    assert again.segments == segmentation.segments
+    for layer in range(2):
+        np.testing.assert_array_equal(array(again, layer), array(segmentation, layer))
+
+
+def test_names_colours_and_terminology_survive_a_warp():
+    segmentation = layered(grid_of())
+    assert segmentation.warp(smooth_field(grid_of())).segments == segmentation.segments
+
+
+def test_fields_of_the_input_file_do_not_turn_up_in_the_output(tmp_path):
+    image = balls(grid_of())
+    image.SetMetaData("PatientName", "somebody")
+    sitk.WriteImage(image, str(tmp_path / "in.nrrd"))
+    read_segmentation(tmp_path / "in.nrrd").write(tmp_path / "out.nrrd")
+    assert b"somebody" not in (tmp_path / "out.nrrd").read_bytes()
+
+
+def test_a_segment_without_voxels_keeps_its_place(tmp_path):
+    segments = [Segment("a", "gone", 1), Segment("b", "ball", 2), Segment("c", "other", 7)]
+    Segmentation.of(balls(grid_of()), segments=segments).write(tmp_path / "some.seg.nrrd")
+    again = read_segmentation(tmp_path / "some.seg.nrrd")
+    assert [segment.name for segment in again.segments] == ["gone", "ball", "other"]
+
+
+def test_a_file_of_slicer_4_has_one_layer_a_segment_and_the_value_one(tmp_path):
+    first = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 2).astype(np.uint8))
+    second = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 7).astype(np.uint8))
+    image = sitk.Compose([first, second])
+    for number, name in enumerate(["liver", "kidney"]):
+        image.SetMetaData(f"Segment{number}_ID", name)
+        image.SetMetaData(f"Segment{number}_Name", name)
+        image.SetMetaData(f"Segment{number}_DefaultColor", "0.25 0.5 1")
+    sitk.WriteImage(image, str(tmp_path / "old.seg.nrrd"))
+    old = read_segmentation(tmp_path / "old.seg.nrrd")
+    assert not old.overlapping
+    assert old.segments[1].colour == (0.25, 0.5, 1.0)
+    simple = old.simplified()
+    assert (len(simple.layers), simple.labels()) == (1, (1, 2))
+    np.testing.assert_array_equal(array(simple) == 2, sitk.GetArrayFromImage(second) == 1)
+
+
+def test_overlapping_segments_stay_in_layers_and_get_values_of_their_own():
+    segmentation = layered(grid_of())
+    simple = segmentation.simplified()
+    assert segmentation.overlapping and len(simple.layers) == 2
+    labels = {segment.name: segment.label for segment in simple.segments}
+    assert len(set(labels.values())) == 3
+    np.testing.assert_array_equal(array(simple, 1) == labels["tumour"], array(segmentation, 1) == 7)
+    np.testing.assert_array_equal(array(simple, 0) == labels["kidney"], array(segmentation, 0) == 7)
+
+
+def test_flattening_shows_the_later_of_two_overlapping_segments():
+    segmentation = layered(grid_of())
+    flat = segmentation.flattened()
+    labels = {segment.name: segment.label for segment in flat.segments}
+    np.testing.assert_array_equal(array(flat) == labels["kidney"], array(segmentation, 0) == 7)
+    hidden = array(segmentation, 0) == 7
+    np.testing.assert_array_equal(array(flat) == labels["tumour"], (array(segmentation, 1) == 7) & ~hidden)
+
+
+def test_more_segments_than_a_byte_counts_flatten_into_a_wider_type():
+    grid = Grid((300, 2, 2), (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    first = np.broadcast_to(np.minimum(np.arange(300), 255), grid.shape).astype(np.uint8)
+    second = np.zeros(grid.shape, np.uint8)
+    second[0, 0, :250] = np.arange(1, 251)
+    flat = Segmentation.of(grid.image(first), grid.image(second)).flattened()
+    assert flat.layers[0].GetPixelID() == sitk.sitkUInt16
+    assert len(set(flat.labels())) == len(flat.segments) == 505
+
+
+def test_a_cropped_segmentation_is_padded_voxel_for_voxel():
+    whole = balls(grid_of())
+    cropped = Segmentation.of(whole[1:19, 2:17, 1:15])
+    assert cropped.placement(grid_of()) == "padded"
+    np.testing.assert_array_equal(array(cropped.on_grid(grid_of())), sitk.GetArrayFromImage(whole))
+
+
+def test_the_same_voxels_stored_along_other_axes_are_put_back_voxel_for_voxel():
+    whole = balls(grid_of())
+    stored = sitk.Flip(sitk.PermuteAxes(whole, [2, 0, 1]), [True, False, True])
+    assert Segmentation.of(stored).placement(grid_of()) == "padded"
+    np.testing.assert_array_equal(array(Segmentation.of(stored).on_grid(grid_of())), sitk.GetArrayFromImage(whole))
+
+
+def test_a_header_rounded_by_another_tool_does_not_shift_a_voxel():
+    whole = balls(grid_of())
+    rounded = sitk.Image(whole)
+    rounded.SetOrigin([value + 4e-4 for value in whole.GetOrigin()])
+    rounded.SetSpacing([value + 1e-6 for value in whole.GetSpacing()])
+    np.testing.assert_array_equal(array(Segmentation.of(rounded).on_grid(grid_of())), sitk.GetArrayFromImage(whole))
+
+
+def test_a_segmentation_of_another_spacing_is_resampled_as_simpleitk_does():
+    fine = grid_of((40, 36, 32), (0.5, 0.75, 1.0))
+    segmentation = Segmentation.of(balls(fine))
+    assert segmentation.placement(grid_of()) == "resampled"
+    expected = sitk.Resample(balls(fine), grid_of().empty_image(), sitk.Transform(), sitk.sitkNearestNeighbor)
+    np.testing.assert_array_equal(array(segmentation.on_grid(grid_of())), sitk.GetArrayFromImage(expected))
+
+
+def test_a_segmentation_of_another_place_is_refused_and_named():
+    far = balls(grid_of(origin=(500.0, 0.0, 0.0)))
+    with pytest.raises(InputError, match="liver.nii.gz.*inside its frame"):
+        Segmentation.of(far).on_grid(grid_of(), "liver.nii.gz")
+
+
+def test_a_flat_segmentation_of_a_volume_is_refused():
+    flat = sitk.GetImageFromArray(np.ones((4, 4), np.uint8))
+    with pytest.raises(InputError, match="2 dimensions"):
+        Segmentation.of(flat).on_grid(grid_of())
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "smooth"])
+def test_no_displacement_changes_no_voxel(interpolation):
+    segmentation = layered(grid_of())
+    still = from_array(np.zeros((*grid_of().shape, 3)), grid_of())
+    warped = segmentation.warp(still, interpolation)
+    for layer in range(2):
+        np.testing.assert_array_equal(array(warped, layer), array(segmentation, layer))
+        assert warped.layers[layer].GetPixelID() == segmentation.layers[layer].GetPixelID()
+
+
+def test_nearest_equals_simpleitk():
+    field = smooth_field(grid_of())
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+    expected = sitk.Resample(
+        balls(grid_of()), grid_of().empty_image(), transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
+    )
+    np.testing.assert_array_equal(
+        array(Segmentation.of(balls(grid_of())).warp(field)), sitk.GetArrayFromImage(expected)
+    )
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "smooth"])
+@pytest.mark.parametrize("shift", [(3, 0, 0), (0, -2, 1), (-25, 0, 0)])
+def test_a_shift_by_whole_voxels_shifts_the_labels_and_brings_in_nothing(interpolation, shift):
+    grid = grid_of()
+    field = from_array(np.broadcast_to(np.asarray(grid.axes) @ shift, (*grid.shape, 3)), grid)
+    labels = sitk.GetArrayFromImage(balls(grid))
+    expected = np.zeros_like(labels)
+    for index in np.argwhere(labels):
+        target = index - np.asarray(shift)[::-1]
+        if np.all(target >= 0) and np.all(target < labels.shape):
+            expected[tuple(target)] = labels[tuple(index)]
+    warped = Segmentation.of(balls(grid)).warp(field, interpolation)
+    np.testing.assert_array_equal(array(warped), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), amplitude=st.floats(0.1, 8.0), offset=st.floats(-1.0, 1.0))
+def test_smooth_takes_a_label_from_the_voxels_around_the_point_and_agrees_with_nearest_inside(seed, amplitude, offset):
+    fixed = grid_of((15, 14, 13), (1.1, 1.4, 2.2), (-4.0 + offset, 8.0, 8.5))
+    field = smooth_field(fixed, amplitude, seed)
+    moving = balls(grid_of())
+    warped = array(Segmentation.of(moving).warp(field, "smooth"))
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+    shares = {}
+    for value in (0, 2, 7):
+        share = sitk.Resample(
+            moving == value, fixed.empty_image(), transform, sitk.sitkLinear, float(value == 0), sitk.sitkFloat32
+        )
+        shares[value] = sitk.GetArrayFromImage(share)
+    assert set(np.unique(warped)) <= set(shares)
+    matrix = grid_of().physical_to_index()
+    index = (fixed.points() + sitk.GetArrayFromImage(field)) @ matrix[:3, :3].T + matrix[:3, 3]
+    inside = np.all((index >= 0) & (index <= np.asarray(grid_of().size) - 1), axis=-1)
+    for value, share in shares.items():
+        assert np.all(share[inside & (warped == value)] > 0)
+        assert np.all(warped[inside & (share > 0.999)] == value)
+
+
+def test_smooth_is_closer_to_the_true_shape_than_nearest():
+    grid = Grid((48, 48, 24), (1.0, 1.0, 2.0), (0.0,) * 3, tuple(np.eye(3).ravel()))
+
+    def shapes(points):
+        labels = np.zeros(points.shape[:-1], np.uint8)
+        labels[np.linalg.norm((points - (20, 24, 24)) / (13, 15, 17), axis=-1) < 1] = 1
+        labels[np.linalg.norm((points - (37, 24, 24)) / (7, 11, 12), axis=-1) < 1] = 2
+        return labels
+
+    def dice(found, true, label):
+        return 2 * np.sum((found == label) & (true == label)) / (np.sum(found == label) + np.sum(true == label))
+
+    segmentation = Segmentation.of(grid.image(shapes(grid.points())))
+    field = smooth_field(grid, 4.0)
+    truth = shapes(grid.points() + sitk.GetArrayFromImage(field))
+    for label in (1, 2):
+        nearest = dice(array(segmentation.warp(field)), truth, label)
+        smooth = dice(array(segmentation.warp(field, "smooth")), truth, label)
+        assert (1 - smooth) < 0.75 * (1 - nearest)
+
+
+def test_smooth_keeps_a_sheet_of_one_voxel_whole():
+    grid = Grid((24, 24, 24), (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[:, :, 12] = 3
+    field = from_array(np.broadcast_to((0.3, 0.0, 0.0), (*grid.shape, 3)), grid)
+    np.testing.assert_array_equal(array(Segmentation.of(grid.image(labels)).warp(field, "smooth")), labels)
+
+
+def test_overlapping_segments_are_smoothed_layer_by_layer():
+    segmentation = layered(grid_of())
+    field = smooth_field(grid_of())
+    warped = segmentation.warp(field, "smooth")
+    for layer in range(2):
+        alone = Segmentation.of(segmentation.layers[layer]).warp(field, "smooth")
+        np.testing.assert_array_equal(array(warped, layer), array(alone))
+    assert warped.overlapping
+
+
+def test_distances_that_do_not_fit_the_memory_give_the_same_labels():
+    from VoxelMorphRegistrationLib.label_warping import SmoothWarper
+
+    field = smooth_field(grid_of())
+    generous, poor = SmoothWarper(balls(grid_of())), SmoothWarper(balls(grid_of()), memory=0)
+    for _ in range(2):
+        assert np.all(sitk.GetArrayFromImage(generous.warp(field)) == sitk.GetArrayFromImage(poor.warp(field)))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "smooth"])
+def test_flat_label_images_are_warped_too(interpolation):
+    grid = Grid((20, 16), (1.0, 2.0), (3.0, 4.0), (0.0, -1.0, 1.0, 0.0))
+    labels = np.zeros(grid.shape, np.uint8)
+    labels[5:9, 6:12] = 4
+    shift = from_array(np.broadcast_to(np.asarray(grid.axes) @ (2, 1), (*grid.shape, 2)), grid)
+    warped = Segmentation.of(grid.image(labels)).warp(shift, interpolation)
+    np.testing.assert_array_equal(array(warped), np.roll(labels, (-1, -2), (0, 1)))
+
+
+def test_negative_and_large_label_values_are_kept():
+    labels = np.zeros(grid_of().shape, np.int32)
+    labels[2:5, 2:6, 2:6], labels[8:12, 6:9, 6:9] = -3, 100000
+    segmentation = Segmentation.of(grid_of().image(labels))
+    still = from_array(np.zeros((*labels.shape, 3)), grid_of())
+    assert segmentation.labels() == (-3, 100000)
+    np.testing.assert_array_equal(array(segmentation.warp(still, "smooth")), labels)
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".nii.gz", ".seg.nrrd"])
+def test_a_segmentation_without_labelled_voxels_is_refused(tmp_path, ending):
+    path = tmp_path / f"empty{ending}"
+    sitk.WriteImage(grid_of().empty_image(sitk.sitkUInt8), str(path))
+    with pytest.raises(InputError, match=f"empty{ending}.*no labelled voxel"):
+        read_segmentation(path)
+
+
+def test_a_segmentation_that_lost_all_labels_can_be_checked():
+    with pytest.raises(InputError, match="frame 3.*no labelled voxel"):
+        check_labelled(Segmentation.of(grid_of().empty_image(sitk.sitkUInt8)), "frame 3")
+
+
+def test_values_that_are_not_whole_numbers_are_refused(tmp_path):
+    sitk.WriteImage(sitk.Cast(balls(grid_of()), sitk.sitkFloat32) * 0.3, str(tmp_path / "soft.nrrd"))
+    with pytest.raises(InputError, match="soft.nrrd.*not whole numbers"):
+        read_segmentation(tmp_path / "soft.nrrd")
+
+
+def test_a_series_of_label_images_is_refused(tmp_path):
+    sitk.WriteImage(sitk.JoinSeries([balls(grid_of())] * 3), str(tmp_path / "series.nii.gz"))
+    with pytest.raises(InputError, match="series.nii.gz.*4 dimensions"):
+        read_segmentation(tmp_path / "series.nii.gz")
+
+
+def test_a_file_cut_short_is_refused(tmp_path):
+    path = tmp_path / "cut.seg.nrrd"
+    layered(grid_of()).write(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match="cut.seg.nrrd"):
+        read_segmentation(path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("Segment1_Layer", "5", "layer 5"),
+        ("Segment1_LabelValue", "two", "Segment1_LabelValue"),
+        ("Segment2_LabelValue", "2", "same voxels"),
+    ],
+)
+def test_a_header_that_contradicts_itself_is_refused(tmp_path, field, value, complaint):
+    path = tmp_path / "odd.seg.nrrd"
+    layered(grid_of()).write(path)
+    image = sitk.ReadImage(str(path))
+    image.SetMetaData(field, value)
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(InputError, match=complaint):
+        read_segmentation(path)
+
+
+def test_layers_are_not_written_where_they_do_not_fit(tmp_path):
+    with pytest.raises(InputError, match="seg.nrrd"):
+        layered(grid_of()).write(tmp_path / "labels.nii.gz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_values_nobody_named_get_segments_of_their_own():
+    segmentation = Segmentation.of(balls(grid_of()), segments=[Segment("a", "Segment_7", 2)])
+    assert [segment.label for segment in segmentation.segments] == [2, 7]
+    assert (
+        len({segment.id for segment in segmentation.segments})
+        == len({segment.name for segment in segmentation.segments})
+        == 2
+    )
+
+
+def test_a_real_label_image_warps_as_simpleitk_warps_it(shared_data):
+    segmentation = read_segmentation(shared_data / "abdomen_ct" / "labels.nii.gz")
+    assert len(segmentation.segments) == 59
+    field = smooth_field(segmentation.grid, 12.0)
+    transform = sitk.DisplacementFieldTransform(sitk.Cast(field, sitk.sitkVectorFloat64))
+    expected = sitk.Resample(segmentation.layers[0], transform, sitk.sitkNearestNeighbor)
+    nearest, smooth = (array(segmentation.warp(field, kind)) for kind in ("nearest", "smooth"))
+    np.testing.assert_array_equal(nearest, sitk.GetArrayFromImage(expected))
+    assert np.mean(nearest != smooth) < 0.05
