@@ -1,4 +1,4 @@
-"""Segmentation files against Slicer's own storage node: what Slicer wrote is read here, what is written here Slicer reads."""
+"""Segmentation files and Slicer's own storage node: what Slicer wrote is read here, and the other way round."""
 
 from __future__ import annotations
 
