@@ -40,12 +40,14 @@ class PairSimilarity:
         axes = [torch.arange(0, n, step, dtype=torch.float32, device=fixed.device) for n in shape]
         self._position = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
-    def __call__(self, moving: torch.Tensor, flow: torch.Tensor | None = None) -> float:
+    def __call__(
+        self, moving: torch.Tensor, flow: torch.Tensor | None = None, padding: warping.Padding = "border"
+    ) -> float:
         """Similarity of the fixed image and `moving` (1, 1, *shape) warped by `flow` (1, d, *shape), network voxels."""
         if flow is None:
             seen = moving[self._every]
         else:
-            seen = warping.sample(moving, self._position + flow[self._every], "border")
+            seen = warping.sample(moving, self._position + flow[self._every], padding)
         if self.metric == "ncc":
             return float(similarity.ncc(self._fixed, seen, self._mask))
         return _normalised_mutual_information(self._fixed, seen, self._mask)

@@ -294,7 +294,8 @@ class Registrar:
             flows, flow = self._run(inputs, watch)
         metric = "nmi" if self.model.card.contrast == "any" else "ncc"
         alike = PairSimilarity(inputs.fixed, metric, inputs.mask)
-        similarity = {"metric": metric, "before": alike(inputs.moving), "after": alike(inputs.moving, flow)}
+        after = alike(inputs.moving, flow, flows[-1].padding)
+        similarity = {"metric": metric, "before": alike(inputs.moving), "after": after}
         with watch.stage("integrate"):
             field = forward_displacement(flow, inputs.grid, Grid.of(fixed), alignment)
         return Registration(
