@@ -1,0 +1,96 @@
+"""Arrays in .npy, .npz and torch files."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .context import warn
+from .files import atomic, last_line
+
+#: What VoxelMorph's scripts and people call a field in an archive of several arrays.
+_FIELD_NAMES = ("displacement", "flow", "warp", "disp", "ddf", "field", "grid", "theta", "vol")
+SUFFIXES = (".npy", ".npz", ".pt", ".pth")
+
+
+def as_array(source: Any) -> np.ndarray:
+    """A numpy array of a numpy array, torch tensor or nested list; raises InputError for anything else."""
+    if hasattr(source, "detach"):
+        source = source.detach().cpu().numpy()
+    try:
+        array = np.asarray(source)
+        if array.dtype.kind in "fiu":
+            return array
+    except ValueError:
+        pass
+    raise InputError(f"input: a {type(source).__name__} is no array of numbers; give a numpy array or a torch tensor")
+
+
+def read_array(path: Path) -> np.ndarray:
+    """The one field in a .npy, .npz or torch file. Raises InputError when there is none or more than one."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an existing array file")
+    try:
+        if path.suffix.lower() == ".npy":
+            return as_array(np.load(path))
+        if path.suffix.lower() == ".npz":
+            with np.load(path) as archive:
+                return _only_field({name: archive[name] for name in archive.files}, path)
+        import torch
+
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not readable as an array ({last_line(error)[:120]}); save the field alone, as plain numbers"
+        ) from error
+    if isinstance(loaded, dict):
+        return _only_field(loaded, path)
+    return as_array(loaded)
+
+
+def write_array(array: np.ndarray, path: Path, dtype: str, unit_mm: float, size: float) -> None:
+    """Write an array; float16 warns when it rounds by more than a hundredth of a millimetre.
+
+    Args:
+        unit_mm: millimetres that one unit of the array stands for, at most.
+        size: the largest value, by which float16 may overflow.
+    """
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"dtype {dtype!r}: a field is written as float32 or float16; choose one")
+    if dtype == "float16":
+        if size > float(np.finfo(np.float16).max):
+            raise InputError(f"{path}: values up to {size:.3g} do not fit into float16; write float32")
+        lost = float(np.abs(array.astype(np.float16).astype(np.float64) - array).max()) * unit_mm
+        if lost > 0.01:
+            warn(f"{path}: float16 rounds this displacement by up to {lost:.2g} mm; float32 would not")
+    array = np.ascontiguousarray(array, dtype=dtype)
+    suffix = path.suffix.lower()
+    with atomic(path) as partial:
+        if suffix == ".npy":
+            np.save(partial, array)
+        elif suffix == ".npz":
+            np.savez_compressed(partial, displacement=array)
+        elif suffix in (".pt", ".pth"):
+            import torch
+
+            torch.save(torch.from_numpy(array), partial)
+        else:
+            raise InputError(f"{path}: an array is written as {', '.join(SUFFIXES)}; rename the output")
+
+
+def _only_field(named: dict[str, Any], path: Path) -> np.ndarray:
+    fields = {name: value for name, value in named.items() if getattr(value, "ndim", 0) >= 2}
+    if len(fields) > 1:
+        known = {name: value for name, value in fields.items() if name in _FIELD_NAMES}
+        fields = known if len(known) == 1 else fields
+    if len(fields) != 1:
+        raise InputError(
+            f"{path}: it holds {', '.join(map(str, named)) or 'nothing'}, and which is the field is not clear; save the"
+            " field alone"
+        )
+    return as_array(next(iter(fields.values())))

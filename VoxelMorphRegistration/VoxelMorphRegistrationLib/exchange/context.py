@@ -1,0 +1,90 @@
+"""What a conversion knows besides the field itself: the images it lies between, and how arrays are laid out."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Literal, Union
+
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..grid import Grid
+
+ArrayAxes = Literal["kji", "ijk"]
+ImageLike = Union[str, os.PathLike, sitk.Image, Grid]
+#: What every adapter reads into: a canonical displacement, or an ITK transform from fixed to moving points (LPS mm).
+Mapping = Union[sitk.Image, sitk.Transform]
+
+
+class ExchangeWarning(UserWarning):
+    """The target convention cannot hold all that the displacement says."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The images and layout options of one conversion.
+
+    Attributes:
+        reference: the fixed image's grid, on which the displacement shall lie.
+        moving: the moving image's grid; only sampling grids, theta and FreeSurfer's files depend on it.
+        align_corners: the flag that `torch.nn.functional.grid_sample` will be called with.
+        array_axes: 'kji' for arrays as SimpleITK and Slicer make them (last axis i), 'ijk' for nibabel's, ANTsPy's and
+            MONAI's (first axis i).
+        dtype: 'float32' or 'float16', for array files.
+    """
+
+    reference: Grid | None = None
+    moving: Grid | None = None
+    align_corners: bool | None = None
+    array_axes: ArrayAxes | None = None
+    dtype: str = "float32"
+
+    def need_reference(self, what: str) -> Grid:
+        if self.reference is None:
+            raise InputError(f"{what}: it holds no grid of its own; name the fixed image (--reference)")
+        return self.reference
+
+    def need_moving(self, what: str) -> Grid:
+        if self.moving is None:
+            raise InputError(f"{what}: it is normalised by the moving image's size; name that image (--moving)")
+        return self.moving
+
+    def need_align_corners(self, what: str) -> bool:
+        if self.align_corners is None:
+            raise InputError(f"{what}: it depends on grid_sample's align_corners; say --align-corners yes or no")
+        return self.align_corners
+
+
+def grid_of(image: ImageLike | None, name: str = "reference") -> Grid | None:
+    """The grid of an image, an image file or a grid; None stays None. Raises InputError for anything else."""
+    if image is None or isinstance(image, Grid):
+        return image
+    if isinstance(image, sitk.Image):
+        grid = Grid.of(image)
+    elif isinstance(image, (str, os.PathLike)):
+        grid = _grid_of_file(image)
+    else:
+        raise InputError(f"{name}: a {type(image).__name__} is no image; give a SimpleITK image or the path of one")
+    if grid.dimension not in (2, 3):
+        raise InputError(f"{name}: it is {grid.dimension}D; give a 2D or 3D image")
+    return grid
+
+
+def warn(message: str) -> None:
+    """Tell the caller of the package what the target convention loses."""
+    warnings.warn(message, ExchangeWarning, stacklevel=4)
+
+
+def _grid_of_file(path: str | os.PathLike) -> Grid:
+    if not os.path.exists(path):
+        raise InputError(f"{path}: no such file; give an existing image")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{path}: not readable as an image ({reason}); give an image that SimpleITK reads") from error
+    return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())

@@ -1,0 +1,140 @@
+"""elastix: deformation field images of transformix, and TransformParameters files chained by their initial transforms.
+
+A deformationField image holds LPS vectors as ITK keeps them. A chain maps a fixed point by its initial transform first;
+each following one is composed with it, or added to it (HowToCombineTransforms). Translation, Euler, similarity, affine
+and B-spline transforms are read here, so that a chain needs no elastix; any other class is evaluated by a real elastix.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from ..displacement import from_transform, to_transform
+from ..errors import InputError
+from ..grid import Grid
+from . import itk
+from .affines import exact_affine, is_affine
+from .context import Context, Mapping, warn
+from .elastix_parameters import Parameters, read_parameters, write_parameters
+from .elastix_tool import deformation_by_elastix
+from .files import atomic
+
+
+def read(source: Any, context: Context) -> Mapping:
+    """A deformation field image, or one or more TransformParameters files (the last says its own chain).
+
+    Raises InputError for a broken file or chain, DependencyMissing when a class needs elastix and there is none.
+    """
+    if isinstance(source, (sitk.Image, sitk.Transform)):
+        return itk.read(source, context)
+    paths = [Path(os.fspath(item)) for item in (source if isinstance(source, (list, tuple)) else [source])]
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; give an existing elastix result")
+    if not paths[-1].name.lower().endswith((".txt", ".toml")):
+        if len(paths) > 1:
+            raise InputError(
+                f"{len(paths)} images: transformix -def all writes one deformationField for the whole chain; give it"
+                " alone"
+            )
+        return itk.read_image(paths[0], context)
+    if paths[-1].name.lower().endswith(".toml"):
+        raise InputError(
+            f"{paths[-1]}: TOML parameter files are not read; run transformix -def all -tp {paths[-1]} and give its "
+            "deformationField"
+        )
+    chain = _chain(paths)
+    try:
+        return _mapping(chain, context)
+    except NotImplementedError as unknown:
+        return deformation_by_elastix(paths[-1], context.need_reference(str(paths[-1])), str(unknown))
+
+
+def write(displacement: sitk.Image, path: Path, context: Context) -> None:
+    """A deformationField image, or a TransformParameters .txt that transformix -tp takes.
+
+    The .txt is an AffineTransform where the displacement is an affine; otherwise a DeformationFieldTransform that
+    names an .mha written beside it.
+    """
+    if not path.name.lower().endswith(".txt"):
+        if not path.name.lower().endswith((".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")):
+            raise InputError(
+                f"{path}: elastix keeps a field as .nii.gz, .mha, .mhd or .nrrd and a transform as .txt; rename the"
+                " output"
+            )
+        if is_affine(displacement):
+            warn(
+                f"{path}: the displacement is an affine, and is written as vectors on the reference only; a .txt would"
+                " hold all of it"
+            )
+        if path.suffix.lower() == ".mhd":
+            sitk.WriteImage(displacement, str(path))
+            return
+        with atomic(path) as partial:
+            sitk.WriteImage(displacement, str(partial), useCompression=True)
+        return
+    grid = Grid.of(displacement)
+    if is_affine(displacement):
+        matrix = exact_affine(displacement, path)
+        numbers = [*matrix[:-1, :-1].ravel(), *matrix[:-1, -1]]
+        write_parameters(path, "AffineTransform", numbers, grid, {"CenterOfRotationPoint": [0.0] * grid.dimension})
+        return
+    field = path.with_name(path.stem + "_deformationField.mha")
+    with atomic(field) as partial:
+        sitk.WriteImage(displacement, str(partial), useCompression=True)
+    write_parameters(
+        path,
+        "DeformationFieldTransform",
+        [],
+        grid,
+        {"DeformationFieldFileName": str(field.resolve()), "DeformationFieldInterpolationOrder": 1},
+    )
+
+
+def _chain(paths: list[Path]) -> list[Parameters]:
+    """The files in the order in which a fixed point meets them.
+
+    The last file's own chain counts. When it names no initial transform, the files given before it are its chain.
+    """
+    chain: list[Parameters] = []
+    path, seen = paths[-1], set()
+    given = {item.name: item for item in paths}
+    while True:
+        if path.resolve() in seen:
+            raise InputError(
+                f"{path}: its chain of initial transforms comes back to it; correct InitialTransformParameterFileName"
+            )
+        seen.add(path.resolve())
+        current = read_parameters(path)
+        chain.insert(0, current)
+        initial = current.initial
+        if initial is None:
+            break
+        places = [Path(initial), path.parent / initial, path.parent / Path(initial).name, given.get(Path(initial).name)]
+        found = next((place for place in places if place is not None and place.is_file()), None)
+        if found is None:
+            raise InputError(f"{path}: its initial transform {initial} is not there; put it into the same folder")
+        path = found
+    before = [item for item in paths[:-1] if item.resolve() not in seen]
+    if before and len(seen) > 1:
+        raise InputError(f"{paths[-1]}: it names its own chain, and {before[0]} is not in it; give the last file alone")
+    return [read_parameters(item) for item in before] + chain
+
+
+def _mapping(chain: list[Parameters], context: Context) -> Mapping:
+    transforms = [itk.check_transform(parameters.transform(), str(parameters.path)) for parameters in chain]
+    if len({transform.GetDimension() for transform in transforms}) > 1:
+        raise InputError(f"{chain[-1].path}: the chain mixes 2D and 3D; give the transforms of one registration")
+    mapping = transforms[0]
+    for parameters, transform in zip(chain[1:], transforms[1:]):
+        if parameters.adds:
+            grid = context.need_reference(str(parameters.path))
+            points = [sitk.Cast(from_transform(part, grid), sitk.sitkVectorFloat64) for part in (mapping, transform)]
+            mapping = to_transform(points[0] + points[1])
+        else:
+            mapping = sitk.CompositeTransform([transform, mapping])
+    return mapping

@@ -1,0 +1,257 @@
+"""ITK and Slicer: images of LPS vectors, and ITK transform files with any transform or composite in them.
+
+Slicer writes the direction in which a transform node is stored. From-parent (resampling) is ITK's own direction.
+To-parent (modeling) is its inverse: an image is then marked `displacement field type:=modeling`, and a transform file
+names its class `Inverse...`, which ITK itself does not know. Both are inverted here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..displacement import from_array, from_transform, invert, lps_to_ras, to_transform
+from ..displacement_files import read_displacement, write_displacement
+from ..errors import InputError
+from ..grid import Grid
+from .affines import check_affine, exact_affine, is_affine, of_transform, to_sitk
+from .context import Context, Mapping, warn
+from .files import atomic, last_line
+
+TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
+IMAGE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".mhd", ".nhdr")
+_FIELD_KEY = "displacement field type"
+_INVERTIBLE = re.compile(r"Inverse(DisplacementField|BSpline|BSplineDeformable)Transform_")
+
+
+def read(source: object, context: Context) -> Mapping:
+    """An image or transform file, or a SimpleITK object, as a mapping."""
+    if isinstance(source, sitk.Image):
+        return check_field(source, "displacement image")
+    if isinstance(source, sitk.Transform):
+        return check_transform(source, "transform")
+    if isinstance(source, (list, tuple)):
+        if len(source) != 1:
+            raise InputError(
+                f"{len(source)} files: ITK and Slicer keep a chain in one composite file; give one, or say --from ants"
+            )
+        source = source[0]
+    path = Path(os.fspath(source))
+    if path.name.lower().endswith(TRANSFORM_SUFFIXES):
+        return read_transform(path, context)
+    return read_image(path, context)
+
+
+def read_image(path: Path, context: Context) -> sitk.Image:
+    """A displacement image of ITK, ANTs, elastix or Slicer; one that Slicer stored to-parent is inverted."""
+    field = check_field(_read_vectors(path), str(path))
+    if field.HasMetaDataKey(_FIELD_KEY) and field.GetMetaData(_FIELD_KEY) == "modeling":
+        return _inverted(field, context.reference or _reached(field), str(path))
+    reference = context.reference
+    if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
+        return flatten(field)
+    return field
+
+
+def read_transform(path: Path, context: Context) -> sitk.Transform:
+    """Any ITK transform file; classes that only Slicer knows (`Inverse...Transform`) are inverted."""
+    classes = _transform_classes(path)
+    inverse = [name for name in classes if name.startswith("Inverse")]
+    if not inverse:
+        return check_transform(_read_sitk_transform(path), str(path))
+    if not all(_INVERTIBLE.match(name) for name in inverse):
+        raise InputError(
+            f"{path}: it holds a {inverse[0].split('_')[0]}, which only Slicer can evaluate; in Slicer's Transforms "
+            "module convert it to a grid transform and save that"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        forward = _read_sitk_transform(_without_inverse(path, Path(folder)))
+    steps = [forward]
+    if classes[0].startswith("CompositeTransform"):
+        composite = sitk.CompositeTransform(forward)
+        steps = [composite.GetNthTransform(n).Downcast() for n in range(composite.GetNumberOfTransforms())]
+        classes = classes[1:]
+    if len(steps) != len(classes):
+        raise InputError(
+            f"{path}: it holds nested chains with an inverse inside; in Slicer's Transforms module convert it to a "
+            "grid transform and save that"
+        )
+    turned = [
+        _inverse_step(step, context, path) if name.startswith("Inverse") else step for step, name in zip(steps, classes)
+    ]
+    return check_transform(turned[0] if len(turned) == 1 else sitk.CompositeTransform(turned), str(path))
+
+
+def check_field(field: sitk.Image, name: str) -> sitk.Image:
+    """The field as float32; raises InputError for a wrong number of components or values that are not finite."""
+    components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
+    if components != dimension:
+        raise InputError(
+            f"{name}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}"
+        )
+    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
+        raise InputError(f"{name}: the displacement holds NaN or infinite values; export it again without them")
+    return sitk.Cast(field, sitk.sitkVectorFloat32)
+
+
+def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
+    """The transform itself; raises InputError when it holds values that are not finite, or is a singular affine."""
+    transform = transform.Downcast()
+    steps = [transform]
+    if transform.GetTransformEnum() == sitk.sitkComposite:
+        steps = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
+    for step in steps:
+        if step.GetTransformEnum() == sitk.sitkDisplacementField:
+            check_field(sitk.DisplacementFieldTransform(step).GetDisplacementField(), name)
+        elif step.IsLinear():
+            check_affine(of_transform(step), name)
+        elif not np.isfinite(step.GetParameters()).all():
+            raise InputError(f"{name}: the transform holds NaN or infinite values; export it again without them")
+    return transform
+
+
+def flatten(field: sitk.Image) -> sitk.Image:
+    """A field of one slice in the plane of the first two axes as a 2D field; its third component is left behind."""
+    grid = Grid.of(field)
+    flat = Grid(
+        grid.size[:2], grid.spacing[:2], grid.origin[:2], tuple(np.reshape(grid.direction, (3, 3))[:2, :2].ravel())
+    )
+    return from_array(sitk.GetArrayViewFromImage(field)[0, ..., :2], flat)
+
+
+def write_itk(displacement: sitk.Image, path: Path, context: Context) -> None:
+    """An image (.nrrd .mha .nii.gz), a transform file (.h5), or an affine (.tfm .txt .mat) where the field is one."""
+    if path.name.lower().endswith((".tfm", ".txt", ".mat", ".xfm")):
+        write_affine(displacement, path)
+        return
+    if is_affine(displacement):
+        warn(
+            f"{path}: the displacement is an affine, and is written as vectors at the reference's voxels: outside them"
+            " ITK and ANTs move nothing, Slicer repeats the edge; a .tfm or .mat would hold all of it"
+        )
+    if path.name.lower().endswith((".mhd", ".nhdr")):
+        sitk.WriteImage(displacement, str(path))
+        return
+    write_displacement(displacement, path)
+
+
+def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None:
+    """What Slicer opens as a transform: a 2D field becomes one slice, because Slicer knows only 3D."""
+    if displacement.GetDimension() == 2:
+        vectors = sitk.GetArrayViewFromImage(displacement)
+        flat = sitk.JoinSeries([sitk.VectorIndexSelectionCast(displacement, 0)])
+        displacement = from_array(
+            np.concatenate([vectors, np.zeros_like(vectors[..., :1])], axis=-1)[None], Grid.of(flat)
+        )
+    write_itk(displacement, path, context)
+
+
+def write_affine(displacement: sitk.Image, path: Path) -> None:
+    """An ITK affine file, text or .mat. Raises InputError when the displacement is no affine."""
+    transform = to_sitk(exact_affine(displacement, path))
+    with atomic(path) as partial:
+        sitk.WriteTransform(transform, str(partial))
+
+
+def _read_vectors(path: Path) -> sitk.Image:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an existing displacement file")
+    if path.name.lower().endswith((".mhd", ".nhdr", ".nrrd")):
+        try:
+            return sitk.ReadImage(str(path))
+        except RuntimeError as error:
+            raise InputError(f"{path}: not readable as an image ({last_line(error)}); export it again") from error
+    field = read_displacement(path)
+    if field.GetDimension() == 2 and path.name.lower().endswith((".nii", ".nii.gz")):
+        import nibabel
+
+        # SimpleITK turns the RAS vectors of intent 1006 only when they have three components.
+        if int(nibabel.load(path).header["intent_code"]) == 1006:
+            return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
+    return field
+
+
+def _read_sitk_transform(path: Path) -> sitk.Transform:
+    try:
+        return sitk.ReadTransform(str(path)).Downcast()
+    except RuntimeError as error:
+        raise InputError(f"{path}: not readable as an ITK transform ({last_line(error)}); export it again") from error
+
+
+def _transform_classes(path: Path) -> list[str]:
+    """The class names in a transform file, in its order; empty for files that cannot hold an inverse."""
+    if path.name.lower().endswith((".h5", ".hdf5")):
+        import h5py
+
+        try:
+            with h5py.File(path) as file:
+                group = file["TransformGroup"]
+                names = [np.ravel(group[key]["TransformType"][()])[0] for key in sorted(group, key=int)]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: not an ITK transform file ({last_line(error)}); weights of a network are no displacement"
+                if isinstance(error, KeyError)
+                else f"{path}: not readable as an HDF5 transform file; export it again"
+            ) from error
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
+    if path.name.lower().endswith((".tfm", ".txt")):
+        return re.findall(r"^Transform:\s*(\S+)", path.read_text(errors="replace"), re.MULTILINE)
+    return []
+
+
+def _without_inverse(path: Path, folder: Path) -> Path:
+    """A copy of a transform file in which the classes only Slicer knows are called by their forward class."""
+    copy = folder / path.name
+    if path.name.lower().endswith((".h5", ".hdf5")):
+        import h5py
+
+        shutil.copyfile(path, copy)
+        with h5py.File(copy, "r+") as file:
+            for item in file["TransformGroup"].values():
+                name = np.ravel(item["TransformType"][()])[0]
+                name = name.decode() if isinstance(name, bytes) else str(name)
+                if name.startswith("Inverse"):
+                    del item["TransformType"]
+                    item.create_dataset(
+                        "TransformType", data=[name.removeprefix("Inverse")], dtype=h5py.string_dtype("ascii")
+                    )
+    else:
+        copy.write_text(re.sub(r"^(Transform:\s*)Inverse", r"\1", path.read_text(), flags=re.MULTILINE))
+    return copy
+
+
+def _inverse_step(step: sitk.Transform, context: Context, path: Path) -> sitk.Transform:
+    if step.GetTransformEnum() == sitk.sitkDisplacementField:
+        field = check_field(sitk.DisplacementFieldTransform(step).GetDisplacementField(), str(path))
+    else:
+        field = from_transform(step, context.need_reference(str(path)))
+    # Other steps of a chain may bring points here from beyond the reference, so the inverse lies wherever the field
+    # leads.
+    return to_transform(_inverted(field, _reached(field), str(path)))
+
+
+def _reached(field: sitk.Image) -> Grid:
+    """The field's grid, widened by its longest vector on every side."""
+    grid = Grid.of(field)
+    longest = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1).max()
+    more = np.ceil(longest / np.asarray(grid.spacing)).astype(int)
+    origin = np.asarray(grid.origin) - grid.axes @ more
+    return Grid(
+        tuple((np.asarray(grid.size) + 2 * more).tolist()), grid.spacing, tuple(origin.tolist()), grid.direction
+    )
+
+
+def _inverted(field: sitk.Image, grid: Grid, name: str) -> sitk.Image:
+    inverse, residual = invert(field, grid, iterations=200, tolerance=1e-4)
+    if residual > 0.1:
+        raise InputError(
+            f"{name}: Slicer stored it to-parent, and its inverse is found only to {residual:.2g} mm (the field folds);"
+            " in Slicer save the transform from-parent"
+        )
+    return inverse

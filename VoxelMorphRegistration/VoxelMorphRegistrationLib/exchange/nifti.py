@@ -1,0 +1,66 @@
+"""NIfTI headers: the grid in LPS that a RAS affine means, and the vector files that are laid out along it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..grid import Grid
+
+if TYPE_CHECKING:
+    import nibabel
+
+
+def affine_of_grid(grid: Grid) -> np.ndarray:
+    """The 4 x 4 matrix from (i, j, k, 1) to RAS mm; a 2D grid lies in the plane z = 0."""
+    matrix = np.eye(4)
+    matrix[: grid.dimension, : grid.dimension] = grid.axes
+    matrix[: grid.dimension, 3] = grid.origin
+    matrix[:2] *= -1
+    return matrix
+
+
+def grid_of_affine(size: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:
+    """The grid of `size` (2 or 3 numbers) along a 4 x 4 matrix to RAS mm. Raises InputError for a degenerate matrix."""
+    dimension = len(size)
+    lps = np.array(affine, dtype=float)
+    lps[:2] *= -1
+    keep = [*range(dimension), 3]
+    try:
+        return Grid.from_matrix(tuple(size), lps[np.ix_(keep, keep)])
+    except ValueError as error:
+        raise InputError(f"{name}: its header gives no usable geometry ({error}); repair the sform or qform") from error
+
+
+def vectors_of(image: nibabel.spatialimages.SpatialImage, name: str) -> tuple[np.ndarray, Grid]:
+    """Vectors (*grid.shape, d) as stored, and the grid, of a file of shape (x, y, z, 1, d), (x, y, z, d) or (x, y, 1,
+    1, 2).
+
+    Raises InputError for another shape or values that are not finite.
+    """
+    array = np.asarray(image.dataobj, dtype=np.float64)
+    if array.ndim == 5 and array.shape[3] == 1:
+        array = array[:, :, :, 0]
+    if array.ndim == 4 and array.shape[2] == 1 and array.shape[3] == 2:
+        array = array[:, :, 0]
+    dimension = array.ndim - 1
+    if dimension not in (2, 3) or array.shape[-1] != dimension:
+        shape = " x ".join(map(str, image.shape))
+        raise InputError(
+            f"{name}: shape {shape} is no field of vectors; it needs (x, y, z, 1, 3), (x, y, z, 3) or, in 2D, (x, y, 1,"
+            " 1, 2)"
+        )
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: the field holds NaN or infinite values; export it again without them")
+    grid = grid_of_affine(array.shape[:-1], image.affine, name)
+    return np.moveaxis(array, range(dimension), range(dimension - 1, -1, -1)), grid
+
+
+def stored_of(vectors: np.ndarray) -> np.ndarray:
+    """The array (x, y, z, 1, d) that a NIfTI file stores of vectors (*grid.shape, d); (x, y, 1, 1, 2) in 2D."""
+    dimension = vectors.shape[-1]
+    array = np.moveaxis(vectors, range(dimension), range(dimension - 1, -1, -1))
+    shape = (*array.shape[:-1], *([1] * (4 - dimension)), dimension)
+    return np.ascontiguousarray(array.reshape(shape), dtype=np.float32)

@@ -1,0 +1,190 @@
+"""VoxelMorph and MONAI: displacements in voxels of one grid, channel c along array axis c, that pull.
+
+Both warp by `image(x + u(x))` with fixed and moving image on the SAME grid, the reference's. They differ in nothing but
+the array order that comes with their loaders: nibabel and MONAI make (i, j, k), SimpleITK and Slicer (k, j, i). A shape
+tells which, unless it reads the same both ways; then it has to be said. VoxelMorph's half-resolution fields are in
+voxels of their half grid and are brought to full size with align_corners=True and a factor of exactly 2.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..displacement import from_voxel_flow, to_voxel_flow
+from ..errors import InputError
+from ..grid import Grid
+from .affines import is_affine
+from .array_files import as_array, read_array, write_array
+from .context import Context, warn
+from .files import atomic
+from .identify import label
+
+
+@dataclass(frozen=True)
+class _Layout:
+    axes: str  # 'kji' or 'ijk'
+    channel: str  # 'first' or 'last'
+    half: bool
+
+
+def read_voxelmorph(source: Any, context: Context) -> sitk.Image:
+    """A VoxelMorph field, full or half resolution, as the displacement on the reference grid. Raises InputError."""
+    return _read(source, context, half=True)
+
+
+def read_monai(source: Any, context: Context) -> sitk.Image:
+    """A dense displacement field for MONAI's Warp block as the displacement on the reference grid. Raises
+    InputError.
+    """
+    return _read(source, context, half=False)
+
+
+def write_voxelmorph(displacement: sitk.Image, path: Path, context: Context) -> None:
+    """(1, d, k, j, i), or i, j, k by `array_axes`; NIfTI as VoxelMorph's scripts write it: (i, j, k, d) without an
+    intent.
+    """
+    _write(displacement, path, context.array_axes or "kji", context)
+
+
+def write_monai(displacement: sitk.Image, path: Path, context: Context) -> None:
+    """(1, d, i, j, k), the order in which MONAI loads images; NIfTI likewise as (i, j, k, d)."""
+    _write(displacement, path, context.array_axes or "ijk", context)
+
+
+def _read(source: Any, context: Context, half: bool) -> sitk.Image:
+    name = label(source)
+    grid = context.need_reference(name)
+    array, axes = _load(source, context)
+    layout = _layout(array.shape, grid, axes, half, name)
+    field = array.reshape(array.shape[-(grid.dimension + 1) :]) if array.ndim == grid.dimension + 2 else array
+    if layout.channel == "last":
+        field = np.moveaxis(field, -1, 0)
+    if layout.axes == "ijk":
+        field = np.transpose(field, (0, *range(field.ndim - 1, 0, -1)))[::-1]
+    field = np.ascontiguousarray(field, dtype=np.float32)
+    if not np.isfinite(field).all():
+        raise InputError(
+            f"{name}: the field holds NaN or infinite values; compute it again (one NaN voxel in an image suffices)"
+        )
+    _refuse_normalised(field, name)
+    return from_voxel_flow(_full_resolution(field, grid) if layout.half else field, grid)
+
+
+def _load(source: Any, context: Context) -> tuple[np.ndarray, str | None]:
+    if isinstance(source, (list, tuple)) and len(source) == 1:
+        source = source[0]
+    if not isinstance(source, (str, os.PathLike)):
+        return as_array(source), context.array_axes
+    path = Path(source)
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        return read_array(path), context.array_axes
+    import nibabel
+
+    array = np.asarray(nibabel.load(path).dataobj)
+    if array.ndim == 5 and array.shape[3] == 1:
+        array = array[:, :, 0, 0] if array.shape[4] == 2 and array.shape[2] == 1 else array[:, :, :, 0]
+    if context.array_axes == "kji":
+        raise InputError(f"{path}: a NIfTI file's array is (i, j, k) by definition; leave --array-axes out")
+    return array, "ijk"
+
+
+def _layout(shape: tuple[int, ...], grid: Grid, axes: str | None, half: bool, name: str) -> _Layout:
+    dimension = grid.dimension
+    if len(shape) == dimension + 2 and shape[0] == 1:
+        shape = shape[1:]
+    elif len(shape) == dimension + 2:
+        raise InputError(f"{name}: a batch of {shape[0]} fields; give one of them")
+    wanted = {"kji": grid.shape, "ijk": tuple(grid.size)}
+    wanted = {key: value for key, value in wanted.items() if axes in (None, key)}
+    found = []
+    for channel, components, spatial in (("first", shape[0], shape[1:]), ("last", shape[-1], shape[:-1])):
+        if len(shape) == dimension + 1 and components == dimension:
+            found += [_Layout(key, channel, False) for key, full in wanted.items() if tuple(spatial) == tuple(full)]
+            if half and not found:
+                found += [_Layout(key, channel, True) for key, full in wanted.items() if _is_half(spatial, full)]
+    if not found:
+        sizes = " or ".join(f"{' x '.join(map(str, value))} ({key})" for key, value in wanted.items())
+        raise InputError(
+            f"{name}: shape {' x '.join(map(str, shape))} is no field of {dimension} channels on the reference image, "
+            f"which is {sizes}{' or half of it' if half else ''}; give the image the field was computed on"
+        )
+    if len({layout.channel for layout in found}) > 1:
+        raise InputError(
+            f"{name}: shape {' x '.join(map(str, shape))} has its channels first or last; give it as (1, {dimension},"
+            " ...)"
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{name}: its shape fits the reference read as (k, j, i) and as (i, j, k); say --array-axes kji (SimpleITK,"
+            " Slicer) or ijk (nibabel, ANTsPy, MONAI)"
+        )
+    return found[0]
+
+
+def _is_half(spatial: tuple[int, ...], full: tuple[int, ...]) -> bool:
+    return all(n // 2 == m or (n + 1) // 2 == m for m, n in zip(spatial, full))
+
+
+def _full_resolution(field: np.ndarray, grid: Grid) -> np.ndarray:
+    import torch
+
+    from ..warping import resize_flow
+
+    return resize_flow(torch.from_numpy(field)[None], grid.shape, scale=2.0)[0].numpy()
+
+
+def _refuse_normalised(field: np.ndarray, name: str) -> None:
+    """A sampling grid runs from -1 to 1 along one array axis for each channel; a displacement does not."""
+    if np.abs(field).max() > 1.5:
+        return
+    for channel in range(len(field)):
+        ramps = [np.linspace(-1, 1, n) for n in field.shape[1:]]
+        fits = [
+            np.corrcoef(field[channel].mean(axis=tuple(a for a in range(field.ndim - 1) if a != axis)), ramp)[0, 1]
+            for axis, ramp in enumerate(ramps)
+            if ramp.size > 2 and np.ptp(field[channel]) > 1.2
+        ]
+        if not any(fit > 0.95 for fit in fits):
+            return
+    raise InputError(
+        f"{name}: its values run from -1 to 1 across the image, so it is a sampling grid and no displacement; say"
+        " --from torch"
+    )
+
+
+def _write(displacement: sitk.Image, path: Path, axes: str, context: Context) -> None:
+    grid = Grid.of(displacement)
+    if is_affine(displacement):
+        warn(f"{path}: the displacement is an affine, and is written as vectors at the reference's voxels only")
+    if context.moving is not None and not context.moving.same_as(grid, 1e-3):
+        warn(
+            f"{path}: fixed and moving image have different grids, and this convention knows one; resample the moving"
+            " image onto the reference before warping it with this field"
+        )
+    flow = to_voxel_flow(displacement)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        if context.array_axes == "kji":
+            raise InputError(f"{path}: a NIfTI file's array is (i, j, k) by definition; leave --array-axes out")
+        _write_nifti(np.moveaxis(_to_ijk(flow), 0, -1), grid, path)
+        return
+    array = _to_ijk(flow) if axes == "ijk" else flow
+    write_array(array[None], path, context.dtype, max(grid.spacing), float(np.abs(array).max(initial=0)))
+
+
+def _to_ijk(flow: np.ndarray) -> np.ndarray:
+    return np.transpose(flow, (0, *range(flow.ndim - 1, 0, -1)))[::-1]
+
+
+def _write_nifti(array: np.ndarray, grid: Grid, path: Path) -> None:
+    import nibabel
+
+    from .nifti import affine_of_grid
+
+    with atomic(path) as partial:
+        nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.float32), affine_of_grid(grid)), partial)
