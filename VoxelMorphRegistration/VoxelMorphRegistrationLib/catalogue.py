@@ -7,6 +7,7 @@ there is two files, NAME.h5 or NAME.pt and its card NAME.json. Nothing is ever w
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -52,13 +53,14 @@ class Entry:
     Attributes:
         state: 'bundled', 'installed' (downloaded or imported), 'downloadable', or 'manual' (get the file at `url` yourself
             and import it).
-        path: the weights file, where there is one on this machine.
+        path, card_path: the weights file and its card, where there are such on this machine.
     """
 
     name: str
     state: State
     card: Card
     path: Path | None = None
+    card_path: Path | None = None
     url: str = ""
     sha256: str | None = None
     size: int | None = None
@@ -85,10 +87,13 @@ def user_dir() -> Path:
     return user_cache_path("VoxelMorphRegistration", appauthor=False) / "models"
 
 
-@lru_cache(maxsize=1)
 def published() -> dict[str, Published]:
     """The published networks by name, from catalogue.json."""
-    path = bundled_dir() / "catalogue.json"
+    return _read_catalogue(bundled_dir() / "catalogue.json")
+
+
+@lru_cache(maxsize=1)
+def _read_catalogue(path: Path) -> dict[str, Published]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -181,16 +186,22 @@ def _in_folder(folder: Path, state: State) -> list[Entry]:
     for path in sorted(folder.glob("*.json")):
         if path.name == "catalogue.json":
             continue
-        card = Card.read(path)
+        try:
+            card = Card.read(path)
+        except InputError as error:
+            # One card gone wrong must not take every other model away.
+            logging.getLogger(__name__).warning("%s; this model is left out", error)
+            continue
         weights = weights_beside(path, card)
         if weights is not None and weights.is_file():
-            entries.append(Entry(card.name, state, card, weights, card.source, card.sha256, weights.stat().st_size))
+            size = weights.stat().st_size
+            entries.append(Entry(card.name, state, card, weights, path, card.source, card.sha256, size))
     return entries
 
 
 def _offered(item: Published) -> Entry:
     state: State = "downloadable" if item.sha256 else "manual"
-    return Entry(item.card.name, state, item.card, None, item.url, item.sha256, item.size)
+    return Entry(item.card.name, state, item.card, url=item.url, sha256=item.sha256, size=item.size)
 
 
 def _plain(value):

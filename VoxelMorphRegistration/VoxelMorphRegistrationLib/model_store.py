@@ -90,10 +90,10 @@ def remove_model(name: str) -> None:
     entry = model_info(name)
     if entry.state == "bundled":
         raise InputError(f"model {name!r} is part of the program and cannot be removed")
-    if entry.path is None:
+    if entry.path is None or entry.card_path is None:
         raise InputError(f"model {name!r} is not installed, so there is nothing to remove")
     # The card goes first: without it the weights are no model, so an interruption leaves nothing half there.
-    (user_dir() / f"{name}.json").unlink(missing_ok=True)
+    entry.card_path.unlink(missing_ok=True)
     entry.path.unlink(missing_ok=True)
 
 
@@ -141,8 +141,9 @@ def _install(name: str, temporary: Path, card: Card, sha256: str) -> Entry:
     card.check(f"model {name!r}")
     os.chmod(temporary, 0o644)
     os.replace(temporary, weights)
-    card.write(user_dir() / f"{name}.json")
-    return Entry(name, "installed", card, weights, card.source, sha256, weights.stat().st_size)
+    card_path = weights.with_suffix(".json")
+    card.write(card_path)
+    return Entry(name, "installed", card, weights, card_path, card.source, sha256, weights.stat().st_size)
 
 
 @contextmanager

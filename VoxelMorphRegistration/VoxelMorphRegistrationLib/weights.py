@@ -160,6 +160,10 @@ def _features(path: Path, config: dict) -> list[list[int]]:
 
 
 def _load_torch(path: Path):
+    with open(path, "rb") as stream:
+        start = stream.read(2)
+    if start != b"PK" and start[:1] != b"\x80":  # a zip archive, or a pickle of torch before 1.6
+        raise InputError(f"{path}: not a torch weights file; check where it comes from")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a file that is not its own
@@ -197,7 +201,7 @@ def _pairwise(path: Path, state: dict[str, torch.Tensor]) -> Weights:
         # A level of 0 features has no convolution: it passes its input through.
         return int(state[key].shape[0]) if key in state else 0
 
-    count = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("model.upsampling_conv_blocks."))
+    count = 1 + max(int(key.split(".")[2]) for key in state if key.startswith("model.downsampling_conv_blocks."))
     down = [outputs(f"downsampling_conv_blocks.{level}.conv_block") for level in range(count)]
     up = [outputs("lowest_resolution_conv_block")]
     up += [outputs(f"upsampling_conv_blocks.{level}.conv_block") for level in range(count - 1)]

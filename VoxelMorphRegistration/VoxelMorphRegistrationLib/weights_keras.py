@@ -32,8 +32,8 @@ def read_keras(path: Path, architecture: dict | None = None) -> Weights:
             if architecture is None:
                 architecture, shape = _architecture(path, file)
             convolutions = _convolutions(path, file)
-    except OSError as error:
-        raise InputError(f"{path}: not an HDF5 file, or a truncated one; copy or download it again") from error
+    except (OSError, KeyError, RuntimeError) as error:  # h5py has one for each way a file can be damaged
+        raise InputError(f"{path}: not an HDF5 file, or a truncated or damaged one; copy or download it again") from error
     return Weights(architecture, _state(path, architecture, convolutions), shape)
 
 

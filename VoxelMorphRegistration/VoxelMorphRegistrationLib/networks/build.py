@@ -6,13 +6,12 @@ import torch
 from torch import nn
 
 from ..errors import InputError
+from .architecture import check_architecture
 from .dense import DEFAULT_FEATURES, VxmDense
 from .network import Network
 from .pairwise import PairwiseNetwork, pairwise_module
 from .pyramid import PyramidNetwork
 from .strided import StridedUnet
-
-CLASSES = ("VxmPairwise", "VxmDense", "Vxm2018")
 
 
 def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = None) -> Network:
@@ -34,12 +33,8 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
         InputError: a class or value that is not known, or weights that do not fit the architecture.
         DependencyMissing: VxmPairwise without the voxelmorph package.
     """
-    kind = architecture.get("class")
-    if kind not in CLASSES:
-        raise InputError(f"network class {kind!r} is not known; use one of {', '.join(CLASSES)}")
-    dimension = architecture.get("ndim")
-    if dimension not in (2, 3):
-        raise InputError(f"network ndim is {dimension!r}; networks for 2 and 3 dimensions are supported")
+    check_architecture(architecture)
+    kind = architecture["class"]
     architecture = {"integration_steps": 7, **architecture}
     try:
         network = {"VxmPairwise": _pairwise, "VxmDense": _dense, "Vxm2018": _strided}[kind](architecture)
