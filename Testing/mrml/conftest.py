@@ -16,6 +16,16 @@ for _folder in (_HERE.parents[1] / "VoxelMorphRegistration", _HERE):
         sys.path.insert(0, str(_folder))
 
 
+def _register_conversions():
+    """What the Segmentations module does when Slicer starts: without it no segment has a representation."""
+    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
+    for rule in ("vtkBinaryLabelmapToClosedSurface", "vtkClosedSurfaceToBinaryLabelmap"):
+        factory.RegisterConverterRule(getattr(slicer, f"{rule}ConversionRule")())
+
+
+_register_conversions()
+
+
 @pytest.fixture
 def scene(monkeypatch):
     """An empty scene, also as `slicer.mrmlScene`, with the sequences logic that keeps browsers and proxies in step."""

@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import slicer.util
+import vtk
 
 from ..errors import InputError
 from ..grid import Grid
@@ -46,24 +47,33 @@ def image_from_volume(
 
     Raises InputError for a node without voxels, or whose voxel axes are not three different directions.
     """
-    name = describe(node)
     image = node.GetImageData()
     if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
-        raise InputError(f"{name}: it holds no voxels; load or choose another volume")
+        raise InputError(f"{describe(node)}: it holds no voxels; load or choose another volume")
     array = slicer.util.arrayFromVolume(node)
-    to_frame = transform_between(node.GetParentTransformNode(), below)
-    matrix = linear_matrix(to_frame)
-    local = _local_ijk_to_ras(node)
-    ijk_to_frame = local if matrix is None else matrix @ local
-    if not np.all(np.isfinite(ijk_to_frame)) or abs(np.linalg.det(ijk_to_frame[:3, :3])) < 1e-12:
-        raise InputError(f"{name}: its voxel spacing or axis directions are unusable (a zero, a NaN, or two axes along one "
-                         "line); correct them in the Volumes module")
-    if matrix is not None and not sheared(ijk_to_frame[:3, :3]):
-        return _to_image(array, ijk_to_frame)
     if labels is None:
         labels = is_label_volume(node)
     outside = 0.0 if labels or array.ndim == 4 else node.GetImageBackgroundScalarComponentAsDouble(0)
-    return _straightened(array, local, to_frame, labels, outside)
+    to_frame = transform_between(node.GetParentTransformNode(), below)
+    return placed_image(array, _local_ijk_to_ras(node), to_frame, labels, outside, describe(node))
+
+
+def placed_image(array: np.ndarray, ijk_to_ras_matrix: np.ndarray, to_frame: vtk.vtkGeneralTransform, labels: bool,
+                 outside: float, name: str) -> sitk.Image:
+    """Voxels (k, j, i) or (k, j, i, components) of a node as an image, in the coordinates that `to_frame` leads to (LPS mm).
+
+    Their geometry is changed where that is enough; else they are resampled (by nearest neighbour when `labels`), with
+    `outside` where there are none. Raises InputError, beginning with `name`, for unusable axes.
+    """
+    matrix = linear_matrix(to_frame)
+    placed = ijk_to_ras_matrix if matrix is None else matrix @ ijk_to_ras_matrix
+    if not np.all(np.isfinite(placed)) or abs(np.linalg.det(placed[:3, :3])) < 1e-12:
+        raise InputError(f"{name}: its voxel spacing or axis directions are unusable (a zero, a NaN, or two axes along one "
+                         "line); correct them in the Volumes module")
+    if matrix is not None and not sheared(placed[:3, :3]):
+        size = tuple(reversed(array.shape[:3]))
+        return Grid.from_matrix(size, flip_lps_ras(placed)).image(array, vector=array.ndim == 4)
+    return _straightened(array, ijk_to_ras_matrix, to_frame, labels, outside)
 
 
 def update_volume(
@@ -136,12 +146,7 @@ def _local_ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     return matrix_from_vtk(matrix)
 
 
-def _to_image(array: np.ndarray, ijk_to_ras_matrix: np.ndarray) -> sitk.Image:
-    size = tuple(reversed(array.shape[:3]))
-    return Grid.from_matrix(size, flip_lps_ras(ijk_to_ras_matrix)).image(array, vector=array.ndim == 4)
-
-
-def _straightened(array: np.ndarray, local: np.ndarray, to_frame, labels: bool, outside: float) -> sitk.Image:
+def _straightened(array: np.ndarray, local: np.ndarray, to_frame: vtk.vtkGeneralTransform, labels: bool, outside: float) -> sitk.Image:
     """Voxels resampled through a transform onto a straight grid that holds all of them, at the spacing they had."""
     size = np.array(array.shape[2::-1])
     lps = flip_lps_ras(local)
