@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import SimpleITK as sitk
 from .displacement import from_transform, lps_to_ras, to_transform
 from .errors import InputError
 from .grid import Grid
+from .whole_file import whole_file
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
 
@@ -27,22 +27,13 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
     path = Path(path)
     suffix = _suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=".partial-", suffix=suffix, dir=path.parent)
-    os.close(handle)
-    try:
+    with whole_file(path) as partial:
         if suffix == ".h5":
-            sitk.WriteTransform(to_transform(displacement), partial)
+            sitk.WriteTransform(to_transform(displacement), str(partial))
         elif suffix in (".nii.gz", ".nii") and displacement.GetDimension() == 3:
             _write_nifti(displacement, partial)
         else:
-            sitk.WriteImage(displacement, partial, useCompression=True, compressionLevel=1)
-        os.chmod(partial, 0o666 & ~_umask())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        raise InputError(f"{path}: the displacement could not be written ({_last_line(error)}); free disk space or choose "
-                         "another place") from error
-    finally:
-        Path(partial).unlink(missing_ok=True)
+            sitk.WriteImage(displacement, str(partial), useCompression=True, compressionLevel=1)
 
 
 def read_displacement(path: str | os.PathLike) -> sitk.Image:
@@ -78,7 +69,7 @@ def _read_transform_file(path: Path) -> sitk.Image:
     return sitk.DisplacementFieldTransform(transform).GetDisplacementField()
 
 
-def _write_nifti(displacement: sitk.Image, path: str) -> None:
+def _write_nifti(displacement: sitk.Image, path: Path) -> None:
     import nibabel
 
     grid = Grid.of(displacement)
@@ -98,12 +89,6 @@ def _suffix(path: Path) -> str:
         if path.name.lower().endswith(suffix):
             return suffix
     raise InputError(f"{path}: a displacement file ends in one of {', '.join(SUFFIXES)}; rename it")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _last_line(error: Exception) -> str:
