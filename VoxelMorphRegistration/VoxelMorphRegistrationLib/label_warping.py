@@ -28,7 +28,7 @@ class SmoothWarper:
     hundred labels need no more memory than a few.
     """
 
-    def __init__(self, labels: sitk.Image, memory: int = 512 << 20) -> None:
+    def __init__(self, labels: sitk.Image, memory: int = 256 << 20) -> None:
         self._grid = Grid.of(labels)
         self._dtype = sitk.GetArrayViewFromImage(labels).dtype
         values, codes = np.unique(sitk.GetArrayViewFromImage(labels), return_inverse=True)
@@ -146,7 +146,7 @@ def _cells(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _boxes(
     codes: np.ndarray, count: int, mixed: np.ndarray, background: int
 ) -> list[tuple[np.ndarray, np.ndarray] | None]:
-    """Each label's bounding box (first, one past last) with a voxel around it; the background's is that of all borders."""
+    """Each label's bounding box (first, one past last) and a voxel around it; the background's is that of borders."""
     image = sitk.GetImageFromArray(codes + 1)
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.SetBackgroundValue(0)

@@ -104,7 +104,7 @@ class Segmentation:
         return self.flattened().layers[0]
 
     def placement(self, grid: Grid) -> Literal["same", "padded", "resampled"]:
-        """How it gets onto `grid`: as it is, by whole voxels (cropped, padded, axes swapped or flipped), or resampled."""
+        """How it gets onto `grid`: as it is, by whole voxels (cropped, padded, axes swapped), or resampled."""
         if self.grid.same_as(grid):
             return "same"
         if self.grid.dimension != grid.dimension:

@@ -1,0 +1,348 @@
+"""Points and surfaces: read in every format and coordinate system, moved with the tissue, written for Slicer."""
+
+from __future__ import annotations
+
+import builtins
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
+from VoxelMorphRegistrationLib.displacement import from_array, invert, warp
+from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
+from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.landmarks import (
+    Points,
+    count_outside,
+    move_points,
+    move_surface,
+    read_points,
+    read_surface,
+    write_points,
+    write_surface,
+)
+
+vtk = pytest.importorskip("vtk")
+
+GRID = Grid((40, 36, 30), (1.0, 1.2, 1.5), (-20.0, 5.0, 7.0), (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0))
+LPS = np.array([[-1.5, 2.0, 3.0], [4.25, -5.0, 6.0]])
+FCSV = (
+    "# Markups fiducial file version = 5.6\n# CoordinateSystem = {space}\n"
+    "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID\n"
+    '7,{0},{1},{2},0,0,0,1,1,1,0,"A, ""left""",first,,2,0\n'
+    "8,{3},{4},{5},0,0,0,1,0,1,1,B,,,2,0\n"
+    "9,0,0,0,0,0,0,1,0,1,1,never placed,,,0,0\n"
+)
+
+
+def in_space(space: str) -> np.ndarray:
+    return LPS * (-1, -1, 1) if space in ("RAS", "0") else LPS
+
+
+def points_file(folder, text: str, ending: str):
+    path = folder / f"points{ending}"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def middle() -> np.ndarray:
+    return GRID.points().reshape(-1, 3).mean(0)
+
+
+def smooth_field(amplitude: float, seed: int = 0) -> sitk.Image:
+    noise = np.random.default_rng(seed).standard_normal((3, *GRID.shape))
+    field = np.stack([gaussian_filter(part, 5) for part in noise], -1)
+    return from_array(field * amplitude / np.abs(field).max(), GRID)
+
+
+def ball(radius: float = 8.0, centre=None, normals: bool = False) -> vtk.vtkPolyData:
+    source = vtk.vtkSphereSource()
+    source.SetRadius(radius)
+    source.SetCenter(*(middle() if centre is None else centre))
+    source.SetThetaResolution(24)
+    source.SetPhiResolution(24)
+    source.SetGenerateNormals(normals)
+    source.Update()
+    return source.GetOutput()
+
+
+@pytest.mark.parametrize("space", ["LPS", "RAS", "0", "1"])
+def test_fcsv_points_are_lps_whatever_their_file_is_in(tmp_path, space):
+    text = FCSV.format(*in_space(space).ravel().tolist(), space=space)
+    points = read_points(points_file(tmp_path, text, ".fcsv"))
+    np.testing.assert_allclose(points.positions, LPS)
+    assert points.labels == ('A, "left"', "B")
+    assert points.ids == ("7", "8")
+    assert points.descriptions == ("first", "")
+
+
+def test_an_fcsv_of_slicer_3_is_in_ras(tmp_path):
+    points = read_points(points_file(tmp_path, "# name = F\nA,1.5,-2,3,1,1\nB,-4.25,5,6,0,1\n", ".fcsv"))
+    np.testing.assert_allclose(points.positions, LPS)
+    assert points.labels == ("A", "B")
+
+
+@pytest.mark.parametrize("space", ["LPS", "RAS", None])
+def test_json_points_are_lps_whatever_their_file_is_in(tmp_path, space):
+    markup = {"type": "Fiducial", "controlPoints": [{"label": "p", "position": p} for p in in_space(space).tolist()]}
+    if space:
+        markup["coordinateSystem"] = space
+    path = points_file(tmp_path, json.dumps({"markups": [markup]}), ".mrk.json")
+    np.testing.assert_allclose(read_points(path).positions, LPS)
+
+
+@pytest.mark.parametrize(
+    ("header", "space"), [("label,l,p,s", "LPS"), ('"label","r","a","s"', "RAS"), ("label, x, y, z", "LPS")]
+)
+def test_csv_points_are_lps_whatever_their_columns_are(tmp_path, header, space):
+    rows = "".join(f'"p {n}",{x},{y},{z}\n' for n, (x, y, z) in enumerate(in_space(space).tolist()))
+    points = read_points(points_file(tmp_path, f"{header}\n{rows}", ".csv"))
+    np.testing.assert_allclose(points.positions, LPS)
+    assert points.labels == ("p 0", "p 1")
+
+
+def test_what_is_written_says_lps_and_keeps_curves_flags_and_points_that_were_never_placed(tmp_path):
+    document = {
+        "@schema": "https://example.org/markups-schema-v1.0.3.json#",
+        "markups": [
+            {
+                "type": "Curve",
+                "coordinateSystem": "RAS",
+                "display": {"color": [1, 0, 0]},
+                "measurements": [{"name": "length", "value": 3}],
+                "controlPoints": [
+                    {"id": "1", "label": "a", "position": [1.0, 2.0, 3.0], "orientation": [1, 0, 0, 0, 1, 0, 0, 0, 1]},
+                    {"id": "2", "label": "b", "position": "", "positionStatus": "undefined"},
+                    {"id": "3", "label": "c", "position": [4.0, 5.0, 6.0], "locked": True},
+                ],
+            }
+        ],
+    }
+    points = read_points(points_file(tmp_path, json.dumps(document), ".mrk.json"))
+    write_points(points.at(points.positions + 10), tmp_path / "moved.mrk.json")
+    markup = json.loads((tmp_path / "moved.mrk.json").read_text())["markups"][0]
+    assert (markup["type"], markup["coordinateSystem"], markup["display"]) == ("Curve", "LPS", {"color": [1, 0, 0]})
+    assert "measurements" not in markup
+    assert [point.get("position") for point in markup["controlPoints"]] == [[9.0, 8.0, 13.0], "", [6.0, 5.0, 16.0]]
+    assert markup["controlPoints"][0]["orientation"] == [-1, 0, 0, 0, -1, 0, 0, 0, 1]
+    assert markup["controlPoints"][2]["locked"] is True
+
+
+@settings(max_examples=30, deadline=None)
+@given(numbers=st.lists(st.tuples(*[st.floats(-1e4, 1e4)] * 3), min_size=1, max_size=6), label=st.text(max_size=20))
+def test_positions_and_labels_survive_a_file(tmp_path_factory, numbers, label):
+    document = {"markups": [{"type": "Fiducial", "controlPoints": [{"label": label, "position": p} for p in numbers]}]}
+    path = tmp_path_factory.mktemp("points") / "p.mrk.json"
+    write_points(Points(np.array(numbers), document), path)
+    again = read_points(path)
+    np.testing.assert_array_equal(again.positions, np.array(numbers))
+    assert set(again.labels) == {label}
+
+
+def test_a_constant_shift_of_the_image_moves_points_and_surface_the_other_way():
+    shift = np.array([3.0, -2.0, 1.0])
+    field = from_array(np.broadcast_to(shift, (*GRID.shape, 3)), GRID)
+    inverse, _ = invert(field)
+    points = Points(LPS + middle(), {"markups": []})
+    np.testing.assert_allclose(move_points(points, inverse).positions, points.positions - shift, atol=1e-5)
+    surface = read_back(ball())
+    np.testing.assert_allclose(move_surface(surface, inverse).points, surface.points - shift, atol=1e-5)
+
+
+def read_back(mesh: vtk.vtkPolyData):
+    from VoxelMorphRegistrationLib.landmarks import Surface
+
+    return Surface(mesh)
+
+
+def test_points_follow_the_tissue_that_the_warped_image_shows():
+    """A bright blob is where the point is, in the moving image and, as SimpleITK resamples it, in the fixed frame."""
+    field = smooth_field(4.0)
+    inverse, _ = invert(field)
+    for offset in ([0.0, 0.0, 0.0], [5.0, -4.0, 6.0], [-6.0, 3.0, -5.0]):
+        place = middle() + offset
+        blob = np.exp(-np.sum((GRID.points() - place) ** 2, -1) / 8.0).astype(np.float32)
+        seen = sitk.GetArrayFromImage(warp(GRID.image(blob), field))
+        centroid = (GRID.points() * seen[..., None]).reshape(-1, 3).sum(0) / seen.sum()
+        moved = move_points(Points(place[None], {"markups": []}), inverse).positions[0]
+        assert np.linalg.norm(moved - centroid) < 0.5
+        assert np.linalg.norm(moved - centroid) < 0.3 * max(1.5, np.linalg.norm(moved - place))
+
+
+def test_a_moved_surface_bounds_the_warped_labels():
+    field = smooth_field(4.0)
+    inverse, _ = invert(field)
+    labels = (np.linalg.norm(GRID.points() - middle(), axis=-1) < 8).astype(np.uint8)
+    warped = sitk.GetArrayFromImage(warp(GRID.image(labels), field, "nearest")) > 0
+    moved = move_surface(read_back(ball(8.0)), inverse)
+    inside = vtk.vtkImplicitPolyDataDistance()
+    inside.SetInput(moved.mesh)
+    distance = np.array([inside.EvaluateFunction(point) for point in GRID.points().reshape(-1, 3)[::3]])
+    label = warped.ravel()[::3]
+    assert distance[label].max() < 0.6
+    assert distance[~label].min() > -0.6
+
+
+def test_points_beyond_the_image_move_with_its_edge():
+    field = from_array(np.broadcast_to((0.0, 0.0, 5.0), (*GRID.shape, 3)), GRID)
+    points = Points(np.array([[500.0, 500.0, 500.0]]), {"markups": []})
+    np.testing.assert_allclose(move_points(points, field).positions, [[500.0, 500.0, 505.0]])
+
+
+def test_points_outside_the_image_are_counted_and_refused_only_when_all_are():
+    inside, outside = middle(), middle() + 500
+    assert count_outside(np.array([inside, outside, outside]), GRID, "p.fcsv") == 2
+    with pytest.raises(InputError, match="p.fcsv: all 2 points lie outside the image;"):
+        count_outside(np.array([outside, outside]), GRID, "p.fcsv")
+
+
+def test_a_surface_of_the_wrong_handedness_is_recognised():
+    far = Grid(GRID.size, GRID.spacing, (200.0, 5.0, 7.0), GRID.direction)
+    place = far.points().reshape(-1, 3).mean(0)
+    with pytest.raises(InputError, match="liver.stl: all 530 points.*x and y negated"):
+        count_outside(read_back(ball(8.0, place * (-1, -1, 1))).points, far, "liver.stl")
+
+
+def write_mesh(mesh: vtk.vtkPolyData, path, space: str | None):
+    """As the programs that make such files do: the mark of Slicer, or none."""
+    mark = f"SPACE={space}" if space else ""
+    if path.suffix == ".vtp":
+        writer = vtk.vtkXMLPolyDataWriter()
+        if space:
+            field = vtk.vtkStringArray()
+            field.SetName("SPACE")
+            field.InsertNextValue(space)
+            mesh.GetFieldData().AddArray(field)
+    elif path.suffix == ".stl":
+        writer = vtk.vtkSTLWriter()
+        writer.SetHeader(f"3D Slicer output. {mark}")
+        writer.SetFileTypeToBinary()
+    elif path.suffix == ".ply":
+        writer = vtk.vtkPLYWriter()
+        if mark:
+            writer.AddComment(f"3D Slicer output. {mark}")
+    elif path.suffix == ".vtk":
+        writer = vtk.vtkPolyDataWriter()
+        writer.SetHeader(f"3D Slicer output. {mark}")
+    else:
+        rows = [f"# 3D Slicer output. {mark}"]
+        rows += ["v " + " ".join(map(str, mesh.GetPoint(n))) for n in range(mesh.GetNumberOfPoints())]
+        for n in range(mesh.GetNumberOfCells()):
+            cell = mesh.GetCell(n)
+            rows.append("f " + " ".join(str(cell.GetPointId(c) + 1) for c in range(3)))
+        path.write_text("\n".join(rows) + "\n")
+        return
+    writer.SetInputData(mesh)
+    writer.SetFileName(str(path))
+    assert writer.Write()
+
+
+@pytest.mark.parametrize("space", ["LPS", "RAS", None])
+@pytest.mark.parametrize("ending", [".vtp", ".stl", ".obj", ".ply", ".vtk"])
+def test_surfaces_are_lps_whatever_their_file_is_in(tmp_path, ending, space):
+    centre = np.array([30.0, -40.0, 50.0])
+    path = tmp_path / f"ball{ending}"
+    write_mesh(ball(8.0, centre * (-1, -1, 1) if space == "RAS" else centre), path, space)
+    surface = read_surface(path)
+    np.testing.assert_allclose(surface.points.mean(0), centre, atol=1e-3)
+    assert surface.mesh.GetNumberOfCells() == ball().GetNumberOfCells()
+
+
+def test_a_written_surface_says_lps_and_reads_back_the_same(tmp_path):
+    surface = read_back(ball())
+    write_surface(surface, tmp_path / "0000.vtp")
+    reader = vtk.vtkXMLPolyDataReader()
+    reader.SetFileName(str(tmp_path / "0000.vtp"))
+    reader.Update()
+    assert reader.GetOutput().GetFieldData().GetAbstractArray("SPACE").GetValue(0) == "LPS"
+    np.testing.assert_array_equal(read_surface(tmp_path / "0000.vtp").points, surface.points)
+    assert surface.mesh.GetFieldData().GetNumberOfArrays() == 0
+
+
+def test_normals_of_a_moved_surface_fit_its_new_shape():
+    stretch = GRID.points() - middle()
+    field = from_array(stretch * (1.0, 0.0, 0.0), GRID)
+    moved = move_surface(read_back(ball(5.0, normals=True)), field)
+    normals = moved.mesh.GetPointData().GetNormals()
+    wanted = (moved.points - middle()) / (10.0, 5.0, 5.0) ** np.array(2)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    found = np.array([normals.GetTuple(n) for n in range(moved.mesh.GetNumberOfPoints())])
+    assert np.einsum("nd,nd->n", found, wanted).min() > 0.97
+
+
+def test_colours_and_cells_of_a_surface_are_kept(tmp_path):
+    mesh = ball()
+    colours = vtk.vtkUnsignedCharArray()
+    colours.SetName("Colour")
+    for number in range(mesh.GetNumberOfPoints()):
+        colours.InsertNextValue(number % 256)
+    mesh.GetPointData().AddArray(colours)
+    write_surface(move_surface(read_back(mesh), smooth_field(2.0)), tmp_path / "c.vtp")
+    again = read_surface(tmp_path / "c.vtp").mesh
+    assert again.GetPointData().GetArray("Colour").GetValue(300) == 300 - 256
+    assert again.GetNumberOfCells() == mesh.GetNumberOfCells()
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "complaint"),
+    [
+        (".fcsv", "# Markups fiducial file version = 5.6\n# CoordinateSystem = XYZ\n1,1,2,3\n", "neither LPS nor RAS"),
+        (".fcsv", "# Markups fiducial file version = 5.6\n# CoordinateSystem = LPS\n1,1,two,3\n", "point 1"),
+        (".fcsv", "# Markups fiducial file version = 5.6\n", "no placed point"),
+        (".mrk.json", '{"markups": [', "not valid JSON"),
+        (".mrk.json", "[1, 2]", "no markups"),
+        (".mrk.json", '{"markups": [{"type": "ROI", "controlPoints": []}]}', "ROI"),
+        (".mrk.json", '{"markups": [{"controlPoints": [{"position": [1, NaN, 2]}]}]}', "point 1"),
+        (".csv", "1,2,3\n4,5,6\n", "columns l,p,s or r,a,s"),
+        (".csv", "", "columns l,p,s or r,a,s"),
+        (".txt", "1 2 3", "unknown kind"),
+    ],
+)
+def test_damaged_point_files_are_refused_and_named(tmp_path, ending, text, complaint):
+    with pytest.raises(InputError, match=f"points{ending}.*{complaint}"):
+        read_points(points_file(tmp_path, text, ending))
+
+
+def test_missing_files_are_named(tmp_path):
+    with pytest.raises(InputError, match="gone.fcsv: no such file"):
+        read_points(tmp_path / "gone.fcsv")
+    with pytest.raises(InputError, match="gone.stl: no such file"):
+        read_surface(tmp_path / "gone.stl")
+
+
+@pytest.mark.parametrize("ending", [".vtp", ".stl", ".obj", ".ply", ".vtk"])
+@pytest.mark.parametrize("content", [b"", b"this is no mesh\n" * 20])
+def test_files_that_are_no_surfaces_are_refused_in_one_line(tmp_path, ending, content, capfd):
+    path = tmp_path / f"odd{ending}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=f"odd{ending}"):
+        read_surface(path)
+    assert capfd.readouterr().err == ""
+
+
+def test_nothing_is_left_behind_where_writing_fails(tmp_path):
+    with pytest.raises(InputError, match="nowhere.*cannot be written"):
+        write_surface(read_back(ball()), tmp_path / "nowhere" / "0000.vtp")
+    with pytest.raises(InputError, match="nowhere.*cannot be written"):
+        write_points(Points(LPS, {"markups": []}), tmp_path / "nowhere" / "0000.mrk.json")
+    with pytest.raises(InputError, match=r"\.vtp"):
+        write_surface(read_back(ball()), tmp_path / "0000.stl")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_vtk_the_command_that_installs_it_is_named(tmp_path, monkeypatch):
+    path = tmp_path / "ball.stl"
+    path.write_bytes(b"solid\n")
+    real = builtins.__import__
+
+    def without_vtk(name, *rest):
+        if name.split(".")[0] == "vtk":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", without_vtk)
+    with pytest.raises(DependencyMissing, match="pip install vtk"):
+        read_surface(path)
