@@ -144,20 +144,25 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
         return load_run(folder, volumeSequenceNode)
 
-    def importDisplacement(self, pathOrArray, transformNode=None, referenceVolumeNode=None, convention=None):
+    def importDisplacement(self, pathOrArray, transformNode=None, referenceVolumeNode=None, convention=None,
+                           movingVolumeNode=None, alignCorners=None, arrayAxes=None):
         """A displacement of another tool (file, numpy array, opened .npz, torch tensor) in a new or an existing transform node.
 
-        Arrays carry no geometry: give the fixed volume as the reference.
+        Arrays carry no geometry: give the fixed volume as the reference. Conventions: itk, slicer, ants, elastix, niftyreg,
+        freesurfer, voxelmorph, torch, monai.
         """
         from VoxelMorphRegistrationLib.mrml.exchange import import_displacement
 
-        return import_displacement(pathOrArray, transformNode, referenceVolumeNode, convention)
+        return import_displacement(pathOrArray, transformNode, referenceVolumeNode, convention, movingVolumeNode, alignCorners,
+                                   arrayAxes)
 
-    def exportDisplacement(self, transformNode, path, convention="itk", referenceVolumeNode=None, **options):
-        """Write a transform node as a displacement of another tool; returns what that tool cannot express, as messages."""
+    def exportDisplacement(self, transformNode, path, convention="itk", referenceVolumeNode=None, movingVolumeNode=None,
+                           alignCorners=None, arrayAxes=None):
+        """Write a transform node as a displacement of another tool; returns what that tool cannot hold, as messages."""
         from VoxelMorphRegistrationLib.mrml.exchange import export_displacement
 
-        return export_displacement(transformNode, path, convention, referenceVolumeNode, **options)
+        return export_displacement(transformNode, path, convention, referenceVolumeNode, movingVolumeNode,
+                                   align_corners=alignCorners, array_axes=arrayAxes)
 
     def ensureInstalled(self, interactive=False):
         """Raise DependencyMissing when a package is missing; with `interactive`, offer to install it first."""
