@@ -129,6 +129,22 @@ def test_a_file_of_slicer_4_has_one_layer_a_segment_and_the_value_one(tmp_path):
     np.testing.assert_array_equal(array(simple) == 2, sitk.GetArrayFromImage(second) == 1)
 
 
+def test_layers_are_found_on_the_slowest_axis_and_names_in_an_old_encoding(tmp_path):
+    layers = np.zeros((2, 4, 5, 6), np.uint8)
+    layers[0, 1:3, 1:3, 1:3], layers[1, 2:4, 2:4, 2:4] = 1, 1
+    header = (
+        "NRRD0005\ntype: uchar\ndimension: 4\nspace: left-posterior-superior\nsizes: 6 5 4 2\n"
+        "space directions: (1,0,0) (0,1,0) (0,0,2) none\nkinds: domain domain domain list\nencoding: raw\n"
+        "space origin: (0,0,0)\nSegment0_ID:=a\nSegment0_Name:=Ä\nSegment1_ID:=b\n\n"
+    )
+    (tmp_path / "slow.seg.nrrd").write_bytes(header.encode("latin-1") + layers.tobytes())
+    segmentation = read_segmentation(tmp_path / "slow.seg.nrrd")
+    for number in range(2):
+        np.testing.assert_array_equal(array(segmentation, number), layers[number])
+    segmentation.write(tmp_path / "again.seg.nrrd")
+    assert [segment.name for segment in read_segmentation(tmp_path / "again.seg.nrrd").segments] == ["Ä", "b"]
+
+
 def test_overlapping_segments_stay_in_layers_and_get_values_of_their_own():
     segmentation = layered(grid_of())
     simple = segmentation.simplified()

@@ -217,7 +217,16 @@ def _header(path: Path) -> dict[str, str]:
         reader.ReadImageInformation()
     except RuntimeError:
         return {}
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    return {key: _readable(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()}
+
+
+def _readable(text: str) -> str:
+    """SimpleITK hands out bytes that are not UTF-8 (names typed on old systems) as surrogates and refuses them back."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _read_seg_nrrd(path: Path, fields: dict[str, str]) -> Segmentation:
