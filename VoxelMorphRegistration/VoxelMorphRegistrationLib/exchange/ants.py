@@ -17,10 +17,10 @@ import SimpleITK as sitk
 
 from ..displacement import to_transform
 from ..errors import InputError
+from ..images import write_image
 from . import itk
 from .affines import is_affine
 from .context import Context, Mapping, warn
-from .files import atomic
 from .identify import split_flag
 
 _NAME = re.compile(r"^(?P<prefix>.*?)\d+(?P<kind>GenericAffine|InverseWarp|Warp)\.(mat|txt|nii\.gz|nii|nrrd|mha|h5)$")
@@ -56,17 +56,13 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
     """
     if path.name.lower().endswith((".mat", ".txt", ".tfm")):
         itk.write_affine(displacement, path)
-    elif path.name.lower().endswith((".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")):
+    elif path.name.lower().endswith((".nii.gz", ".nii", ".nrrd", ".mha")):
         if is_affine(displacement):
             warn(
                 f"{path}: the displacement is an affine, and ANTs moves nothing outside this field's grid; a .mat would"
                 " hold all of it"
             )
-        if path.suffix.lower() == ".mhd":
-            sitk.WriteImage(displacement, str(path))
-            return
-        with atomic(path) as partial:
-            sitk.WriteImage(displacement, str(partial), useCompression=True)
+        write_image(displacement, path)
     else:
         raise InputError(
             f"{path}: ANTs reads a field as .nii.gz, .nrrd or .mha and an affine as .mat; rename the output"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .context import warn
-from .files import atomic, last_line
+from ..whole_file import whole_file
+from .context import last_line, warn
 
 #: What VoxelMorph's scripts and people call a field in an archive of several arrays.
 _FIELD_NAMES = ("displacement", "flow", "warp", "disp", "ddf", "field", "grid", "theta", "vol")
@@ -70,7 +70,7 @@ def write_array(array: np.ndarray, path: Path, dtype: str, unit_mm: float, size:
             warn(f"{path}: float16 rounds this displacement by up to {lost:.2g} mm; float32 would not")
     array = np.ascontiguousarray(array, dtype=dtype)
     suffix = path.suffix.lower()
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         if suffix == ".npy":
             np.save(partial, array)
         elif suffix == ".npz":

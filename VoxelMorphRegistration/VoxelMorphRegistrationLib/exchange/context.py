@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from typing import Literal, Union
+from typing import Literal
 
 import SimpleITK as sitk
 
@@ -13,9 +13,9 @@ from ..errors import InputError
 from ..grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
-ImageLike = Union[str, os.PathLike, sitk.Image, Grid]
+ImageLike = str | os.PathLike | sitk.Image | Grid
 #: What every adapter reads into: a canonical displacement, or an ITK transform from fixed to moving points (LPS mm).
-Mapping = Union[sitk.Image, sitk.Transform]
+Mapping = sitk.Image | sitk.Transform
 
 
 class ExchangeWarning(UserWarning):
@@ -85,6 +85,13 @@ def _grid_of_file(path: str | os.PathLike) -> Grid:
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise InputError(f"{path}: not readable as an image ({reason}); give an image that SimpleITK reads") from error
+        raise InputError(
+            f"{path}: not readable as an image ({last_line(error)}); give an image that SimpleITK reads"
+        ) from error
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+
+
+def last_line(error: Exception) -> str:
+    """The last line of a foreign error's message, where ITK puts the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

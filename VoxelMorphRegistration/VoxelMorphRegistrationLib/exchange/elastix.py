@@ -16,12 +16,12 @@ import SimpleITK as sitk
 from ..displacement import from_transform, to_transform
 from ..errors import InputError
 from ..grid import Grid
+from ..images import write_image
 from . import itk
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 from .elastix_parameters import Parameters, read_parameters, write_parameters
 from .elastix_tool import deformation_by_elastix
-from .files import atomic
 
 
 def read(source: Any, context: Context) -> Mapping:
@@ -61,21 +61,16 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
     names an .mha written beside it.
     """
     if not path.name.lower().endswith(".txt"):
-        if not path.name.lower().endswith((".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")):
+        if not path.name.lower().endswith((".nii.gz", ".nii", ".mha", ".nrrd")):
             raise InputError(
-                f"{path}: elastix keeps a field as .nii.gz, .mha, .mhd or .nrrd and a transform as .txt; rename the"
-                " output"
+                f"{path}: elastix keeps a field as .nii.gz, .mha or .nrrd and a transform as .txt; rename the output"
             )
         if is_affine(displacement):
             warn(
                 f"{path}: the displacement is an affine, and is written as vectors on the reference only; a .txt would"
                 " hold all of it"
             )
-        if path.suffix.lower() == ".mhd":
-            sitk.WriteImage(displacement, str(path))
-            return
-        with atomic(path) as partial:
-            sitk.WriteImage(displacement, str(partial), useCompression=True)
+        write_image(displacement, path)
         return
     grid = Grid.of(displacement)
     if is_affine(displacement):
@@ -84,8 +79,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
         write_parameters(path, "AffineTransform", numbers, grid, {"CenterOfRotationPoint": [0.0] * grid.dimension})
         return
     field = path.with_name(path.stem + "_deformationField.mha")
-    with atomic(field) as partial:
-        sitk.WriteImage(displacement, str(partial), useCompression=True)
+    write_image(displacement, field)
     write_parameters(
         path,
         "DeformationFieldTransform",

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..grid import Grid
-from .files import atomic
+from ..whole_file import whole_file
 
 _LINE = re.compile(r"^\s*\(\s*(\w+)\s+(.*?)\s*\)\s*(?://.*)?$")
 _VALUE = re.compile(r'"([^"]*)"|(\S+)')
@@ -135,7 +135,7 @@ def write_parameters(path: Path, kind: str, numbers: Sequence[float], grid: Grid
         "CompressResultImage": "true",
     }
     lines = [f"({key} {_text(value)})" for key, value in entries.items() if value != []]
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         partial.write_text("\n".join(lines) + "\n")
 
 

@@ -19,10 +19,10 @@ from ..displacement import from_array, lps_to_ras
 from ..displacement_files import write_displacement
 from ..errors import InputError
 from ..grid import Grid
+from ..whole_file import whole_file
 from . import freesurfer_warp, itk
 from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
 from .context import Context, Mapping, warn
-from .files import atomic
 from .nifti import affine_of_grid, vectors_of
 
 _VOXEL_TO_VOXEL, _RAS_TO_RAS = 0, 1
@@ -106,12 +106,12 @@ def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
         raise InputError(
             f"{path}: .lta of type {kind}; only types 0 (voxel) and 1 (RAS) are read; convert it with lta_convert"
         )
-    if reference is not None and source is not None and destination is not None:
-        if source.same_as(reference, 0.05) and not destination.same_as(reference, 0.05):
-            raise InputError(
-                f"{path}: it takes the reference image to another one, and must take the moving image to the reference;"
-                " give the other image as --reference, or invert the file with lta_convert --invert"
-            )
+    known = reference is not None and source is not None and destination is not None
+    if known and source.same_as(reference, 0.05) and not destination.same_as(reference, 0.05):
+        raise InputError(
+            f"{path}: it takes the reference image to another one, and must take the moving image to the reference; give"
+            " the other image as --reference, or invert the file with lta_convert --invert"
+        )
     return to_sitk(flip_ras_lps(np.linalg.inv(matrix)))
 
 
@@ -141,7 +141,7 @@ def _write_lta(affine: np.ndarray, path: Path, fixed: Grid, moving: Grid | None)
         "type      = 1 # LINEAR_RAS_TO_RAS\nnxforms   = 1\nmean      = 0.0000 0.0000 0.0000\nsigma     = 1.0000\n1 4"
         f" 4\n{rows}\nsrc volume info\n{_geometry_text(moving)}dst volume info\n{_geometry_text(fixed)}"
     )
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         partial.write_text(text)
 
 

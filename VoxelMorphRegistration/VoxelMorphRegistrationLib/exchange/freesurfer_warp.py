@@ -18,7 +18,8 @@ import SimpleITK as sitk
 from ..displacement import from_array, lps_to_ras
 from ..errors import InputError
 from ..grid import Grid
-from .files import atomic, last_line
+from ..whole_file import whole_file
+from .context import last_line
 from .nifti import affine_of_grid, grid_of_affine, vectors_of
 
 _WARP_INTENT, _INVERSE_WARP_INTENT = 3, 4
@@ -69,7 +70,7 @@ def write_mgz(displacement: sitk.Image, path: Path, source: Grid) -> None:
     whole += b"\0" * _FOOTER_BYTES
     whole += struct.pack(">i", _GEOMETRY_TAG) + _pack_geometry(source) + _pack_geometry(target)
     whole += struct.pack(">iq", _META_TAG, struct.calcsize(_META)) + struct.pack(_META, _DISPLACEMENT_RAS, 1, 0.0)
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         partial.write_bytes(gzip.compress(whole) if path.name.lower().endswith("z") else whole)
 
 

@@ -20,12 +20,11 @@ from ..displacement import from_array, from_transform, invert, lps_to_ras, to_tr
 from ..displacement_files import read_displacement, write_displacement
 from ..errors import InputError
 from ..grid import Grid
+from ..whole_file import whole_file
 from .affines import check_affine, exact_affine, is_affine, of_transform, to_sitk
-from .context import Context, Mapping, warn
-from .files import atomic, last_line
+from .context import Context, Mapping, last_line, warn
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
-IMAGE_SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".mhd", ".nhdr")
 _FIELD_KEY = "displacement field type"
 _INVERTIBLE = re.compile(r"Inverse(DisplacementField|BSpline|BSplineDeformable)Transform_")
 
@@ -135,9 +134,6 @@ def write_itk(displacement: sitk.Image, path: Path, context: Context) -> None:
             f"{path}: the displacement is an affine, and is written as vectors at the reference's voxels: outside them"
             " ITK and ANTs move nothing, Slicer repeats the edge; a .tfm or .mat would hold all of it"
         )
-    if path.name.lower().endswith((".mhd", ".nhdr")):
-        sitk.WriteImage(displacement, str(path))
-        return
     write_displacement(displacement, path)
 
 
@@ -155,7 +151,7 @@ def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None
 def write_affine(displacement: sitk.Image, path: Path) -> None:
     """An ITK affine file, text or .mat. Raises InputError when the displacement is no affine."""
     transform = to_sitk(exact_affine(displacement, path))
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         sitk.WriteTransform(transform, str(partial))
 
 

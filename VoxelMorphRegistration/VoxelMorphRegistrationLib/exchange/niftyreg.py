@@ -18,9 +18,9 @@ import SimpleITK as sitk
 from ..displacement import from_array, lps_to_ras
 from ..errors import InputError
 from ..grid import Grid
+from ..whole_file import whole_file
 from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
 from .context import Context, Mapping, warn
-from .files import atomic
 from .nifti import affine_of_grid, stored_of, vectors_of
 
 _DEFORMATION, _DISPLACEMENT = 0, 1
@@ -52,7 +52,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
         whole = np.eye(4)
         whole[: grid.dimension, : grid.dimension] = matrix[:-1, :-1]
         whole[: grid.dimension, 3] = matrix[:-1, -1]
-        with atomic(path) as partial:
+        with whole_file(path) as partial:
             np.savetxt(partial, whole, fmt="%.10g")
         return
     if not path.name.lower().endswith((".nii", ".nii.gz")):
@@ -65,12 +65,12 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
     import nibabel
 
     image = nibabel.Nifti1Image(stored_of(lps_to_ras(sitk.GetArrayViewFromImage(displacement))), affine_of_grid(grid))
-    image.header.set_intent(_VECTOR_INTENT, (_DISPLACEMENT,), name=_INTENT_NAME, allow_unknown=True)
+    image.header.set_intent(_VECTOR_INTENT, name=_INTENT_NAME)
     image.header["intent_p1"] = _DISPLACEMENT
     image.header.set_xyzt_units("mm")
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         nibabel.save(image, partial)
 
 

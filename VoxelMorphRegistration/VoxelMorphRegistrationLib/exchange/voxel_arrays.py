@@ -19,10 +19,10 @@ import SimpleITK as sitk
 from ..displacement import from_voxel_flow, to_voxel_flow
 from ..errors import InputError
 from ..grid import Grid
+from ..whole_file import whole_file
 from .affines import is_affine
 from .array_files import as_array, read_array, write_array
 from .context import Context, warn
-from .files import atomic
 from .identify import label
 
 
@@ -186,5 +186,5 @@ def _write_nifti(array: np.ndarray, grid: Grid, path: Path) -> None:
 
     from .nifti import affine_of_grid
 
-    with atomic(path) as partial:
+    with whole_file(path) as partial:
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.float32), affine_of_grid(grid)), partial)
