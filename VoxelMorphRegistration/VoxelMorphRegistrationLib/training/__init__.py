@@ -1,1 +1,8 @@
 """Training of the bundled network on synthetic images, and adaptation of any network to one sequence."""
+
+from __future__ import annotations
+
+from .adaptation import AdaptationSettings, adapt
+from .budget import Budget, parse_budget
+
+__all__ = ["AdaptationSettings", "Budget", "adapt", "parse_budget"]

@@ -24,14 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--size", type=int, default=64, help="edge of the training images in voxels, a multiple of 16")
+    parser.add_argument("--size", type=int, default=48, help="edge of the training images in voxels, a multiple of 16")
     parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
     parser.add_argument("--learning-rate", type=float, default=LoopSettings.learning_rate)
     parser.add_argument("--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH"))
     parser.add_argument("--contrast-change", type=float, default=SynthesisSettings.contrast_change)
     parser.add_argument("--smoothness", type=float, default=PretrainingSettings.smoothness)
+    parser.add_argument("--held-back", type=int, default=PretrainingSettings.held_back, help="pairs that judge the training")
     parser.add_argument("--check-every", type=int, default=LoopSettings.check_every)
     options = parser.parse_args(arguments)
+    # Numbers too small to matter would cost a CPU a hundred times the time of others.
+    torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
     architecture = dict(ARCHITECTURE)
@@ -46,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         ),
         loop=replace(LoopSettings(), learning_rate=options.learning_rate, check_every=options.check_every),
         smoothness=options.smoothness,
+        held_back=options.held_back,
         seed=options.seed,
     )
     printed = [-1]

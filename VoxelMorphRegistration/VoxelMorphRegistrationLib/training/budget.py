@@ -37,6 +37,6 @@ def parse_budget(text: str | Budget) -> Budget:
         raise InputError(f"budget {text!r}: give a time or a number of steps, such as 5min, 90s or 500steps")
     if match[2].startswith("step"):
         if amount != int(amount):
-            raise InputError(f"budget {text!r}: the number of steps must be whole")
+            raise InputError(f"budget {text!r}: the number of steps must be whole, such as 500steps")
         return Budget(steps=int(amount))
     return Budget(seconds=amount * _UNITS[match[2]])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..networks import Network
 from .budget import Budget
@@ -78,7 +79,7 @@ class Loop:
         self.checkpoint = checkpoint
         self.data_state = data_state
         self.restore_data = restore_data
-        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         self.averaged = copy.deepcopy(network)
         self.best_state: dict[str, torch.Tensor] = {}
         self.progress = Progress()
@@ -100,21 +101,16 @@ class Loop:
         if not self.progress.rows:
             self._check()
         start = time.monotonic() - self.progress.seconds
-        done = False
-        while not done:
-            self.network.train()
+        while not self._ended(cancelled):
             for loss, parts in self.losses(self.network):
-                self.progress.seconds = time.monotonic() - start
-                if self._finished() or (cancelled is not None and cancelled()):
-                    done = True
-                    break
                 self._step(loss, parts)
                 self.progress.seconds = time.monotonic() - start
                 if self.progress.step % self.settings.check_every == 0:
                     self._check()
-                    done = done or self._exhausted()
                 if report is not None:
                     report(min(1.0, self._spent()), self.progress.rows[-1])
+                if self._ended(cancelled):
+                    break
         if self.progress.step != self.progress.rows[-1]["step"]:
             self._check()
         self.network.load_state_dict(self.best_state)
@@ -147,9 +143,7 @@ class Loop:
             self.optimizer.step()
         self.progress.step += 1
         decay = min(self.settings.average, self.progress.step / (self.progress.step + 10.0))
-        with torch.no_grad():
-            for mean, value in zip(self.averaged.parameters(), self.network.parameters()):
-                mean.lerp_(value, 1.0 - decay)
+        get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), list(self.network.parameters()), None)
         for name, value in {"train_loss": float(loss.detach()), "gradient_norm": float(norm), **parts}.items():
             self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
 
@@ -160,12 +154,10 @@ class Loop:
     def _spent(self) -> float:
         return self.budget.spent(self.progress.step, self.progress.seconds)
 
-    def _finished(self) -> bool:
-        return self._spent() >= 1.0
-
-    def _exhausted(self) -> bool:
+    def _ended(self, cancelled: Callable[[], bool] | None) -> bool:
         patience = self.settings.patience
-        return patience is not None and self.progress.checks_without_gain >= patience
+        exhausted = patience is not None and self.progress.checks_without_gain >= patience
+        return exhausted or self._spent() >= 1.0 or (cancelled is not None and cancelled())
 
     def _check(self) -> None:
         self.averaged.eval()

@@ -2,38 +2,39 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from ..card import Card
-from ..networks import Network, build_network
+from ..networks import build_network
 from ..networks.pyramid import PyramidNetwork
 from .budget import Budget
 from .loop import Loop, Losses, LoopSettings, Progress
 from .losses import pair_loss
+from .saving import write_log, write_model
 from .synthesis import Pair, SynthesisSettings, synthesise
 
-# Squarings while training; the integration runs on half the voxels there.
 ARCHITECTURE = {
     "class": "VxmPairwise",
     "ndim": 3,
-    "features": [[8, 32, 64, 64], [64, 64, 32, 16]],
+    "features": [[8, 32, 64], [64, 32, 16]],
     "activation": "leaky_relu",
     "negative_slope": 0.2,
     "integration_steps": 7,
     "padding": "border",
     "pyramid": [4, 2, 1],
 }
-SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 16}
+SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 8}
 INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
+CITATION = (
+    "Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022; "
+    "Balakrishnan et al., VoxelMorph: a learning framework for deformable medical image registration, IEEE TMI 2019"
+)
 HELD_BACK_SEED = 987_654_321
 
 
@@ -50,9 +51,9 @@ class PretrainingSettings:
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings()
-    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (2, 1), (2, 1, 1))
+    schedules: tuple[tuple[int, ...], ...] = ((2, 1), (2, 1, 1))
     smoothness: float = 0.2
-    held_back: int = 12
+    held_back: int = 8
     seed: int = 0
     half_precision: bool = True
 
@@ -114,7 +115,7 @@ class Pretraining:
         # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it
         # aside where the deepest level comes down to that.
         deepest = min(pair.fixed.shape[2:]) // (factor * network.multiple)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision and deepest >= 4):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision and deepest >= 3):
             return network.improve(pair.fixed, pair.moving, velocity, factor)
 
     def evaluate(self, network: PyramidNetwork) -> dict[str, float]:
@@ -145,40 +146,19 @@ class Pretraining:
             "settings": json.loads(json.dumps(asdict(self.settings))),
             "held_back": {key: round(progress.rows[-1][key], 4) for key in ("loss", "error")},
         }
-        write_model(self.loop.network, self.settings.architecture, training, self.folder / "model.pt")
-        return progress
-
-
-def write_log(rows: list[dict], path: Path) -> None:
-    """The evaluations of a run as CSV, one line each."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, names)
-        writer.writeheader()
-        writer.writerows({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()} for row in rows)
-
-
-def write_model(network: Network, architecture: dict, training: dict, path: Path, card: Card | None = None) -> Card:
-    """Weights to `path` and the card beside it; returns the card. `card` gives what is not the weights' own."""
-    state = {key: value.detach().cpu().contiguous() for key, value in network.module.state_dict().items()}
-    temporary = path.with_suffix(".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    if card is None:
         card = Card(
             name="any-anatomy",
-            title="Any anatomy, any contrast (synthetic shapes)",
-            architecture=architecture,
+            title="Any anatomy, any contrast",
+            architecture=self.settings.architecture,
             space=SPACE,
             intensity=INTENSITY,
             modality="any",
             anatomy="any",
             contrast="any",
             licence="Apache-2.0",
-            citation="Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022",
-            source="trained by this project: python -m VoxelMorphRegistrationLib.training",
+            citation=CITATION,
+            source="trained by this project on synthetic images: python -m VoxelMorphRegistrationLib.training",
+            training=training,
         )
-    card = replace(card, training=training, weights=path.name, sha256=sha256)
-    card.write(path.with_suffix(".json"))
-    return card
+        write_model(self.loop.network, card, self.folder / "model.pt")
+        return progress

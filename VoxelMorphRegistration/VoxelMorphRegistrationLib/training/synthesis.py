@@ -34,10 +34,10 @@ class SynthesisSettings:
         labels: how many labels are returned as one-hot maps.
     """
 
-    shape: tuple[int, int, int] = (64, 64, 64)
-    margin: int = 8
+    shape: tuple[int, int, int] = (48, 48, 48)
+    margin: int = 6
     shapes: tuple[int, int] = (4, 14)
-    displacement: tuple[float, float] = (0.3, 6.0)
+    displacement: tuple[float, float] = (0.4, 5.0)
     motion_length: tuple[float, float] = (8.0, 40.0)
     contrast_change: float = 0.4
     background: float = 0.6

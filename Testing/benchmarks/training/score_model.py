@@ -1,0 +1,68 @@
+"""Scores models on the public cases of ../accuracy, all of them together: what training is judged by, never what it sees.
+
+`python score_model.py CASES_FOLDER MODEL... [--json OUT] [--pyramid 4,2,1] [--spacing 2]`; the cases are those of
+`../accuracy/cases.py --subset quick` and are made in CASES_FOLDER when they are not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "accuracy"), str(HERE.parents[2] / "VoxelMorphRegistration")]
+
+from cases import Case, build  # noqa: E402
+from scores import score  # noqa: E402
+from VoxelMorphRegistrationLib.models import load_model  # noqa: E402
+from VoxelMorphRegistrationLib.registration import Registrar, Settings  # noqa: E402
+
+
+def score_model(registrar: Registrar, cases: list[Case]) -> dict[str, dict[str, float]]:
+    """Group of cases -> mean of every score, and of the seconds the network took."""
+    rows: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for case in cases:
+        fixed, moving = (sitk.ReadImage(path, sitk.sitkFloat32) for path in (case.fixed, case.moving))
+        start = time.perf_counter()
+        result = registrar.register(fixed, moving)
+        seconds = time.perf_counter() - start
+        rows[case.group].append({**score(case, result.displacement), "seconds": seconds,
+                                 "similarity": result.similarity["after"]})
+    return {group: {key: float(np.mean([r[key] for r in found])) for key in found[0]} for group, found in rows.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cases", type=Path)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--pyramid", help="passes in place of the card's, such as 4,2,1,1")
+    parser.add_argument("--spacing", type=float, help="mm in place of the card's")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cases = build(options.cases.resolve(), "quick")
+    results = {}
+    for name in options.models:
+        model = load_model(name)
+        if options.pyramid:
+            model.network.factors = tuple(int(f) for f in options.pyramid.split(","))
+        results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing)), cases)
+        print(f"\n{name}")
+        for group, values in results[name].items():
+            print(f"  {group:36s} " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()
+                                               if not key.startswith(("tre95", "surface"))), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""The training loop: budgets, what is kept, and going on after an interruption."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.models import load_model
+from VoxelMorphRegistrationLib.training import parse_budget
+from VoxelMorphRegistrationLib.training.budget import Budget
+from VoxelMorphRegistrationLib.training.loop import Loop, LoopSettings
+from VoxelMorphRegistrationLib.training.pretraining import ARCHITECTURE, Pretraining, PretrainingSettings, new_network
+from VoxelMorphRegistrationLib.training.synthesis import SynthesisSettings
+
+LIBRARY = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"
+TINY = {**ARCHITECTURE, "features": [[4, 8], [8, 8]], "pyramid": [2, 1]}
+SETTINGS = PretrainingSettings(
+    architecture=TINY,
+    synthesis=SynthesisSettings(shape=(16, 16, 16), margin=2),
+    loop=LoopSettings(learning_rate=3e-3, warmup=1, check_every=3),
+    schedules=((2, 1),),
+    held_back=2,
+    half_precision=False,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [("5min", Budget(seconds=300)), ("90s", Budget(seconds=90)), ("2h", Budget(seconds=7200)), ("500steps", Budget(steps=500)),
+     (" 1.5 min ", Budget(seconds=90)), ("1step", Budget(steps=1))],
+)
+def test_a_budget_is_a_time_or_a_number_of_steps(text, budget):
+    assert parse_budget(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "5", "min", "-3min", "0steps", "1.5steps", "5 parsecs", "infs"])
+def test_a_budget_that_cannot_be_read_is_refused_with_an_example(text):
+    with pytest.raises(InputError, match="500steps"):
+        parse_budget(text)
+
+
+def _weights(run: Pretraining) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in run.loop.network.state_dict().items()}
+
+
+def test_the_same_seed_and_steps_give_the_same_weights(tmp_path):
+    runs = [Pretraining(SETTINGS, Budget(steps=4), tmp_path / name) for name in "ab"]
+    for run in runs:
+        run.run()
+    one, other = map(_weights, runs)
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path):
+    whole = Pretraining(SETTINGS, Budget(steps=6), tmp_path / "whole")
+    whole.run()
+    # A check ends every third step here, and pairs are two steps: a run stopped at 6 of 12 continues on a pair's border.
+    settings = SETTINGS
+    stopped = Pretraining(settings, Budget(steps=12), tmp_path / "cut")
+    stopped.run(cancelled=lambda: stopped.loop.progress.step >= 6)
+    resumed = Pretraining(settings, Budget(steps=12), tmp_path / "cut")
+    assert resumed.loop.resume()
+    assert resumed.loop.progress.step == 6
+    resumed.loop.run()
+    uncut = Pretraining(settings, Budget(steps=12), tmp_path / "uncut")
+    uncut.run()
+    one, other = _weights(resumed), _weights(uncut)
+    assert all(torch.allclose(one[key], other[key], atol=1e-6) for key in one)
+
+
+def test_a_run_leaves_a_model_that_loads_and_a_log(tmp_path):
+    Pretraining(SETTINGS, Budget(steps=3), tmp_path).run()
+    model = load_model(tmp_path / "model.pt")
+    assert model.card.contrast == "any"
+    assert model.card.training["steps"] == 3
+    image = torch.rand(1, 1, 16, 16, 16)
+    assert model.network.flow(image, image).field.shape == (1, 3, 16, 16, 16)
+    with open(tmp_path / "log.csv", newline="") as stream:
+        assert [row["step"] for row in csv.DictReader(stream)] == ["0", "3"]
+
+
+def test_the_loop_keeps_the_best_weights_it_met_and_those_it_began_with_count():
+    network = new_network(TINY, 0)
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    worse = iter(range(100))
+
+    def losses(net):
+        yield sum(parameter.pow(2).sum() for parameter in net.parameters()), {}
+
+    loop = Loop(network, losses, lambda net: {"loss": float(next(worse))}, LoopSettings(check_every=2), Budget(steps=6))
+    loop.run()
+    assert all(torch.equal(start[key], value) for key, value in network.state_dict().items())
+
+
+def test_the_loop_ends_when_the_held_back_loss_has_not_improved_for_a_while():
+    network = new_network(TINY, 0)
+
+    def losses(net):
+        yield sum(parameter.pow(2).sum() for parameter in net.parameters()), {}
+
+    loop = Loop(network, losses, lambda net: {"loss": 1.0}, LoopSettings(check_every=2, patience=3), Budget(steps=1000))
+    assert loop.run().step == 6
+
+
+def test_a_loss_that_is_not_a_number_moves_no_weight():
+    network = new_network(TINY, 0)
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+
+    def losses(net):
+        yield sum(parameter.sum() for parameter in net.parameters()) * float("nan"), {}
+
+    Loop(network, losses, lambda net: {"loss": 0.0}, LoopSettings(), Budget(steps=2)).run()
+    assert all(torch.equal(start[key], value) for key, value in network.state_dict().items())
+
+
+def test_the_command_line_trains_and_says_what_it_cannot_read(tmp_path):
+    command = [sys.executable, "-m", "VoxelMorphRegistrationLib.training", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": "1"}
+    bad = subprocess.run([*command, "--budget", "soon"], env=environment, capture_output=True, text=True)
+    assert bad.returncode == 1
+    assert "soon" in bad.stderr and len(bad.stderr.strip().splitlines()) == 1
+    good = subprocess.run(
+        [*command, "--budget", "2steps", "--size", "16", "--features", "4,8/8,8", "--held-back", "1", "--threads", "1"],
+        env=environment, capture_output=True, text=True,
+    )
+    assert good.returncode == 0, good.stderr
+    assert json.loads((tmp_path / "run" / "model.json").read_text())["training"]["steps"] == 2

@@ -1,0 +1,83 @@
+"""Synthetic pairs: what they claim about themselves, checked with SimpleITK."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from VoxelMorphRegistrationLib.training.synthesis import Pair, SynthesisSettings, random_velocity, synthesise
+
+SMALL = SynthesisSettings(shape=(24, 28, 32), margin=6, displacement=(2.0, 2.5), background=0.0)
+
+
+def _pair(seed: int, settings: SynthesisSettings = SMALL) -> Pair:
+    return synthesise(settings, torch.Generator().manual_seed(seed))
+
+
+def _pulled_by_simpleitk(pair: Pair, channel: int) -> np.ndarray:
+    """The moving content through the true displacement, with ITK's transform and resampler."""
+    moving = sitk.GetImageFromArray(pair.moving_content[0, channel].numpy())
+    moving.SetOrigin([-float(pair.margin)] * 3)
+    vectors = pair.displacement[0].numpy()[::-1].transpose(1, 2, 3, 0).astype(np.float64)
+    transform = sitk.DisplacementFieldTransform(sitk.GetImageFromArray(np.ascontiguousarray(vectors), isVector=True))
+    size = pair.fixed.shape[2:][::-1]
+    return sitk.GetArrayFromImage(sitk.Resample(moving, size, transform, sitk.sitkLinear, (0, 0, 0), (1, 1, 1)))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_no_displacement_a_fraction_of_a_voxel_off_fits_the_labels_as_well_as_the_true_one(seed):
+    pair = _pair(seed)
+    labels = range(pair.CLEAN_IMAGES, pair.fixed_content.shape[1])
+
+    def disagreement(shift: torch.Tensor) -> float:
+        moved = replace(pair, displacement=pair.displacement + shift.view(1, 3, 1, 1, 1))
+        return sum(float(np.abs(_pulled_by_simpleitk(moved, c) - pair.fixed_content[0, c].numpy()).mean()) for c in labels)
+
+    right = disagreement(torch.zeros(3))
+    for axis in range(3):
+        for step in (-0.4, 0.4):
+            assert disagreement(step * torch.eye(3)[axis]) > 1.02 * right
+    assert disagreement(torch.tensor([2.0, -2.0, 2.0])) > 2 * right
+
+
+def test_the_displacement_is_exact_where_the_content_is_a_smooth_image():
+    pair = _pair(4, SynthesisSettings(shape=(24, 24, 24), margin=6, shapes=(1, 1), displacement=(1.0, 1.5), background=0.0))
+    # With one shape the second clean image is that shape's texture, which is moved as a function and not as voxels.
+    fixed = pair.fixed_content[0, 1].numpy()
+    unmoved = pair.moving_content[0, 1].numpy()[6:-6, 6:-6, 6:-6]
+    assert np.abs(_pulled_by_simpleitk(pair, 1) - fixed).mean() < 0.35 * np.abs(unmoved - fixed).mean()
+
+
+def test_the_same_seed_gives_the_same_pair_and_another_seed_another():
+    one, again, other = _pair(5), _pair(5), _pair(6)
+    assert torch.equal(one.fixed, again.fixed)
+    assert torch.equal(one.displacement, again.displacement)
+    assert not torch.equal(one.fixed, other.fixed)
+
+
+def test_images_have_the_shape_asked_for_and_intensities_from_0_to_1():
+    for seed in range(4):
+        pair = _pair(seed)
+        for image in (pair.fixed, pair.moving):
+            assert image.shape == (1, 1, 24, 28, 32)
+            assert torch.isfinite(image).all()
+            assert image.min() >= 0 and image.max() <= 1
+            assert image.std() > 0.01
+
+
+def test_a_random_velocity_has_the_magnitude_asked_for():
+    velocity = random_velocity((20, 20, 20), (1.5, 1.5), 4.0, 20.0, torch.Generator().manual_seed(0))
+    assert velocity.pow(2).sum(1).mean().sqrt().item() == pytest.approx(1.5, rel=1e-4)
+
+
+def test_random_velocities_integrate_to_fields_that_do_not_fold():
+    from VoxelMorphRegistrationLib.warping import integrate
+
+    velocity = random_velocity((24, 24, 24), (2.0, 2.0), 4.0, 20.0, torch.Generator().manual_seed(1))
+    field = integrate(velocity, 7, "border")[0].numpy()[::-1].transpose(1, 2, 3, 0)
+    image = sitk.GetImageFromArray(np.ascontiguousarray(field.astype(np.float64)), isVector=True)
+    jacobian = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(image))
+    assert (jacobian[2:-2, 2:-2, 2:-2] <= 0).mean() < 0.001

@@ -1,0 +1,38 @@
+"""What a training run leaves: a model with its card, and a log."""
+
+from __future__ import annotations
+
+import csv
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from ..card import Card
+from ..networks import Network
+from ..weights import file_sha256
+
+
+def write_model(network: Network, card: Card, path: Path) -> Card:
+    """Weights to `path` (.pt, a bare state_dict) and the card beside it (.json), whole or not at all.
+
+    Returns the card with the file's name and sha256 in it.
+    """
+    state = {key: value.detach().cpu().contiguous() for key, value in network.module.state_dict().items()}
+    temporary = path.with_suffix(".part")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+    card = replace(card, weights=path.name, sha256=file_sha256(path))
+    card.write(path.with_suffix(".json"))
+    return card
+
+
+def write_log(rows: list[dict], path: Path) -> None:
+    """The evaluations of a run as CSV, a line each."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with open(path, "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, names)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: f"{value:.5g}" if isinstance(value, float) else value for key, value in row.items()})
