@@ -40,14 +40,21 @@ def run(args: argparse.Namespace) -> int:
 
     started = time.perf_counter()
     fixed = read_image(args.fixed)
+    if fixed.GetDimension() not in (2, 3):
+        raise InputError(f"{args.fixed}: has {fixed.GetDimension()} dimensions {fixed.GetSize()}; give one frame of it, or "
+                         "use propagate for the whole series")
     moving = read_image(args.moving, dimension=fixed.GetDimension())
     labels = read_labels(args.labels, dimension=fixed.GetDimension()) if args.labels else None
     mask = read_image(args.mask, dimension=fixed.GetDimension()) if args.mask else None
     read_seconds = time.perf_counter() - started
 
-    registration = register(
-        fixed, moving, args.model, mask=mask, dump_network_inputs=args.dump_network_inputs, **settings_from(args)
-    )
+    try:
+        registration = register(
+            fixed, moving, args.model, mask=mask, dump_network_inputs=args.dump_network_inputs, **settings_from(args)
+        )
+    except InputError as error:
+        # The library knows images by their part in the pair, the person knows them by their files.
+        raise InputError(f"--fixed {args.fixed} --moving {args.moving}: {error}") from error
     for note in registration.notes:
         print(f"note: {note}", file=sys.stderr)
     warped = registration.warped if args.output_volume else None
