@@ -108,7 +108,7 @@ class Loop:
                 if self.progress.step % self.settings.check_every == 0:
                     self._check()
                 if report is not None:
-                    report(min(1.0, self._spent()), self.progress.rows[-1])
+                    report(min(1.0, self.spent), self.progress.rows[-1])
                 if self._ended(cancelled):
                     break
         if self.progress.step != self.progress.rows[-1]["step"]:
@@ -149,15 +149,17 @@ class Loop:
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.settings.warmup))
-        return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, self._spent()))))
+        return warm * (0.01 + 0.99 * 0.5 * (1.0 + math.cos(math.pi * min(1.0, self.spent))))
 
-    def _spent(self) -> float:
+    @property
+    def spent(self) -> float:
+        """The share of the budget that is used up, 0 to 1."""
         return self.budget.spent(self.progress.step, self.progress.seconds)
 
     def _ended(self, cancelled: Callable[[], bool] | None) -> bool:
         patience = self.settings.patience
         exhausted = patience is not None and self.progress.checks_without_gain >= patience
-        return exhausted or self._spent() >= 1.0 or (cancelled is not None and cancelled())
+        return exhausted or self.spent >= 1.0 or (cancelled is not None and cancelled())
 
     def _check(self) -> None:
         self.averaged.eval()

@@ -11,9 +11,13 @@ from .synthesis import Pair
 
 
 def displacement_error(displacement: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 distance to the true displacement, averaged with weights (B, 1, *shape)."""
-    error = F.smooth_l1_loss(displacement, truth, reduction="none").sum(1, keepdim=True)
-    return (error * weight).sum() / weight.sum()
+    """Smooth L1 distance to the true displacement in units of 1 + its own size, averaged with weights (B, 1, *shape).
+
+    Without that unit the largest motions, which a network cannot find at first, drown out what it could learn.
+    """
+    error = F.smooth_l1_loss(displacement, truth, reduction="none").mean(1, keepdim=True)
+    size = truth.pow(2).sum(1).mean().sqrt()
+    return (error * weight).sum() / weight.sum() / (1.0 + size)
 
 
 def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -43,8 +43,8 @@ class PretrainingSettings:
     """One training run, all that is needed to do it again.
 
     Attributes:
-        schedules: the passes a pair is met with are one of these, each with its learning step; the last pass is what
-            the smoothness weight counts for in full.
+        curriculum: the share of the budget in which contrast changes and large motions come in, from none and few.
+        schedules: the passes a pair is met with are one of these, each with its learning step.
         half_precision: run the convolutions in bfloat16; coordinates and losses stay float32.
     """
 
@@ -52,6 +52,7 @@ class PretrainingSettings:
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings()
     schedules: tuple[tuple[int, ...], ...] = ((2, 1), (2, 1, 1))
+    curriculum: float = 0.3
     smoothness: float = 0.2
     held_back: int = 8
     seed: int = 0
@@ -103,13 +104,24 @@ class Pretraining:
 
     def losses(self, network: PyramidNetwork) -> Losses:
         """The losses of the passes over one new pair; each pass sees what the passes before, as they were, left over."""
-        pair = synthesise(self.settings.synthesis, self.generator)
+        pair = synthesise(self._difficulty(), self.generator)
         choice = int(torch.randint(len(self.settings.schedules), (), generator=self.generator, device=self.device))
         velocity = None
         for factor in self.settings.schedules[choice]:
             velocity = self._improved(network, pair, velocity, factor)
             yield pair_loss(velocity, pair, 1 if factor == 1 else 2, self.settings.smoothness)
             velocity = velocity.detach()
+
+    def _difficulty(self) -> SynthesisSettings:
+        settings = self.settings.synthesis
+        share = self.loop.spent / self.settings.curriculum if self.settings.curriculum > 0 else 1.0
+        reached = min(1.0, share)
+        low, high = settings.displacement
+        return replace(
+            settings,
+            contrast_change=settings.contrast_change * reached,
+            displacement=(low, low + (high - low) * (0.5 + 0.5 * reached)),
+        )
 
     def _improved(self, network: PyramidNetwork, pair: Pair, velocity: torch.Tensor | None, factor: int) -> torch.Tensor:
         # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it

@@ -96,7 +96,7 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     if draw.chance(settings.contrast_change):
         other = draw.numbers(count + 2)
         other[0] = means[0]
-    texture = draw.uniform(0.0, 0.25) * draw.numbers(count + 2) ** 2
+    texture = draw.uniform(0.0, 0.4) * draw.numbers(count + 2) ** 2
     texture[0] = 0.0
 
     fixed = _photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin)
