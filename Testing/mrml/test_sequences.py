@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import slicer.util
+import torch
+import vtk
+from scenery import blank, node_of, points_of, rotation
+
+from VoxelMorphRegistrationLib.card import Card
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.models import Model
+from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+from VoxelMorphRegistrationLib.mrml.sequences import SequenceFrames, browser_of
+from VoxelMorphRegistrationLib.networks import Flow
+
+SHIFTS = (0.0, 4.0, 6.0, -2.0)  # mm, whole voxels, along the second axis of the grid, frame by frame
+TIMES = ("0.5", "1.25", "2", "3.75")
+DIRECTION = rotation(20)
+SPACING = (2.0, 2.0, 2.5)
+CENTRE = np.array([10.0, -20.0, 30.0])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class Centring(torch.nn.Module):
+    """A network that shifts the moving image's centre of mass onto the fixed one's: right for a body that only shifts."""
+
+    dimension, multiple, extent = 3, 1, None
+
+    def __init__(self, dimension=3):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+        self.dimension = dimension
+
+    def flow(self, fixed, moving):
+        shift = [self._centre(moving, axis) - self._centre(fixed, axis) for axis in range(self.dimension)]
+        field = torch.zeros(1, self.dimension, *fixed.shape[2:])
+        for channel, voxels in enumerate(shift):
+            field[:, channel] = voxels
+        return Flow(field, "displacement", 1, "border", 0)
+
+    def _centre(self, image, axis):
+        weight = image[0, 0].sum(dim=tuple(other for other in range(self.dimension) if other != axis))
+        return float((weight * torch.arange(len(weight))).sum() / weight.sum())
+
+
+def centring(dimension=3):
+    space = {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 1}
+    return Model(Card("centring", {"class": "none"}, space=space), Centring(dimension), "", Path("none"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return centring()
+
+
+def moved(shift):
+    return CENTRE + DIRECTION[:, 1] * shift
+
+
+def frame(shift, size=(30, 33, 25)):
+    image = blank(size, SPACING, DIRECTION)
+    x = points_of(image) - moved(shift)
+    body = 1 / (1 + np.exp(np.linalg.norm(x / [18, 14, 16], axis=-1) * 10 - 10))
+    value = body * (150 + 50 * np.sin(x[..., 0] / 4 + 0.5) * np.cos(x[..., 1] / 5) + 3 * x[..., 0] + 2 * x[..., 2])
+    out = sitk.GetImageFromArray(value.astype(np.float32))
+    out.CopyInformation(image)
+    return out
+
+
+def ball(shift, radius, value, offset=(0, 0, 0)):
+    image = blank((30, 33, 25), SPACING, DIRECTION)
+    inside = np.linalg.norm(points_of(image) - moved(shift) - offset, axis=-1) < radius
+    out = sitk.GetImageFromArray((inside * value).astype(np.uint8))
+    out.CopyInformation(image)
+    return out
+
+
+@pytest.fixture
+def logic(scene):
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(scene)
+    return logic
+
+
+@pytest.fixture
+def sequence(scene, logic):
+    """A volume sequence in a browser at its third item."""
+    node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    node.SetIndexName("trigger time")
+    node.SetIndexUnit("ms")
+    for shift, time in zip(SHIFTS, TIMES):
+        volume = node_of(scene, frame(shift), "volume")
+        node.SetDataNodeAtValue(volume, time)
+        scene.RemoveNode(volume)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(node.GetID())
+    browser.SetSelectedItemNumber(2)
+    logic.UpdateProxyNodesFromSequences(browser)
+    return node
+
+
+def draw(scene, shift=0.0):
+    """Two overlapping segments on a frame."""
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
+    for name, radius, offset, colour in (("liver", 9, (0, 0, 0), (0.8, 0.3, 0.2)), ("lesion", 6, (5, 0, 0), (0.2, 0.9, 0.1))):
+        label = node_of(scene, ball(shift, radius, 1, offset), "label", "vtkMRMLLabelMapVolumeNode")
+        oriented = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(label)
+        node.AddSegmentFromBinaryLabelmapRepresentation(oriented, name, colour, name)
+        scene.RemoveNode(label)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
+def centroid(segmentation_node, name):
+    image = slicer.vtkOrientedImageData()
+    segmentation_node.GetBinaryLabelmapRepresentation(name, image)
+    array = vtk.util.numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+    index = np.argwhere(array)[:, ::-1].mean(axis=0) + np.array(image.GetExtent()[::2])
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return (slicer.util.arrayFromVTKMatrix(matrix) @ np.append(index, 1))[:3] * (-1, -1, 1)
+
+
+def run(sequence, segmentation, model, **options):
+    return propagate_segmentation(sequence, segmentation, model=model, **options)
+
+
+def test_each_frame_gets_the_segments_where_the_body_moved(scene, sequence, model):
+    organs = draw(scene)
+    output = run(sequence, organs, model)
+    assert output.GetNumberOfDataNodes() == len(SHIFTS)
+    assert [output.GetNthIndexValue(number) for number in range(4)] == list(TIMES)
+    assert (output.GetIndexName(), output.GetIndexUnit()) == ("trigger time", "ms")
+    for number, shift in enumerate(SHIFTS):
+        data = output.GetNthDataNode(number)
+        assert list(data.GetSegmentation().GetSegmentIDs()) == ["liver", "lesion"]
+        np.testing.assert_allclose(centroid(data, "liver"), moved(shift), atol=0.6)
+        np.testing.assert_allclose(centroid(data, "lesion"), moved(shift) + (5, 0, 0), atol=0.6)
+        assert data.GetSegmentation().GetSegment("liver").GetColor() == organs.GetSegmentation().GetSegment("liver").GetColor()
+        assert data.GetAttribute("VoxelMorph.Status") == ("reference" if number == 0 else "done")
+        assert float(data.GetAttribute("VoxelMorph.SimilarityAfter")) > 0.97
+
+
+def test_the_reference_frame_is_the_segmentation_as_it_was_drawn(scene, sequence, model):
+    organs = draw(scene, SHIFTS[1])
+    output = run(sequence, organs, model, reference=1)
+    for name in ("liver", "lesion"):
+        given = slicer.util.arrayFromSegmentInternalBinaryLabelmap(organs, name)
+        kept = slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(1), name)
+        np.testing.assert_array_equal(given, kept)
+
+
+def test_results_browse_with_the_volumes_and_the_browser_stays_where_it_was(scene, sequence, logic, model):
+    browser = browser_of(sequence)
+    shown = []
+    browser.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: shown.append(caller.GetSelectedItemNumber()))
+    output = run(sequence, draw(scene), model)
+    assert browser.GetSelectedItemNumber() == 2 and set(shown) <= {2}
+    assert browser.IsSynchronizedSequenceNode(output, False) and browser_of(output) is browser
+    for number in (1, 3):
+        browser.SetSelectedItemNumber(number)
+        logic.UpdateProxyNodesFromSequences(browser)
+        proxy = browser.GetProxyNode(output)
+        assert proxy.IsA("vtkMRMLSegmentationNode")
+        np.testing.assert_allclose(centroid(proxy, "liver"), moved(SHIFTS[number]), atol=0.6)
+
+
+def test_an_edit_of_the_shown_frame_stays_in_that_frame_alone(scene, sequence, logic, model):
+    output = run(sequence, draw(scene), model)
+    browser = browser_of(sequence)
+    before = [slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)]
+    browser.SetSelectedItemNumber(1)
+    logic.UpdateProxyNodesFromSequences(browser)
+    proxy = browser.GetProxyNode(output)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(proxy, "liver")[:2] = 1
+    proxy.GetSegmentation().GetSegment("liver").Modified()
+    proxy.Modified()
+    browser.SetSelectedItemNumber(3)
+    logic.UpdateProxyNodesFromSequences(browser)
+    after = [slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)]
+    assert after[1] > before[1]
+    assert [after[n] for n in (0, 2, 3)] == [before[n] for n in (0, 2, 3)]
+
+
+def test_a_label_volume_gives_a_label_sequence_that_saves_as_one_file(scene, sequence, model, tmp_path):
+    labels = node_of(scene, ball(0, 9, 4), "labels", "vtkMRMLLabelMapVolumeNode")
+    output = run(sequence, labels, model)
+    storage = output.GetStorageNode()
+    assert storage.GetClassName() == "vtkMRMLVolumeSequenceStorageNode"
+    storage.SetFileName(str(tmp_path / "labels.seq.nrrd"))
+    assert storage.WriteData(output) == 1
+    again = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "again")
+    reader = scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+    reader.SetFileName(str(tmp_path / "labels.seq.nrrd"))
+    assert reader.ReadData(again) == 1
+    assert again.GetNumberOfDataNodes() == 4 and again.GetIndexUnit() == "ms"
+    for number, shift in enumerate(SHIFTS):
+        node = again.GetNthDataNode(number)
+        assert node.IsA("vtkMRMLLabelMapVolumeNode")
+        array = slicer.util.arrayFromVolume(node)
+        assert set(np.unique(array)) == {0, 4}
+        expected = sitk.GetArrayFromImage(ball(shift, 9, 4))
+        assert 2 * ((array == 4) & (expected == 4)).sum() / ((array == 4).sum() + (expected == 4).sum()) > 0.9
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(output.GetNthDataNode(0)), sitk.GetArrayFromImage(ball(0, 9, 4)))
+
+
+def test_transforms_pull_to_the_reference_and_save_as_one_file(scene, sequence, model, tmp_path):
+    output = run(sequence, draw(scene), model, transforms=True)
+    pulled = output.GetNodeReference("VoxelMorph.Transforms")
+    storage = pulled.GetStorageNode()
+    assert storage.GetClassName() == "vtkMRMLTransformSequenceStorageNode"
+    storage.SetFileName(str(tmp_path / "transforms.seq.nrrd"))
+    assert storage.WriteData(pulled) == 1
+    again = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "again")
+    reader = slicer.vtkMRMLTransformSequenceStorageNode()
+    reader.SetFileName(str(tmp_path / "transforms.seq.nrrd"))
+    assert reader.ReadData(again) == 1 and again.GetNumberOfDataNodes() == 4
+    off_grid = (CENTRE + (0.7, 0.4, 0.3)) * (-1, -1, 1)
+    for number, shift in enumerate(SHIFTS):
+        ours, theirs = (node.GetNthDataNode(number).GetTransformFromParent() for node in (pulled, again))
+        np.testing.assert_allclose(np.array(ours.TransformPoint(moved(shift) * (-1, -1, 1))) * (-1, -1, 1), CENTRE, atol=0.6)
+        np.testing.assert_allclose(ours.TransformPoint(off_grid), theirs.TransformPoint(off_grid), atol=1e-4)
+
+
+def test_points_and_surfaces_follow_the_tissue(scene, sequence, model):
+    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
+    for offset in ((0, 0, 0), (8, -5, 4)):
+        points.AddControlPoint(vtk.vtkVector3d((CENTRE + offset) * (-1, -1, 1)), f"p{offset[0]}")
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(*(CENTRE * (-1, -1, 1)))
+    sphere.SetRadius(9)
+    sphere.Update()
+    mesh_node = scene.AddNewNodeByClass("vtkMRMLModelNode", "surface")
+    mesh_node.SetAndObservePolyData(sphere.GetOutput())
+    output = run(sequence, draw(scene), model, points=points, surface=mesh_node)
+    moved_points, moved_surface = (output.GetNodeReference(f"VoxelMorph.{role}") for role in ("Points", "Surface"))
+    for number, shift in enumerate(SHIFTS):
+        markups = moved_points.GetNthDataNode(number)
+        assert markups.GetClassName() == "vtkMRMLMarkupsFiducialNode" and markups.GetNthControlPointLabel(1) == "p8"
+        at = np.array(markups.GetNthControlPointPosition(1)) * (-1, -1, 1)
+        np.testing.assert_allclose(at, moved(shift) + (8, -5, 4), atol=0.7)
+        mesh = moved_surface.GetNthDataNode(number).GetPolyData()
+        np.testing.assert_allclose(np.array(mesh.GetCenter()) * (-1, -1, 1), moved(shift), atol=0.7)
+        assert mesh.GetNumberOfCells() == sphere.GetOutput().GetNumberOfCells()
+    assert browser_of(moved_points) is browser_of(sequence) is browser_of(moved_surface)
+    np.testing.assert_allclose(points.GetNthControlPointPosition(0), CENTRE * (-1, -1, 1))
+
+
+def test_a_parent_of_the_volumes_and_another_of_the_segmentation_are_both_minded(scene, sequence, logic, model):
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = rotation(35), (30, 10, -20)
+    parent = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "parent")
+    parent.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    organs = draw(scene)
+    browser = browser_of(sequence)
+    browser.GetProxyNode(sequence).SetAndObserveTransformNodeID(parent.GetID())
+    organs.SetAndObserveTransformNodeID(parent.GetID())
+    output = run(sequence, organs, model)
+    proxy = browser.GetProxyNode(output)
+    assert proxy.GetParentTransformNode() is parent
+    np.testing.assert_allclose(centroid(output.GetNthDataNode(1), "liver"), moved(SHIFTS[1]), atol=0.6)
+    organs.SetAndObserveTransformNodeID(None)
+    organs.ApplyTransformMatrix(slicer.util.vtkMatrixFromArray(matrix))
+    output = run(sequence, organs, model, output=output)
+    np.testing.assert_allclose(centroid(output.GetNthDataNode(1), "liver"), moved(SHIFTS[1]), atol=0.8)
+
+
+def test_the_table_and_the_plot_tell_each_labels_volume_over_time(scene, sequence, model):
+    output = run(sequence, draw(scene), model)
+    table = output.GetNodeReference("VoxelMorph.Table")
+    columns = [table.GetColumnName(number) for number in range(table.GetNumberOfColumns())]
+    assert columns[:3] == ["index", "index_value", "status"] and "volume_ml_1" in columns
+    assert table.GetNumberOfRows() == 4
+    times = vtk.util.numpy_support.vtk_to_numpy(table.GetTable().GetColumnByName("index_value"))
+    np.testing.assert_allclose(times, [float(time) for time in TIMES])
+    volume = vtk.util.numpy_support.vtk_to_numpy(table.GetTable().GetColumnByName("volume_ml_1"))
+    np.testing.assert_allclose(volume, 4 / 3 * np.pi * 9**3 / 1000, rtol=0.1)
+    assert table.GetTable().GetColumnByName("status").GetValue(0) == "reference"
+    chart = output.GetNodeReference("VoxelMorph.Plot")
+    names = [chart.GetNthPlotSeriesNode(number).GetName() for number in range(chart.GetNumberOfPlotSeriesNodes())]
+    assert names == ["liver", "lesion"]
+    assert chart.GetNthPlotSeriesNode(0).GetXColumnName() == "index_value"
+
+
+def test_a_frame_that_fails_is_empty_and_named(scene, sequence, logic, model):
+    sequence.GetNthDataNode(1).SetAndObserveImageData(None)
+    output = run(sequence, draw(scene), model)
+    assert output.GetAttribute("VoxelMorph.FailedFrames") == "1"
+    empty = output.GetNthDataNode(1)
+    assert list(empty.GetSegmentation().GetSegmentIDs()) == ["liver", "lesion"]
+    assert empty.GetBinaryLabelmapInternalRepresentation("liver").IsEmpty()
+    assert empty.GetAttribute("VoxelMorph.Status") == "failed" and "no voxels" in empty.GetAttribute("VoxelMorph.Message")
+    table = output.GetNodeReference("VoxelMorph.Table")
+    assert table.GetTable().GetColumnByName("status").GetValue(1) == "failed"
+    assert "no voxels" in table.GetTable().GetColumnByName("message").GetValue(1)
+
+
+def test_a_run_that_is_stopped_keeps_what_is_done(scene, sequence, model):
+    output = run(sequence, draw(scene), model, progress=lambda done, total, result: done < 2)
+    assert [output.GetNthIndexValue(number) for number in range(output.GetNumberOfDataNodes())] == list(TIMES[:2])
+    assert browser_of(output) is browser_of(sequence)
+
+
+def test_results_too_large_for_the_scene_are_refused_with_the_command_that_does_it_by_file(scene, sequence, model):
+    before = scene.GetNumberOfNodes()
+    organs = draw(scene)
+    count = scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match=r"cine.*4 frames need .* GB.*slicer-voxelmorph propagate --sequence cine.seq.nrrd"):
+        run(sequence, organs, model, transforms=True, memory_limit=100_000)
+    assert scene.GetNumberOfNodes() == count > before
+
+
+def test_input_that_cannot_work_is_named_before_anything_changes(scene, sequence, model):
+    organs = draw(scene)
+    empty = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "empty")
+    models = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "models")
+    models.SetDataNodeAtValue(slicer.vtkMRMLModelNode(), "0")
+    count = scene.GetNumberOfNodes()
+    for message, arguments, options in (
+        ("none is chosen", (None, organs), {}),
+        ("none is chosen", (sequence, None), {}),
+        ("empty.*no frames", (empty, organs), {}),
+        ("models.*volumes", (models, organs), {}),
+        ("reference frame 9.*0 to 3", (sequence, organs), {"reference": 9}),
+        ("cine.*input and as output", (sequence, organs), {"output": sequence}),
+        ("strategy", (sequence, organs), {"strategy": "sideways"}),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(*arguments, model, **options)
+    assert scene.GetNumberOfNodes() == count
+
+
+def test_frames_of_a_sequence_are_what_slicer_saves_for_them(scene, sequence, tmp_path):
+    frames = SequenceFrames(sequence)
+    storage = slicer.vtkMRMLVolumeSequenceStorageNode()
+    storage.SetFileName(str(tmp_path / "cine.seq.nrrd"))
+    assert storage.WriteData(sequence) == 1
+    from VoxelMorphRegistrationLib.frames import open_frames
+    from VoxelMorphRegistrationLib.grid import Grid
+
+    by_file = open_frames(tmp_path / "cine.seq.nrrd")
+    assert len(frames) == len(by_file) == 4
+    assert [frames.value(n) for n in range(4)] == [by_file.value(n) for n in range(4)]
+    for number in range(4):
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(frames[number]), sitk.GetArrayFromImage(by_file[number]))
+        assert Grid.of(frames[number]).same_as(Grid.of(by_file[number]))

@@ -1,0 +1,137 @@
+"""What a propagation finds in one frame, as nodes of that frame's own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+
+from .. import displacement as displacements
+from ..grid import Grid
+from ..propagation import FrameResult
+from ..segmentation import Segmentation
+from .geometry import linear_matrix, transform_between
+from .plane import Plane
+from .segmentations import update_label_volume, update_segmentation_node
+from .sequences import SequenceFrames
+from .transforms import update_transform
+
+_PREFIX = "VoxelMorph."
+
+
+class FrameNodes:
+    """Makes the data nodes of the output sequences, in the coordinates below the volumes' parent transform."""
+
+    def __init__(
+        self,
+        frames: SequenceFrames,
+        sources: dict[int, slicer.vtkMRMLNode],
+        drawn: dict[int, Segmentation],
+        below: slicer.vtkMRMLTransformNode | None,
+        as_labels: bool,
+    ) -> None:
+        """`sources`: the node that was given for each reference frame; `drawn`: the same on that frame's grid."""
+        self._frames, self._sources, self._drawn = frames, sources, drawn
+        self._below, self._as_labels = below, as_labels
+        self._planes: dict[int, Plane] = {}
+
+    def segmentation(self, result: FrameResult) -> slicer.vtkMRMLNode:
+        """A label volume or segmentation node; of a reference frame, what was given."""
+        source = self._sources[result.reference]
+        as_drawn = source.IsA("vtkMRMLSegmentationNode") and self._hangs_alike(source) and not self._as_labels
+        if result.status == "reference" and as_drawn:
+            # Drawn finer than the volume, or with surfaces: it stays exactly that.
+            node = slicer.vtkMRMLSegmentationNode()
+            held = slicer.vtkSegmentation()
+            held.DeepCopy(source.GetSegmentation())
+            node.SetAndObserveSegmentation(held)
+            return node
+        return self._node(self._lifted(result.segmentation, result.index), source)
+
+    def empty(self, result: FrameResult) -> slicer.vtkMRMLNode:
+        """For a frame that failed: the segments without voxels, to be drawn by hand or found with other settings."""
+        drawn = self._drawn[result.reference]
+        segmentation = replace(drawn, layers=tuple(layer * 0 for layer in drawn.layers))
+        node = self._node(self._lifted(segmentation, result.reference), self._sources[result.reference])
+        describe_frame(node, result)
+        return node
+
+    def transform(self, result: FrameResult) -> slicer.vtkMRMLTransformNode:
+        """The displacement that pulls from the frame to its reference, on the reference's grid: one `.seq.nrrd` knows one grid.
+
+        Linear between its voxels, as Slicer makes a transform that it reads from a sequence file.
+        """
+        grid = Grid.of(self._frames.volume(result.reference))
+        field = result.displacement
+        if self._frames.plane is not None:
+            flat = Grid.of(self._frames[result.reference])
+            field = displacements.resample(field, flat)
+            field = self._plane(result.index).lift(field, grid, self._plane(result.reference).height)
+        elif not Grid.of(field).same_as(grid):
+            field = displacements.resample(field, grid)
+        node = slicer.vtkMRMLTransformNode()
+        update_transform(node, field, interpolation="linear")
+        return node
+
+    def _node(self, segmentation: Segmentation, source: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
+        if self._as_labels:
+            node = slicer.vtkMRMLLabelMapVolumeNode()
+            update_label_volume(node, segmentation)
+        else:
+            node = slicer.vtkMRMLSegmentationNode()
+            update_segmentation_node(node, segmentation, source if source.IsA("vtkMRMLSegmentationNode") else None)
+        return node
+
+    def _lifted(self, segmentation: Segmentation, index: int) -> Segmentation:
+        if self._frames.plane is None:
+            return segmentation
+        grid = Grid.of(self._frames.volume(index))
+        layers = tuple(self._frames.plane.raise_image(layer, grid) for layer in segmentation.layers)
+        return replace(segmentation, layers=layers)
+
+    def _plane(self, index: int) -> Plane:
+        """The frame's own plane: parallel slices may lie at different heights."""
+        if index not in self._planes:
+            first = self._frames.plane
+            height = float(first.axes[:, 2] @ np.asarray(self._frames.volume(index).GetOrigin()))
+            self._planes[index] = Plane(first.axes, height)
+        return self._planes[index]
+
+    def _hangs_alike(self, node: slicer.vtkMRMLTransformableNode) -> bool:
+        matrix = linear_matrix(transform_between(node.GetParentTransformNode(), self._below))
+        return matrix is not None and np.allclose(matrix, np.eye(4))
+
+
+def describe_frame(node: slicer.vtkMRMLNode, result: FrameResult) -> None:
+    """How a frame was found and how well, as attributes that are saved with its node."""
+    quality = result.quality
+    for name, value in {
+        "Status": result.status,
+        "ReferenceFrame": result.reference,
+        "SimilarityMetric": quality.metric,
+        "SimilarityBefore": quality.similarity_before,
+        "SimilarityAfter": quality.similarity_after,
+        "InverseConsistencyMm": quality.inverse_consistency_mm,
+        "FoldedPercent": result.folded_percent,
+        "Message": result.message,
+    }.items():
+        if value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        node.SetAttribute(_PREFIX + name, f"{value:.6g}" if isinstance(value, float) else str(value))
+
+
+def label_bytes(segmentation: Segmentation, cropped: bool) -> int:
+    """How much memory one frame of a segmentation takes, with its layers whole or cropped to what is labelled."""
+    total = 0
+    for layer in segmentation.layers:
+        array = sitk.GetArrayViewFromImage(layer)
+        voxels = array.size
+        if cropped:
+            spans = [np.flatnonzero(array.any(axis=tuple(a for a in range(array.ndim) if a != axis))) for axis in range(array.ndim)]
+            # The organ may reach further in other frames.
+            voxels = math.prod(int(1.25 * (span[-1] - span[0] + 1)) if span.size else 0 for span in spans)
+        total += voxels * array.itemsize
+    return total

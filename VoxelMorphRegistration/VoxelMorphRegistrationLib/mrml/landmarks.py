@@ -1,0 +1,79 @@
+"""Markups and model nodes to the library's points and surfaces (LPS), and new nodes of the same kind back (RAS)."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from ..displacement import lps_to_ras
+from ..errors import InputError
+from ..markups_files import Points
+from ..surfaces import Surface
+from .geometry import apply_to_lps, transform_between
+from .volumes import describe
+
+
+def points_from_markups(node: slicer.vtkMRMLMarkupsNode, below: slicer.vtkMRMLTransformNode | None = None) -> Points:
+    """The placed control points of any markups node, LPS mm of the world (or of the coordinates below a transform node).
+
+    Raises InputError when none is placed.
+    """
+    placed = _placed(node)
+    if not placed:
+        raise InputError(f"{describe(node)}: no control point is placed; place at least one")
+    positions = np.array([node.GetNthControlPointPosition(number) for number in placed], dtype=float)
+    return Points(apply_to_lps(transform_between(node.GetParentTransformNode(), below), lps_to_ras(positions)), {})
+
+
+def markups_at(node: slicer.vtkMRMLMarkupsNode, points: Points) -> slicer.vtkMRMLMarkupsNode:
+    """A copy of a markups node, in no scene, with its placed control points at other positions; the rest is kept."""
+    copy = node.CreateNodeInstance()
+    copy.UnRegister(None)
+    copy.CopyContent(node)
+    copy.SetName(node.GetName())
+    for number, position in zip(_placed(node), lps_to_ras(points.positions)):
+        copy.SetNthControlPointPosition(number, *position)
+    return copy
+
+
+def surface_from_model(node: slicer.vtkMRMLModelNode, below: slicer.vtkMRMLTransformNode | None = None) -> Surface:
+    """The mesh of a model node, LPS mm of the world (or below a transform node). Raises InputError when it has no points."""
+    mesh = node.GetPolyData()
+    if mesh is None or mesh.GetNumberOfPoints() == 0:
+        raise InputError(f"{describe(node)}: has no surface mesh; choose another model")
+    to_frame = transform_between(node.GetParentTransformNode(), below)
+    return Surface(_moved(mesh, to_frame, _flip()))
+
+
+def model_at(node: slicer.vtkMRMLModelNode, surface: Surface) -> slicer.vtkMRMLModelNode:
+    """A new model node, in no scene, with a surface (LPS) as its mesh."""
+    copy = slicer.vtkMRMLModelNode()
+    copy.SetName(node.GetName())
+    copy.SetAndObservePolyData(_moved(surface.mesh, _flip()))
+    return copy
+
+
+def _placed(node: slicer.vtkMRMLMarkupsNode) -> list[int]:
+    return [number for number in range(node.GetNumberOfControlPoints())
+            if node.GetNthControlPointPositionStatus(number) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+
+
+def _flip() -> vtk.vtkTransform:
+    flip = vtk.vtkTransform()
+    flip.Scale(-1, -1, 1)
+    return flip
+
+
+def _moved(mesh: vtk.vtkPolyData, *transforms: vtk.vtkAbstractTransform) -> vtk.vtkPolyData:
+    chain = vtk.vtkGeneralTransform()
+    chain.PostMultiply()
+    for transform in transforms:
+        chain.Concatenate(transform)
+    # The filter turns normals and vectors along with the points.
+    move = vtk.vtkTransformPolyDataFilter()
+    move.SetOutputPointsPrecision(vtk.vtkAlgorithm.DOUBLE_PRECISION)
+    move.SetTransform(chain)
+    move.SetInputData(mesh)
+    move.Update()
+    return move.GetOutput()

@@ -1,0 +1,198 @@
+"""A segmentation carried through a sequence node: frames from the scene, results as sequences in the input's own browser."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import SimpleITK as sitk
+import slicer
+
+from ..errors import InputError
+from ..grid import Grid
+from ..propagation import FrameResult, Propagation
+from ..segmentation import Segmentation
+from .frame_nodes import FrameNodes, describe_frame, label_bytes
+from .landmarks import markups_at, model_at, points_from_markups, surface_from_model
+from .segmentations import colour_table, segmentation_from_node
+from .sequences import SequenceFrames, browse_along, check_fits_in_scene, empty_like, proxy_parent, save_as_one_file
+from .tables import fill_table, frames_table, plot_volumes
+from .volumes import describe, image_from_volume
+
+_LOG = logging.getLogger(__name__)
+_VECTOR_BYTES = 12
+
+
+def propagate_segmentation(
+    sequence: slicer.vtkMRMLSequenceNode,
+    segmentation: Any,
+    reference: int | Sequence[int] = 0,
+    output: slicer.vtkMRMLSequenceNode | None = None,
+    *,
+    as_labels: bool | None = None,
+    transforms: slicer.vtkMRMLSequenceNode | bool = False,
+    points: slicer.vtkMRMLMarkupsNode | None = None,
+    points_output: slicer.vtkMRMLSequenceNode | None = None,
+    surface: slicer.vtkMRMLModelNode | None = None,
+    surface_output: slicer.vtkMRMLSequenceNode | None = None,
+    table: slicer.vtkMRMLTableNode | None = None,
+    mask: slicer.vtkMRMLVolumeNode | None = None,
+    progress: Callable[[int, int, FrameResult], bool | None] | None = None,
+    memory_limit: int | None = None,
+    **options: Any,
+) -> slicer.vtkMRMLSequenceNode:
+    """Carry a segmentation of one frame to all frames; returns the sequence of segmentations (or of label volumes).
+
+    Blocks and opens no window. The results are linked into the sequence's own browser, whose selected item stays, and hang
+    where the volumes hang. Each frame is a node of its own that can be edited. The reference frame holds the segmentation as
+    it was given. A frame that fails holds its segments without voxels; the table says why, and the output's attribute
+    VoxelMorph.FailedFrames names it. The other results are node references of the output: VoxelMorph.Transforms, .Points, .Surface, .Table, .Plot.
+
+    Args:
+        segmentation: a segmentation node or a label volume (or several, with as many `reference` frames).
+        reference: number of the segmented frame, from 0; negative counts from the end.
+        as_labels: label volumes, which save as one .seq.nrrd, instead of segmentations; default: as the input is.
+        transforms: a sequence to fill, or True for a new one: displacements that pull from each frame to its reference.
+            It saves as one .seq.nrrd, so all of them lie on the first reference frame's grid.
+        points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
+        table: filled with what frames.csv holds; default a new table. Each label's volume is plotted over the frames.
+        mask: similarity counts only where this volume is not zero.
+        progress: called after each frame with (frames done, frames in all, result); returning False stops the run, and what
+            is done stays.
+        memory_limit: bytes that the results may take in the scene; default half of the machine's memory.
+        options: those of `propagation.propagate`: model, strategy, keyframe_step, select, and the registration's settings.
+
+    Raises InputError, before any node is changed, for input that nothing can be done with, and for results that are too
+    large for the scene (with the command that does it by file); DependencyMissing without torch or voxelmorph.
+    """
+    frames = SequenceFrames(sequence)
+    below = proxy_parent(sequence)
+    several = isinstance(segmentation, (list, tuple))
+    sources = list(segmentation) if several else [segmentation]
+    numbers = [_frame_number(one, frames) for one in ([reference] if isinstance(reference, int) else reference)]
+    if len(sources) != len(numbers):
+        raise InputError(f"reference frames: {len(sources)} segmentations and {len(numbers)} frame numbers; give one for each other")
+    for node in (output, transforms, points_output, surface_output):
+        if node is sequence:
+            raise InputError(f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence")
+    drawn = [_drawn(source, frames, number, below) for source, number in zip(sources, numbers)]
+    if as_labels is None:
+        as_labels = not sources[0].IsA("vtkMRMLSegmentationNode")
+    _check_size(sequence, frames, drawn[0], as_labels, bool(transforms), memory_limit)
+    if frames.plane is not None and (points is not None or surface is not None):
+        raise InputError(f"{describe(sequence)}: its frames are single slices, and points and surfaces are 3D; leave them out")
+    run = Propagation(
+        frames,
+        drawn,
+        numbers,
+        mask=None if mask is None else _flat(image_from_volume(mask, below, labels=True), frames, describe(mask)),
+        points=None if points is None else points_from_markups(points, below),
+        surface=None if surface is None else surface_from_model(surface, below),
+        **options,
+    )
+
+    name = sources[0].GetName()
+    output = empty_like(sequence, f"{name} sequence", output)
+    filled = {"Segmentation": output}
+    if transforms:
+        wanted = None if transforms is True else transforms
+        filled["Transforms"] = empty_like(sequence, f"{sequence.GetName()} to frame {numbers[0]}", wanted)
+    for role, node, given in (("Points", points, points_output), ("Surface", surface, surface_output)):
+        if node is not None:
+            filled[role] = empty_like(sequence, f"{node.GetName()} sequence", given)
+    nodes = FrameNodes(frames, dict(zip(numbers, sources)), dict(zip(numbers, drawn)), below, as_labels)
+    make = {
+        "Segmentation": nodes.segmentation,
+        "Transforms": nodes.transform,
+        "Points": lambda result: markups_at(points, result.points),
+        "Surface": lambda result: model_at(surface, result.surface),
+    }
+    results, failed, iterator = [], [], run.run()
+    try:
+        for result in iterator:
+            if result.status == "failed":
+                failed.append(result.index)
+                _LOG.warning("%s: %s", frames.name(result.index), result.message)
+                output.SetDataNodeAtValue(nodes.empty(result), frames.value(result.index))
+            else:
+                for role, into in filled.items():
+                    node = make[role](result)
+                    describe_frame(node, result)
+                    into.SetDataNodeAtValue(node, frames.value(result.index))
+            results.append(_light(result))
+            if progress is not None and progress(len(results), len(run.select), result) is False:
+                break
+    finally:
+        iterator.close()
+        output.SetAttribute("VoxelMorph.FailedFrames", " ".join(map(str, sorted(failed))))
+        output.SetAttribute("VoxelMorph.Model", run.model.name)
+        _show(sequence, filled, sources[0], points, surface, drawn[0], as_labels)
+        _tell(output, results, run.labels(), drawn[0], table, name)
+    return output
+
+
+def _frame_number(number: int, frames: SequenceFrames) -> int:
+    if not -len(frames) <= number < len(frames):
+        raise InputError(f"reference frame {number}: {describe(frames.sequence)} has the frames 0 to {len(frames) - 1}; choose one")
+    return number % len(frames)
+
+
+def _drawn(source: Any, frames: SequenceFrames, number: int, below: slicer.vtkMRMLTransformNode | None) -> Segmentation:
+    """What was drawn on a frame, on that frame's grid and in its coordinates."""
+    segmentation = segmentation_from_node(source, Grid.of(frames.volume(number)), below)
+    if frames.plane is None:
+        return segmentation
+    layers = tuple(frames.plane.flatten(layer, describe(source)) for layer in segmentation.layers)
+    return Segmentation(layers, segmentation.segments, segmentation.common)
+
+
+def _light(result: FrameResult) -> FrameResult:
+    """Its numbers without its images, so that memory does not grow with the frames."""
+    return replace(result, segmentation=None, displacement=None, points=None, surface=None)
+
+
+def _flat(image: sitk.Image, frames: SequenceFrames, name: str) -> sitk.Image:
+    return image if frames.plane is None else frames.plane.flatten(image, name)
+
+
+def _check_size(sequence, frames: SequenceFrames, drawn: Segmentation, as_labels: bool, transforms: bool, limit) -> None:
+    voxels = 1
+    for count in drawn.grid.size:
+        voxels *= count
+    each = label_bytes(drawn, cropped=not as_labels) + (voxels * _VECTOR_BYTES if transforms else 0)
+    what = ("label volumes" if as_labels else "segmentations") + (" and transforms" if transforms else "")
+    check_fits_in_scene(sequence, each * len(frames), what, limit)
+
+
+def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, as_labels: bool) -> None:
+    """Link the results into the input's browser, looking as their sources do; sequences that can be one file are told so."""
+    output = filled["Segmentation"]
+    for role, into in filled.items():
+        if into is not output:
+            output.SetNodeReferenceID(f"VoxelMorph.{role}", into.GetID())
+        if into.GetNumberOfDataNodes() == 0:
+            continue
+        colours = None
+        if role == "Transforms" or (role == "Segmentation" and as_labels):
+            save_as_one_file(into)
+        if role == "Segmentation" and as_labels:
+            shown = None if source.IsA("vtkMRMLSegmentationNode") else source.GetDisplayNode()
+            colours = shown.GetColorNode() if shown is not None else None
+            colours = colours or colour_table(sequence.GetScene(), drawn, f"{source.GetName()} labels")
+        like = {"Segmentation": source, "Points": points, "Surface": surface}.get(role)
+        browse_along(into, sequence, like, colours, editable=role != "Transforms")
+
+
+def _tell(output, results: list[FrameResult], labels: tuple[int, ...], drawn: Segmentation, table, name: str) -> None:
+    """The table of frames and the plot of each label's volume."""
+    scene = output.GetScene()
+    if table is None:
+        table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} frames"))
+    columns, rows = frames_table(results, labels)
+    fill_table(table, columns, rows)
+    names = {segment.label: segment.name for segment in drawn.with_distinct_labels().segments}
+    chart = plot_volumes(table, names)
+    output.SetNodeReferenceID("VoxelMorph.Table", table.GetID())
+    output.SetNodeReferenceID("VoxelMorph.Plot", chart.GetID() if chart is not None else None)

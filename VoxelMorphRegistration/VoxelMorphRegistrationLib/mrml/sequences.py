@@ -1,0 +1,193 @@
+"""Sequence nodes: their frames as images, and new sequences that browse along with them.
+
+Frames are read from the sequence itself, so the item a person looks at in the browser never changes.
+"""
+
+from __future__ import annotations
+
+import os
+
+import SimpleITK as sitk
+import slicer
+
+from ..errors import InputError
+from ..frames import Frames
+from .plane import Plane
+from .volumes import describe, image_from_volume
+
+
+class SequenceFrames(Frames):
+    """The volumes of a sequence node, in LPS mm of the coordinates their volume proxy has below its parent transforms.
+
+    A sequence of single slices gives 2D images, in the plane of its first frame.
+    """
+
+    def __init__(self, sequence: slicer.vtkMRMLSequenceNode) -> None:
+        """Raises InputError when there is no sequence, no frame in it, or frames that are no volumes."""
+        if sequence is None:
+            raise InputError("the volume sequence: none is chosen; choose a sequence")
+        if not sequence.IsA("vtkMRMLSequenceNode"):
+            raise InputError(f"{describe(sequence)}: not a sequence; choose a sequence of volumes")
+        if sequence.GetNumberOfDataNodes() == 0:
+            raise InputError(f"{describe(sequence)}: has no frames; load or choose another sequence")
+        if not sequence.GetNthDataNode(0).IsA("vtkMRMLScalarVolumeNode"):
+            raise InputError(f"{describe(sequence)}: its frames are {sequence.GetDataNodeTagName()} nodes; choose a sequence of "
+                             "volumes")
+        self.sequence = sequence
+        self.index_name, self.index_unit = sequence.GetIndexName() or "frame", sequence.GetIndexUnit() or ""
+        self.index_type = sequence.GetIndexTypeAsString()
+        first = image_from_volume(sequence.GetNthDataNode(0))
+        self.plane = Plane.of(first) if first.GetSize()[2] == 1 else None
+
+    def __len__(self) -> int:
+        return self.sequence.GetNumberOfDataNodes()
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        image = self.volume(index)
+        return image if self.plane is None else self.plane.flatten(image, self.name(index))
+
+    def volume(self, index: int) -> sitk.Image:
+        """The frame as Slicer has it, 3D in any case. Raises InputError for what is no scalar volume with voxels."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        node = self.sequence.GetNthDataNode(index)
+        if node is None or not node.IsA("vtkMRMLVolumeNode"):
+            raise InputError(f"{self.name(index)}: is no volume; remove it from the sequence")
+        image = image_from_volume(node)
+        if image.GetNumberOfComponentsPerPixel() > 1:
+            raise InputError(f"{self.name(index)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed")
+        return image
+
+    def name(self, index: int) -> str:
+        return f"frame {index} of {self.sequence.GetName()}"
+
+    def value(self, index: int) -> str:
+        return self.sequence.GetNthIndexValue(index)
+
+
+def browser_of(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
+    """The browser a sequence is shown in: the one it is the master of, else the first it is synchronised in."""
+    scene = sequence.GetScene()
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
+    browsers = [scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode") for number in range(count)]
+    for browser in browsers:
+        if browser.GetMasterSequenceNode() is sequence:
+            return browser
+    return next((browser for browser in browsers if browser.IsSynchronizedSequenceNode(sequence, True)), None)
+
+
+def proxy_parent(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLTransformNode | None:
+    """The transform that a sequence's frames hang under, by their proxy node in the scene."""
+    browser = browser_of(sequence)
+    proxy = browser.GetProxyNode(sequence) if browser is not None else None
+    return proxy.GetParentTransformNode() if proxy is not None and proxy.IsA("vtkMRMLTransformableNode") else None
+
+
+def empty_like(
+    sequence: slicer.vtkMRMLSequenceNode, name: str, output: slicer.vtkMRMLSequenceNode | None = None
+) -> slicer.vtkMRMLSequenceNode:
+    """A sequence without frames whose index has the name, unit and type of `sequence`'s; `output` is emptied for it."""
+    if output is None:
+        output = sequence.GetScene().AddNewNodeByClass("vtkMRMLSequenceNode", sequence.GetScene().GenerateUniqueName(name))
+    elif output is sequence:
+        raise InputError(f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence")
+    output.RemoveAllDataNodes()
+    output.SetIndexName(sequence.GetIndexName())
+    output.SetIndexUnit(sequence.GetIndexUnit())
+    output.SetIndexType(sequence.GetIndexType())
+    return output
+
+
+def browse_along(
+    output: slicer.vtkMRMLSequenceNode,
+    sequence: slicer.vtkMRMLSequenceNode,
+    like: slicer.vtkMRMLDisplayableNode | None = None,
+    colours: slicer.vtkMRMLColorNode | None = None,
+    editable: bool = True,
+) -> slicer.vtkMRMLSequenceBrowserNode:
+    """Link a sequence into the browser of another, where it hangs under the same transform; the browser stays at its item.
+
+    Args:
+        like: its display is that of this node. colours: the colour table of label volumes.
+        editable: edits of the shown frame (in Segment Editor, say) go into that frame.
+    """
+    scene = sequence.GetScene()
+    browser = browser_of(sequence)
+    if browser is None:
+        browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{sequence.GetName()} browser")
+        browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    if not browser.IsSynchronizedSequenceNode(output, True):
+        browser.AddSynchronizedSequenceNode(output)
+    browser.SetOverwriteProxyName(output, True)
+    browser.SetMissingItemMode(output, browser.MissingItemSetToDefault)
+    # While the proxy is dressed, nothing of it may be saved: a frame that has no item would get one.
+    browser.SetSaveChanges(output, False)
+    update_proxies(browser)
+    proxy, parent = browser.GetProxyNode(output), proxy_parent(sequence)
+    if proxy is not None and proxy.IsA("vtkMRMLTransformableNode") and not proxy.IsA("vtkMRMLTransformNode"):
+        proxy.SetAndObserveTransformNodeID(parent.GetID() if parent is not None else None)
+    display = proxy.GetDisplayNode() if proxy is not None and proxy.IsA("vtkMRMLDisplayableNode") else None
+    theirs = like.GetDisplayNode() if like is not None else None
+    if display is not None and theirs is not None and display.GetClassName() == theirs.GetClassName():
+        display.CopyContent(theirs)
+    if display is not None and colours is not None:
+        display.SetAndObserveColorNodeID(colours.GetID())
+    browser.SetSaveChanges(output, editable)
+    update_proxies(browser)
+    return browser
+
+
+def update_proxies(browser: slicer.vtkMRMLSequenceBrowserNode) -> None:
+    """Show the browser's selected item in its proxy nodes now, by the application's sequences logic where there is one."""
+    sequences = getattr(getattr(slicer, "modules", None), "sequences", None)
+    if sequences is not None:
+        logic = sequences.logic()
+    else:
+        logic = slicer.vtkSlicerSequencesLogic()
+        logic.SetMRMLScene(browser.GetScene())
+    logic.UpdateProxyNodesFromSequences(browser)
+
+
+def save_as_one_file(sequence: slicer.vtkMRMLSequenceNode, file_name: str | None = None) -> None:
+    """Give a sequence of label volumes or displacements the storage that keeps it in ONE `.seq.nrrd`.
+
+    Slicer's default for a sequence it does not know the content of yet is a bundle (.seq.mrb) of one file a frame.
+    """
+    data = sequence.GetNthDataNode(0)
+    kind = "vtkMRMLTransformSequenceStorageNode" if data.IsA("vtkMRMLTransformNode") else "vtkMRMLVolumeSequenceStorageNode"
+    storage = sequence.GetStorageNode()
+    if storage is None or storage.GetClassName() != kind:
+        storage = sequence.GetScene().AddNewNodeByClass(kind)
+        sequence.SetAndObserveStorageNodeID(storage.GetID())
+    if file_name is not None:
+        storage.SetFileName(file_name)
+
+
+def check_fits_in_scene(sequence: slicer.vtkMRMLSequenceNode, needed: int, what: str, limit: int | None = None) -> None:
+    """Raises InputError when `needed` bytes of results are more than the scene should hold, with the way to do it by file.
+
+    `limit` in bytes; default half of the machine's memory.
+    """
+    limit = _half_of_memory() if limit is None else limit
+    if needed <= limit:
+        return
+    raise InputError(
+        f"{describe(sequence)}: {what} of {sequence.GetNumberOfDataNodes()} frames need {needed / 1e9:.1f} GB in the scene, more "
+        f"than the {limit / 1e9:.1f} GB it may take; save sequence and segmentation, and run it by file: {by_file(sequence)}"
+    )
+
+
+def by_file(sequence: slicer.vtkMRMLSequenceNode) -> str:
+    """The command that propagates a sequence by file, one frame in memory at a time."""
+    storage = sequence.GetStorageNode()
+    name = storage.GetFileName() if storage is not None else None
+    name = name or f"{sequence.GetName()}.seq.nrrd"
+    quoted = f'"{name}"' if " " in name else name
+    return f"slicer-voxelmorph propagate --sequence {quoted} --segmentation SEGMENTATION.seg.nrrd --reference-frame 0 --output DIR"
+
+
+def _half_of_memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 8_000_000_000
