@@ -1,0 +1,249 @@
+"""One segmentation carried from a reference frame to all frames of a sequence, one finished frame at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from . import displacement as displacements
+from .errors import InputError
+from .frame_quality import FrameQuality, Quality
+from .frames import Frames, open_frames
+from .grid import Grid
+from .inverse_points import invert_at
+from .landmarks import count_outside
+from .markups_files import Points
+from .network_grid import network_grid
+from .references import Reference, Source, assign, open_references
+from .registration import Registrar, Settings
+from .segmentation import Segmentation
+from .strategies import STRATEGIES, Bench, Outcome
+from .surfaces import Surface
+
+if TYPE_CHECKING:
+    from .models import Model
+
+Strategy = Literal["direct", "sequential", "keyframes"]
+_UNSOLVED_MM = 0.1
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One finished frame. Images lie on the frame's own grid.
+
+    Attributes:
+        index: 0-based, of the input. value: the frame's index value in the sequence, as text.
+        status: 'reference' (a segmented frame: its segmentation as it was given), 'done' or 'failed' (see `message`).
+        segmentation: None when it failed or only points are carried.
+        displacement: frame point + u = reference point, LPS mm; zero for the reference, None when it failed.
+        points, surface: where they are in this frame; None when there are none.
+        quality: see `frame_quality.Quality`.
+        folded_percent: of the frame's voxels.
+        interpolation_error_mm: mean distance of the interpolated from the direct displacement inside the segmentation,
+            where the strategy compared them; else NaN.
+        reference: the frame whose segmentation was used.
+        seconds: computing, without reading and writing.
+        keep, release: for resuming, see `strategies.Outcome`.
+    """
+
+    index: int
+    value: str
+    status: Literal["reference", "done", "failed"]
+    reference: int
+    segmentation: Segmentation | None = None
+    displacement: sitk.Image | None = None
+    points: Points | None = None
+    surface: Surface | None = None
+    quality: Quality = field(default_factory=Quality)
+    folded_percent: float = math.nan
+    interpolation_error_mm: float = math.nan
+    seconds: float = 0.0
+    message: str = ""
+    keep: bool = False
+    release: tuple[int, ...] = ()
+
+
+class Propagation:
+    """A propagation that is set up and checked; `run` computes it. See `propagate` for the arguments."""
+
+    def __init__(
+        self,
+        frames: Frames | str | Path | Sequence[Any],
+        segmentation: Source | Sequence[Source],
+        reference: int | Sequence[int] = 0,
+        model: Model | str | Path | None = None,
+        *,
+        strategy: Strategy = "direct",
+        keyframe_step: int = 8,
+        select: Sequence[int] | None = None,
+        mask: sitk.Image | None = None,
+        points: Points | None = None,
+        surface: Surface | None = None,
+        **settings: Any,
+    ) -> None:
+        if strategy not in STRATEGIES:
+            raise InputError(f"strategy {strategy!r}: unknown; use one of {', '.join(STRATEGIES)}")
+        if keyframe_step < 1:
+            raise InputError(f"keyframe step {keyframe_step}: must be 1 or more")
+        self.frames = open_frames(frames)
+        self.references = open_references(self.frames, segmentation, reference)
+        self.select = sorted(set(range(len(self.frames)) if select is None else select))
+        if not self.select or not 0 <= self.select[0] <= self.select[-1] < len(self.frames):
+            raise InputError(f"frames {self.select[:1]} to {self.select[-1:]}: the sequence has 0 to {len(self.frames) - 1}")
+        self.strategy, self.keyframe_step = strategy, keyframe_step
+        self.mask, self.points, self.surface = mask, points, surface
+        self._check_landmarks()
+        self.settings = Settings(**{"align": "none", **settings})
+        self.registrar = Registrar(model, self.settings)
+        self._quality: dict[int, FrameQuality] = {}
+
+    @property
+    def model(self) -> Model:
+        return self.registrar.model
+
+    @model.setter
+    def model(self, model: Model) -> None:
+        self.registrar = Registrar(model, self.settings)
+
+    def labels(self) -> tuple[int, ...]:
+        """Every label value that some reference's segments have, ascending."""
+        return tuple(sorted({label for reference in self.references if reference.segmentation is not None
+                             for label in reference.segmentation.with_distinct_labels().labels()}))
+
+    def network_grid(self) -> Grid:
+        """The grid on which the network sees the first reference frame."""
+        return network_grid(self.references[0].image, self.registrar.space, self.settings.network_spacing, self.mask)
+
+    def run(
+        self,
+        finished: Collection[int] = (),
+        recall: Callable[[int], sitk.Image | None] = lambda index: None,
+    ) -> Iterator[FrameResult]:
+        """Frame by frame; closing the iterator stops. `finished` frames are left out, `recall` gives what was kept of them."""
+        groups = assign(self.references, self.frames, self.select)
+        bench = Bench(self.frames, self._register, finished, recall)
+        try:
+            for reference, indices in groups:
+                outcomes = STRATEGIES[self.strategy](bench, reference, indices, self.keyframe_step)
+                while True:
+                    started = time.perf_counter()
+                    outcome = next(outcomes, None)
+                    if outcome is None:
+                        break
+                    yield self._result(outcome, started)
+        finally:
+            bench.close()
+
+    def _register(self, fixed: sitk.Image, moving: sitk.Image) -> tuple[sitk.Image, list[str]]:
+        registration = self.registrar.register(fixed, moving, self.mask)
+        return registration.displacement, registration.notes
+
+    def _result(self, outcome: Outcome, started: float) -> FrameResult:
+        index, reference = outcome.index, outcome.reference
+        common = {"index": index, "value": self.frames.value(index), "reference": reference.index,
+                  "keep": outcome.keep, "release": outcome.release}
+        if outcome.error:
+            return FrameResult(status="failed", message=outcome.error, seconds=time.perf_counter() - started, **common)
+        grid = Grid.of(outcome.image)
+        notes = [*outcome.notes, *(reference.notes if index == reference.index else ())]
+        if not grid.same_as(Grid.of(reference.image)):
+            notes.append(f"its grid {grid.size} differs from the reference's {reference.image.GetSize()}")
+        field_ = outcome.displacement
+        measure = self._measures(reference)
+        if field_ is None:
+            labels = reference.segmentation
+            quality = measure.measure(outcome.image, None, labels)
+            return FrameResult(
+                status="reference", segmentation=labels, displacement=grid.empty_image(sitk.sitkVectorFloat32, grid.dimension),
+                points=self.points, surface=self.surface, quality=quality, folded_percent=0.0, message="; ".join(notes),
+                seconds=time.perf_counter() - started, **common)
+        labels = None
+        if reference.segmentation is not None:
+            labels = reference.segmentation.warp(field_, self.settings.label_interpolation)
+        quality = measure.measure(outcome.image, field_, labels)
+        points, surface, unsolved = self._moved(field_)
+        if unsolved:
+            notes.append(f"{unsolved} points or vertices lie where the displacement has no inverse")
+        return FrameResult(
+            status="done", segmentation=labels, displacement=field_, points=points, surface=surface, quality=quality,
+            folded_percent=displacements.folded_percent(field_),
+            interpolation_error_mm=_difference(field_, outcome.direct_too, labels),
+            message="; ".join(notes), seconds=time.perf_counter() - started, **common)
+
+    def _measures(self, reference: Reference) -> FrameQuality:
+        if reference.index not in self._quality:
+            metric = "nmi" if self.model.card.contrast == "any" else "ncc"
+            self._quality = {reference.index: FrameQuality(reference.image, metric, self.mask)}
+        return self._quality[reference.index]
+
+    def _moved(self, displacement: sitk.Image) -> tuple[Points | None, Surface | None, int]:
+        """Points and surface follow the tissue: against the pulling displacement."""
+        points, surface, unsolved = None, None, 0
+        if self.points is not None:
+            positions, residual = invert_at(displacement, self.points.positions)
+            points, unsolved = self.points.at(positions), int(np.count_nonzero(residual > _UNSOLVED_MM))
+        if self.surface is not None:
+            positions, residual = invert_at(displacement, self.surface.points)
+            surface, unsolved = self.surface.at(positions), unsolved + int(np.count_nonzero(residual > _UNSOLVED_MM))
+        return points, surface, unsolved
+
+    def _check_landmarks(self) -> None:
+        if self.points is None and self.surface is None:
+            if any(reference.segmentation is None for reference in self.references):
+                raise InputError("segmentation: there is none, and no points or surface either; give what is to be carried along")
+            return
+        if len(self.references) > 1:
+            raise InputError("points and surfaces belong to one frame; give one reference frame with them")
+        grid = Grid.of(self.references[0].image)
+        if self.points is not None:
+            count_outside(self.points.positions, grid, "points")
+        if self.surface is not None:
+            count_outside(self.surface.points, grid, "surface")
+
+
+def propagate(
+    frames: Frames | str | Path | Sequence[Any],
+    segmentation: Source | Sequence[Source],
+    reference: int | Sequence[int] = 0,
+    model: Model | str | Path | None = None,
+    **options: Any,
+) -> Iterator[FrameResult]:
+    """Carry the segmentation of one frame (or of several) to all frames; yields one finished frame at a time.
+
+    One frame is held in memory at a time. Stop iterating, or close the iterator, to cancel. Input that nothing can be done
+    with is refused here, at once; a frame that cannot be read or registered comes as a result of status 'failed'.
+
+    Args:
+        frames: whatever `frames.open_frames` takes: a 4D file, a folder, a list of files or of `sitk.Image`.
+        segmentation: a `Segmentation`, a label image or their file; several with as many `reference` frames: each frame
+            uses the nearest, at equal distance the more similar. None when only points or a surface are carried.
+        reference: number of the segmented frame; negative counts from the end.
+        model: a name, a weights file or a loaded model; default the bundled network.
+        strategy: 'direct', 'sequential' or 'keyframes', see `strategies`.
+        keyframe_step: for 'keyframes', every so many-th selected frame.
+        select: numbers of the frames wanted; default all.
+        mask: image (any grid); similarity counts only where it is not zero.
+        points, surface: drawn on the reference frame, see `landmarks`.
+        settings: those of `registration.Settings`; `align` is 'none' unless given.
+
+    Raises InputError for a model, reference, segmentation or setting that is not usable.
+    """
+    return Propagation(frames, segmentation, reference, model, **options).run()
+
+
+def _difference(one: sitk.Image, other: sitk.Image | None, labels: Segmentation | None) -> float:
+    """Mean distance in mm inside the labels (everywhere without)."""
+    if other is None:
+        return math.nan
+    apart = np.linalg.norm(sitk.GetArrayFromImage(one) - sitk.GetArrayViewFromImage(other), axis=-1)
+    if labels is not None:
+        inside = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
+        apart = apart[inside]
+    return float(apart.mean()) if apart.size else math.nan
