@@ -68,7 +68,9 @@ def grids(draw, dimension: int, largest: int = 9) -> Grid:
 def fields(draw, dimension: int) -> sitk.Image:
     grid = draw(grids(dimension))
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    return grid.image(random.normal(0, draw(st.floats(0.1, 8)), (*grid.shape, dimension)).astype(np.float32), vector=True)
+    return grid.image(
+        random.normal(0, draw(st.floats(0.1, 8)), (*grid.shape, dimension)).astype(np.float32), vector=True
+    )
 
 
 @st.composite
@@ -134,7 +136,9 @@ def test_an_affine_written_for_a_tool_reads_back_to_a_ten_thousandth_of_a_millim
             displacement = from_transform(affine, grid)
             again = there_and_back(displacement, convention, name, options)
             # A vector of some hundred millimetres is itself a float32.
-            np.testing.assert_allclose(array(again), array(displacement), atol=1e-4 + 4e-7 * np.abs(array(displacement)).max())
+            np.testing.assert_allclose(
+                array(again), array(displacement), atol=1e-4 + 4e-7 * np.abs(array(displacement)).max()
+            )
 
         returns()
 
@@ -171,7 +175,11 @@ def test_the_theta_of_a_chain_is_the_product_of_the_thetas(dimension):
     @given(grids(dimension), grids(dimension), grids(dimension), affines(dimension), affines(dimension), st.booleans())
     def multiplies(fixed, middle, moving, first, second, align_corners):
         def theta(transform, one, other):
-            parts = (np.reshape(transform.GetMatrix(), (dimension,) * 2), transform.GetTranslation(), transform.GetCenter())
+            parts = (
+                np.reshape(transform.GetMatrix(), (dimension,) * 2),
+                transform.GetTranslation(),
+                transform.GetCenter(),
+            )
             whole = exchange.affine_to_theta(*parts, one, other, align_corners)[0].double().numpy()
             return np.vstack([whole, np.eye(dimension + 1)[-1]])
 

@@ -164,12 +164,20 @@ def _read_vectors(path: Path) -> sitk.Image:
         except RuntimeError as error:
             raise InputError(f"{path}: not readable as an image ({last_line(error)}); export it again") from error
     field = read_displacement(path)
-    if field.GetDimension() == 2 and path.name.lower().endswith((".nii", ".nii.gz")):
-        import nibabel
+    return _as_nifti_says(field, path) if path.name.lower().endswith((".nii", ".nii.gz")) else field
 
-        # SimpleITK turns the RAS vectors of intent 1006 only when they have three components.
-        if int(nibabel.load(path).header["intent_code"]) == 1006:
-            return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
+
+def _as_nifti_says(field: sitk.Image, path: Path) -> sitk.Image:
+    """What SimpleITK leaves out of a NIfTI file of vectors."""
+    import nibabel
+
+    image = nibabel.load(path)
+    # ITK reads NaN and infinity from NIfTI as zero.
+    if not np.isfinite(np.asanyarray(image.dataobj)).all():
+        raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")
+    # ITK turns the RAS vectors of intent 1006 only when they have three components.
+    if field.GetDimension() == 2 and int(image.header["intent_code"]) == 1006:
+        return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
     return field
 
 
