@@ -33,3 +33,41 @@ def scene(monkeypatch):
     monkeypatch.setattr(slicer, "mrmlScene", scene, raising=False)
     yield scene
     scene.Clear(1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def logic(scene):
+    """The sequences logic, which keeps proxy nodes at the browser's item."""
+    logic = slicer.vtkSlicerSequencesLogic()
+    logic.SetMRMLScene(scene)
+    return logic
+
+
+@pytest.fixture
+def sequence(scene, logic):
+    """A volume sequence of a moving body in a browser at its third item."""
+    from moving_body import SHIFTS, TIMES, frame
+    from scenery import node_of
+
+    node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
+    node.SetIndexName("trigger time")
+    node.SetIndexUnit("ms")
+    for shift, time in zip(SHIFTS, TIMES):
+        volume = node_of(scene, frame(shift), "volume")
+        node.SetDataNodeAtValue(volume, time)
+        scene.RemoveNode(volume)
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "browser")
+    browser.SetAndObserveMasterSequenceNodeID(node.GetID())
+    browser.SetSelectedItemNumber(2)
+    logic.UpdateProxyNodesFromSequences(browser)
+    return node

@@ -22,14 +22,6 @@ from VoxelMorphRegistrationLib.networks import build_network
 CENTRE = np.array([10.0, -20.0, 30.0])
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(dimension=3, reach=2.0):
     """A VxmPairwise of random weights that moves voxels by about `reach`."""
     torch.manual_seed(3)

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 import slicer
 
 from ..errors import InputError
+from ..frame_table import FrameTable
 from ..grid import Grid
 from ..propagation import FrameResult, Propagation
 from ..segmentation import Segmentation
 from .frame_nodes import FrameNodes, describe_frame, label_bytes
 from .landmarks import markups_at, model_at, points_from_markups, surface_from_model
 from .segmentations import colour_table, segmentation_from_node
-from .sequences import SequenceFrames, browse_along, check_fits_in_scene, empty_like, proxy_parent, save_as_one_file
-from .tables import fill_table, frames_table, plot_volumes
+from .sequences import SequenceFrames, browse_along, by_file, check_fits_in_scene, empty_like, proxy_parent, save_as_one_file
+from .tables import plot_volumes, table_from_csv
 from .volumes import describe, image_from_volume
 
 _LOG = logging.getLogger(__name__)
@@ -109,27 +111,30 @@ def propagate_segmentation(
         "Points": lambda result: markups_at(points, result.points),
         "Surface": lambda result: model_at(surface, result.surface),
     }
-    results, failed, iterator = [], [], run.run()
-    try:
-        for result in iterator:
-            if result.status == "failed":
-                failed.append(result.index)
-                _LOG.warning("%s: %s", frames.name(result.index), result.message)
-                output.SetDataNodeAtValue(nodes.empty(result), frames.value(result.index))
-            else:
-                for role, into in filled.items():
-                    node = make[role](result)
-                    describe_frame(node, result)
-                    into.SetDataNodeAtValue(node, frames.value(result.index))
-            results.append(_light(result))
-            if progress is not None and progress(len(results), len(run.select), result) is False:
-                break
-    finally:
-        iterator.close()
-        output.SetAttribute("VoxelMorph.FailedFrames", " ".join(map(str, sorted(failed))))
-        output.SetAttribute("VoxelMorph.Model", run.model.name)
-        _show(sequence, filled, sources[0], points, surface, drawn[0], as_labels)
-        _tell(output, results, run.labels(), drawn[0], table, name)
+    with tempfile.TemporaryDirectory() as folder:
+        frame_table = FrameTable(Path(folder) / "frames.csv", run.labels())
+        frame_table.start({})
+        failed, iterator = [], run.run()
+        try:
+            for done, result in enumerate(iterator, start=1):
+                if result.status == "failed":
+                    failed.append(result.index)
+                    _LOG.warning("%s: %s", frames.name(result.index), result.message)
+                    output.SetDataNodeAtValue(nodes.empty(result), frames.value(result.index))
+                else:
+                    for role, into in filled.items():
+                        node = make[role](result)
+                        describe_frame(node, result)
+                        into.SetDataNodeAtValue(node, frames.value(result.index))
+                frame_table.append(result, 0)
+                if progress is not None and progress(done, len(run.select), result) is False:
+                    break
+        finally:
+            iterator.close()
+            output.SetAttribute("VoxelMorph.FailedFrames", " ".join(map(str, sorted(failed))))
+            output.SetAttribute("VoxelMorph.Model", run.model.name)
+            _tell(output, frame_table, Path(folder) / "frames.csv", drawn[0], table, name)
+            _show(sequence, filled, sources[0], points, surface, drawn[0], as_labels)
     return output
 
 
@@ -148,11 +153,6 @@ def _drawn(source: Any, frames: SequenceFrames, number: int, below: slicer.vtkMR
     return Segmentation(layers, segmentation.segments, segmentation.common)
 
 
-def _light(result: FrameResult) -> FrameResult:
-    """Its numbers without its images, so that memory does not grow with the frames."""
-    return replace(result, segmentation=None, displacement=None, points=None, surface=None)
-
-
 def _flat(image: sitk.Image, frames: SequenceFrames, name: str) -> sitk.Image:
     return image if frames.plane is None else frames.plane.flatten(image, name)
 
@@ -163,7 +163,8 @@ def _check_size(sequence, frames: SequenceFrames, drawn: Segmentation, as_labels
         voxels *= count
     each = label_bytes(drawn, cropped=not as_labels) + (voxels * _VECTOR_BYTES if transforms else 0)
     what = ("label volumes" if as_labels else "segmentations") + (" and transforms" if transforms else "")
-    check_fits_in_scene(sequence, each * len(frames), what, limit)
+    remedy = f"save sequence and segmentation, and run it by file: {by_file(sequence)}"
+    check_fits_in_scene(f"{describe(sequence)}: {what}", len(frames), each * len(frames), remedy, limit)
 
 
 def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, as_labels: bool) -> None:
@@ -185,13 +186,13 @@ def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, 
         browse_along(into, sequence, like, colours, editable=role != "Transforms")
 
 
-def _tell(output, results: list[FrameResult], labels: tuple[int, ...], drawn: Segmentation, table, name: str) -> None:
-    """The table of frames and the plot of each label's volume."""
-    scene = output.GetScene()
-    if table is None:
-        table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} frames"))
-    columns, rows = frames_table(results, labels)
-    fill_table(table, columns, rows)
+def _tell(output, frame_table: FrameTable, path: Path, drawn: Segmentation, node, name: str) -> None:
+    """The table of frames, the plot of each label's volume, and on each frame why a person should look at it."""
+    for row in frame_table.finish().values():
+        data = output.GetDataNodeAtValue(row["index_value"])
+        if data is not None and row["flag"]:
+            data.SetAttribute("VoxelMorph.Flag", row["flag"])
+    table = table_from_csv(output.GetScene(), path, f"{name} frames", node)
     names = {segment.label: segment.name for segment in drawn.with_distinct_labels().segments}
     chart = plot_volumes(table, names)
     output.SetNodeReferenceID("VoxelMorph.Table", table.GetID())

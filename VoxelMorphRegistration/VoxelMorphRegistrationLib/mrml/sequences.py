@@ -163,18 +163,15 @@ def save_as_one_file(sequence: slicer.vtkMRMLSequenceNode, file_name: str | None
         storage.SetFileName(file_name)
 
 
-def check_fits_in_scene(sequence: slicer.vtkMRMLSequenceNode, needed: int, what: str, limit: int | None = None) -> None:
-    """Raises InputError when `needed` bytes of results are more than the scene should hold, with the way to do it by file.
+def check_fits_in_scene(what: str, frames: int, needed: int, remedy: str, limit: int | None = None) -> None:
+    """Raises InputError when `needed` bytes of results are more than the scene should hold; the message ends in `remedy`.
 
     `limit` in bytes; default half of the machine's memory.
     """
     limit = _half_of_memory() if limit is None else limit
-    if needed <= limit:
-        return
-    raise InputError(
-        f"{describe(sequence)}: {what} of {sequence.GetNumberOfDataNodes()} frames need {needed / 1e9:.1f} GB in the scene, more "
-        f"than the {limit / 1e9:.1f} GB it may take; save sequence and segmentation, and run it by file: {by_file(sequence)}"
-    )
+    if needed > limit:
+        raise InputError(f"{what} of {frames} frames need {needed / 1e9:.3g} GB in the scene, more than the {limit / 1e9:.3g} GB it may "
+                         f"take; {remedy}")
 
 
 def by_file(sequence: slicer.vtkMRMLSequenceNode) -> str:

@@ -12,23 +12,17 @@ import slicer
 import vtk
 
 from ..errors import InputError
-from ..propagation import FrameResult
 
-_TEXT_COLUMNS = ("status", "message", "flag")
+_TEXT_COLUMNS = ("status", "message", "similarity_metric", "flag")
 _VOLUME = "volume_ml_"
-
-
-def add_table(scene: slicer.vtkMRMLScene, columns: Sequence[str], rows: Sequence[Sequence[Any]], name: str,
-              text: Sequence[str] = _TEXT_COLUMNS) -> slicer.vtkMRMLTableNode:
-    """A table node: numbers in every column whose values all are numbers or empty (NaN), text in the others and in `text`."""
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", name)
-    fill_table(node, columns, rows, text)
-    return node
 
 
 def fill_table(node: slicer.vtkMRMLTableNode, columns: Sequence[str], rows: Sequence[Sequence[Any]],
                text: Sequence[str] = _TEXT_COLUMNS) -> None:
-    """Replace what a table node holds; see `add_table`."""
+    """Replace what a table node holds: numbers in a column whose values all are numbers or empty (NaN), else text.
+
+    Columns named in `text` are text whatever they hold.
+    """
     modifying = node.StartModify()
     try:
         node.RemoveAllColumns()
@@ -44,25 +38,10 @@ def fill_table(node: slicer.vtkMRMLTableNode, columns: Sequence[str], rows: Sequ
         node.EndModify(modifying)
 
 
-def frames_table(results: Sequence[FrameResult], labels: Sequence[int]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows, by frame number, as `frames.csv` has them: RAS mm and millilitres for each label."""
-    columns = ["index", "index_value", "status", "similarity_before", "similarity_after", "folded_percent", "seconds", "message"]
-    for label in labels:
-        columns += [f"{_VOLUME}{label}", *(f"centroid_{axis}_{label}" for axis in "ras")]
-    rows = []
-    for result in sorted(results, key=lambda one: one.index):
-        quality = result.quality
-        row = [result.index, result.value, result.status, quality.similarity_before, quality.similarity_after,
-               result.folded_percent, result.seconds, result.message]
-        for label in labels:
-            millilitres, centroid = quality.labels.get(label, (0.0 if result.status != "failed" else math.nan, ()))
-            row += [millilitres, *centroid, *[math.nan] * (3 - len(centroid))]
-        rows.append(row)
-    return columns, rows
-
-
-def table_from_csv(scene: slicer.vtkMRMLScene, path: str | Path, name: str | None = None) -> slicer.vtkMRMLTableNode:
-    """A `frames.csv` as a table node. Raises InputError when it is missing or has no header."""
+def table_from_csv(
+    scene: slicer.vtkMRMLScene, path: str | Path, name: str | None = None, node: slicer.vtkMRMLTableNode | None = None
+) -> slicer.vtkMRMLTableNode:
+    """A `frames.csv` as a table node (`node` is filled, or else a new one). Raises InputError when it is missing or empty."""
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -71,7 +50,10 @@ def table_from_csv(scene: slicer.vtkMRMLScene, path: str | Path, name: str | Non
         raise InputError(f"{path}: cannot be read ({error.strerror}); choose the folder of a finished run") from error
     if not lines or not lines[0]:
         raise InputError(f"{path}: the table is empty; choose the folder of a finished run")
-    return add_table(scene, lines[0], lines[1:], name or path.parent.name)
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name or path.parent.name))
+    fill_table(node, lines[0], lines[1:])
+    return node
 
 
 def plot_volumes(table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = None) -> slicer.vtkMRMLPlotChartNode | None:

@@ -1,0 +1,217 @@
+"""A finished folder of `slicer-voxelmorph propagate` made a scene."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+import slicer
+
+from ..displacement_files import read_displacement
+from ..errors import InputError
+from ..segmentation import Segmentation, read_segmentation
+from ..series_file import open_series
+from .segmentations import colour_table, update_segmentation_node
+from .sequences import browse_along, browser_of, check_fits_in_scene, empty_like, save_as_one_file
+from .tables import plot_volumes, table_from_csv
+from .transforms import update_transform
+from .volumes import describe
+
+_MARKUPS = {"Fiducial": "Fiducial", "PointList": "Fiducial", "Line": "Line", "Curve": "Curve", "ClosedCurve": "ClosedCurve",
+            "Angle": "Angle"}
+
+
+@dataclass
+class LoadedRun:
+    """The nodes of a run; None for what the run did not write."""
+
+    browser: slicer.vtkMRMLSequenceBrowserNode | None = None
+    segmentation: slicer.vtkMRMLSequenceNode | None = None
+    transforms: slicer.vtkMRMLSequenceNode | None = None
+    points: slicer.vtkMRMLSequenceNode | None = None
+    surface: slicer.vtkMRMLSequenceNode | None = None
+    table: slicer.vtkMRMLTableNode | None = None
+    plot: slicer.vtkMRMLPlotChartNode | None = None
+
+
+def load_run(
+    folder: str | Path,
+    volumes: slicer.vtkMRMLSequenceNode | None = None,
+    as_segmentations: bool = False,
+    scene: slicer.vtkMRMLScene | None = None,
+    memory_limit: int | None = None,
+) -> LoadedRun:
+    """Load what a propagation wrote: label sequence, transforms, points, surfaces, table and plot.
+
+    Args:
+        volumes: the sequence that was propagated; the results browse along with it. Default: a browser of their own.
+        as_segmentations: segmentation nodes, which Segment Editor edits, instead of label volumes.
+        memory_limit: bytes; default half of the machine's memory.
+
+    Raises InputError when the folder holds no run, does not belong to `volumes`, or is too large for the scene; nothing is
+    left in the scene then.
+    """
+    folder = Path(folder)
+    scene = scene or (volumes.GetScene() if volumes is not None else slicer.mrmlScene)
+    rows = _rows(folder)
+    if volumes is not None:
+        _check_belongs(folder, rows, volumes)
+    before = set(_node_ids(scene))
+    try:
+        return _Loader(folder, rows, volumes, scene, memory_limit).load(as_segmentations)
+    except BaseException:
+        for identifier in [one for one in _node_ids(scene) if one not in before]:
+            node = scene.GetNodeByID(identifier)
+            if node is not None:
+                scene.RemoveNode(node)
+        raise
+
+
+class _Loader:
+    def __init__(self, folder: Path, rows: list[dict[str, str]], volumes, scene: slicer.vtkMRMLScene, limit: int | None) -> None:
+        self._folder, self._rows, self._volumes, self._scene, self._limit = folder, rows, volumes, scene, limit
+        labels = self._files("segmentation", ".nrrd")
+        self._drawn = _best(labels[0][1]) if labels else None
+
+    def load(self, as_segmentations: bool) -> LoadedRun:
+        run = LoadedRun()
+        if as_segmentations:
+            size = 0 if self._drawn is None else _bytes(self._drawn.layers[0])
+            run.segmentation = self._sequence("segmentation", ".nrrd", _segmentation_node, size)
+        elif (self._folder / "segmentation.seq.nrrd").is_file():
+            run.segmentation = self._label_sequence(self._folder / "segmentation.seq.nrrd")
+        fields = self._files("transforms", ".nrrd")
+        size = _bytes(read_displacement(fields[0][1])) if fields else 0
+        run.transforms = self._sequence("transforms", ".nrrd", _transform_node, size)
+        run.points = self._sequence("points", ".mrk.json", _markups_node)
+        run.surface = self._sequence("surface", ".vtp", _model_node)
+        for sequence in filter(None, (run.segmentation, run.transforms, run.points, run.surface)):
+            is_labels = sequence is run.segmentation and not as_segmentations
+            if sequence is run.transforms or is_labels:
+                save_as_one_file(sequence)
+            colours = None
+            if is_labels and self._drawn is not None:
+                colours = colour_table(self._scene, self._drawn.flattened(), f"{self._folder.name} labels")
+            master = self._volumes or run.segmentation or sequence
+            if browser_of(master) is None:
+                name = self._scene.GenerateUniqueName(f"{self._folder.name} browser")
+                browser = self._scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
+                browser.SetAndObserveMasterSequenceNodeID(master.GetID())
+            run.browser = browse_along(sequence, master, colours=colours, editable=sequence is not run.transforms)
+        run.table = table_from_csv(self._scene, self._folder / "frames.csv", f"{self._folder.name} frames")
+        names = {} if self._drawn is None else {one.label: one.name for one in self._drawn.with_distinct_labels().segments}
+        run.plot = plot_volumes(run.table, names)
+        return run
+
+    def _sequence(
+        self, name: str, end: str, read: Callable[[Path], slicer.vtkMRMLNode], bytes_each: int = 0
+    ) -> slicer.vtkMRMLSequenceNode | None:
+        """One data node a file of the folder `name`; None when there are no files."""
+        files = self._files(name, end)
+        if not files:
+            return None
+        self._check_size(name, bytes_each * len(files))
+        title = self._scene.GenerateUniqueName(f"{self._folder.name} {name}")
+        sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
+        if self._volumes is not None:
+            empty_like(self._volumes, title, sequence)
+        for value, path in files:
+            sequence.SetDataNodeAtValue(read(path), value)
+        return sequence
+
+    def _label_sequence(self, path: Path) -> slicer.vtkMRMLSequenceNode:
+        series = open_series(path)
+        self._check_size("label volumes", _bytes(series.read(0)) * series.count)
+        title = self._scene.GenerateUniqueName(f"{self._folder.name} segmentation")
+        sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
+        storage = self._scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+        _read(sequence, storage, path)
+        sequence.SetAndObserveStorageNodeID(storage.GetID())
+        if self._volumes is not None:
+            # Browsing together needs one index name and unit; the values are checked already.
+            sequence.SetIndexName(self._volumes.GetIndexName())
+            sequence.SetIndexUnit(self._volumes.GetIndexUnit())
+        return sequence
+
+    def _files(self, name: str, end: str) -> list[tuple[str, Path]]:
+        """Index value and file of each frame that has one."""
+        numbered = {}
+        for path in (self._folder / name).glob(f"*{end}"):
+            stem = path.name[: -len(end)]
+            if stem.isdigit():
+                numbered[int(stem)] = path
+        found = [(row["index_value"], numbered.get(int(row["index"]))) for row in self._rows if row.get("status") != "failed"]
+        return [(value, path) for value, path in found if path is not None]
+
+    def _check_size(self, what: str, needed: int) -> None:
+        remedy = f"open single frames from {self._folder} instead"
+        check_fits_in_scene(f"{self._folder}: {what}", len(self._rows), needed, remedy, self._limit)
+
+
+def _node_ids(scene: slicer.vtkMRMLScene) -> list[str]:
+    return [scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes())]
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    try:
+        with open(folder / "frames.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{folder}: holds no frames.csv ({error.strerror}); choose the output folder of a propagation") from error
+    if not rows or "index" not in rows[0] or "index_value" not in rows[0]:
+        raise InputError(f"{folder / 'frames.csv'}: is no table of frames; choose the output folder of a propagation")
+    return rows
+
+
+def _check_belongs(folder: Path, rows: list[dict[str, str]], volumes: slicer.vtkMRMLSequenceNode) -> None:
+    values = {volumes.GetNthIndexValue(number) for number in range(volumes.GetNumberOfDataNodes())}
+    strange = [row["index_value"] for row in rows if row["index_value"] not in values]
+    if strange:
+        raise InputError(f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence that "
+                         "was propagated, or none")
+
+
+def _best(path: Path) -> Segmentation:
+    """The file with all layers where segments overlap, else the label volume."""
+    layered = path.with_suffix(".seg.nrrd")
+    return read_segmentation(layered if layered.is_file() else path)
+
+
+def _segmentation_node(path: Path) -> slicer.vtkMRMLSegmentationNode:
+    node = slicer.vtkMRMLSegmentationNode()
+    update_segmentation_node(node, _best(path))
+    return node
+
+
+def _transform_node(path: Path) -> slicer.vtkMRMLTransformNode:
+    node = slicer.vtkMRMLTransformNode()
+    update_transform(node, read_displacement(path), interpolation="linear")
+    return node
+
+
+def _markups_node(path: Path) -> slicer.vtkMRMLMarkupsNode:
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8"))["markups"][0]["type"]
+    except (ValueError, KeyError, IndexError, OSError) as error:
+        raise InputError(f"{path}: is no markups file; run the propagation again") from error
+    node = getattr(slicer, f"vtkMRMLMarkups{_MARKUPS.get(kind, 'Fiducial')}Node")()
+    return _read(node, slicer.vtkMRMLMarkupsJsonStorageNode(), path)
+
+
+def _model_node(path: Path) -> slicer.vtkMRMLModelNode:
+    return _read(slicer.vtkMRMLModelNode(), slicer.vtkMRMLModelStorageNode(), path)
+
+
+def _read(node: slicer.vtkMRMLStorableNode, storage: slicer.vtkMRMLStorageNode, path: Path) -> slicer.vtkMRMLStorableNode:
+    storage.SetFileName(str(path))
+    if not storage.ReadData(node):
+        raise InputError(f"{path}: Slicer cannot read it; run the propagation again, it completes what is missing")
+    return node
+
+
+def _bytes(image: sitk.Image) -> int:
+    return sitk.GetArrayViewFromImage(image).nbytes
