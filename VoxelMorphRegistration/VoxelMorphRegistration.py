@@ -127,22 +127,40 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         hang_under(node, transformNode)
 
     def propagateSegmentation(self, volumeSequenceNode, segmentationNode, referenceFrame=0, outputSequenceNode=None,
-                              interactive=False, **options):
-        """Carry a segmentation of one frame of a volume sequence to all its frames; returns the output sequence node.
+                              model=None, strategy="direct", keyframeStep=8, frames=None, align="none", maskNode=None,
+                              outputAsLabels=None, outputTransformSequenceNode=None, pointsNode=None,
+                              outputPointsSequenceNode=None, surfaceNode=None, outputSurfaceSequenceNode=None, tableNode=None,
+                              labelInterpolation="nearest", networkSpacing=None, refine=0, device="auto", seed=0,
+                              progress=None, interactive=False):
+        """Carry a segmentation (or label volume) of one frame of a volume sequence to all its frames; returns the output sequence.
 
-        The output is linked into the input's own sequence browser. `options`: see
-        VoxelMorphRegistrationLib.mrml.propagation.propagate_segmentation.
+        The results are linked into the input's own sequence browser; its selected item stays. Other results are node
+        references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True), .Points,
+        .Surface, .Table, .Plot. `frames` is a list of frame numbers or a slice as text ("0:100:2"). `progress` is called as
+        progress(done, total, result) after each frame; returning False stops.
         """
         self.ensureInstalled(interactive)
+        from VoxelMorphRegistrationLib.frames import select_frames
         from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 
-        return propagate_segmentation(volumeSequenceNode, segmentationNode, referenceFrame, outputSequenceNode, **options)
+        if isinstance(frames, str):
+            frames = select_frames(frames, volumeSequenceNode.GetNumberOfDataNodes())
+        return propagate_segmentation(
+            volumeSequenceNode, segmentationNode, referenceFrame, outputSequenceNode, as_labels=outputAsLabels,
+            transforms=outputTransformSequenceNode or False, points=pointsNode, points_output=outputPointsSequenceNode,
+            surface=surfaceNode, surface_output=outputSurfaceSequenceNode, table=tableNode, mask=maskNode, progress=progress,
+            model=model, strategy=strategy, keyframe_step=keyframeStep, select=frames, align=align,
+            label_interpolation=labelInterpolation, network_spacing=networkSpacing, refine=refine, device=device, seed=seed,
+        )
 
-    def loadRun(self, folder, volumeSequenceNode=None):
-        """Make a finished folder of `slicer-voxelmorph propagate` a scene; returns its sequence, table and plot nodes."""
+    def loadRun(self, folder, volumeSequenceNode=None, asSegmentations=False):
+        """Make a finished folder of `slicer-voxelmorph propagate` a scene; returns an object with its nodes.
+
+        The results browse along with the given volume sequence, else in a browser of their own.
+        """
         from VoxelMorphRegistrationLib.mrml.runs import load_run
 
-        return load_run(folder, volumeSequenceNode)
+        return load_run(folder, volumeSequenceNode, asSegmentations)
 
     def importDisplacement(self, pathOrArray, transformNode=None, referenceVolumeNode=None, convention=None,
                            movingVolumeNode=None, alignCorners=None, arrayAxes=None):
