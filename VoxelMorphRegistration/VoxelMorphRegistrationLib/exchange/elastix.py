@@ -108,8 +108,7 @@ def _chain(paths: list[Path]) -> list[Parameters]:
         initial = current.initial
         if initial is None:
             break
-        places = [Path(initial), path.parent / initial, path.parent / Path(initial).name, given.get(Path(initial).name)]
-        found = next((place for place in places if place is not None and place.is_file()), None)
+        found = current.beside(initial) or given.get(Path(initial).name)
         if found is None:
             raise InputError(f"{path}: its initial transform {initial} is not there; put it into the same folder")
         path = found

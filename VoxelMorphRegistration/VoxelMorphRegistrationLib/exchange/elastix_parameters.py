@@ -10,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..displacement import to_transform
 from ..errors import InputError
 from ..grid import Grid
 from ..whole_file import whole_file
+from . import itk
+from .context import Context
 
 _LINE = re.compile(r"^\s*\(\s*(\w+)\s+(.*?)\s*\)\s*(?://.*)?$")
 _VALUE = re.compile(r'"([^"]*)"|(\S+)')
@@ -58,8 +61,12 @@ class Parameters:
         dimension = int(self.numbers("FixedImageDimension", 1)[0])
         if dimension not in (2, 3):
             raise InputError(f"{self.path}: a transform of {dimension}D images; only 2D and 3D are read")
+        if self.entries.get("UseBinaryFormatForTransformationParameters", ["false"])[0] == "true":
+            raise NotImplementedError(f"{kind} with binary parameters")
         if kind in ("BSplineTransform", "RecursiveBSplineTransform"):
             return self._bspline(dimension)
+        if kind == "DeformationFieldTransform":
+            return self._field()
         makers = {
             "TranslationTransform": lambda: sitk.TranslationTransform(dimension),
             "EulerTransform": sitk.Euler2DTransform if dimension == 2 else sitk.Euler3DTransform,
@@ -76,6 +83,20 @@ class Parameters:
         count = transform.GetNumberOfParameters()
         transform.SetParameters(self.numbers("TransformParameters", count))
         return transform
+
+    def beside(self, name: str) -> Path | None:
+        """The file that this one names: as written, or in its own folder after both were moved; None when neither is
+        there.
+        """
+        places = [Path(name), self.path.parent / name, self.path.parent / Path(name).name]
+        return next((place for place in places if place.is_file()), None)
+
+    def _field(self) -> sitk.DisplacementFieldTransform:
+        name = self.entries.get("DeformationFieldFileName", [""])[0]
+        field = self.beside(name)
+        if not name or field is None:
+            raise InputError(f"{self.path}: its deformation field {name} is not there; put it into the same folder")
+        return to_transform(itk.read_image(field, Context()))
 
     def _bspline(self, dimension: int) -> sitk.BSplineTransform:
         if self.entries.get("UseCyclicTransform", ["false"])[0] == "true":

@@ -109,8 +109,8 @@ def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
     known = reference is not None and source is not None and destination is not None
     if known and source.same_as(reference, 0.05) and not destination.same_as(reference, 0.05):
         raise InputError(
-            f"{path}: it takes the reference image to another one, and must take the moving image to the reference; give"
-            " the other image as --reference, or invert the file with lta_convert --invert"
+            f"{path}: it takes the reference image to another one, and must take the moving image to the reference;"
+            " give the other image as --reference, or invert the file with lta_convert --invert"
         )
     return to_sitk(flip_ras_lps(np.linalg.inv(matrix)))
 

@@ -49,8 +49,9 @@ def read(source: object, context: Context) -> Mapping:
 
 def read_image(path: Path, context: Context) -> sitk.Image:
     """A displacement image of ITK, ANTs, elastix or Slicer; one that Slicer stored to-parent is inverted."""
-    field = check_field(_read_vectors(path), str(path))
-    if field.HasMetaDataKey(_FIELD_KEY) and field.GetMetaData(_FIELD_KEY) == "modeling":
+    stored = _read_vectors(path)
+    field = check_field(stored, str(path))
+    if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
         return _inverted(field, context.reference or _reached(field), str(path))
     reference = context.reference
     if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
