@@ -412,3 +412,23 @@ def test_an_initial_transform_that_is_not_linear_is_contained_in_the_result():
     assert np.abs(exact - points).max() > 0.5
     assert np.abs(ours - exact).max() < 1e-3
     assert result.inverse_residual is not None
+
+
+@pytest.mark.parametrize("kind", ["velocity", "displacement"])
+def test_refinement_raises_the_similarity_and_keeps_the_inverse(kind):
+    grid = GEOMETRIES["straight"][0]
+    fixed, moving = _picture(grid), _picture(grid, (2.0, -1.5, 1.0))
+    model = _smooth_model(voxels=0.3, kind=kind)
+    plain = register(fixed, moving, model, align="none")
+    refined = register(fixed, moving, model, align="none", refine=20)
+    assert refined.similarity["after"] > plain.similarity["after"] + 0.01
+    assert refined.seconds["refine"] > 0
+    points = grid.points()[8:-8:3, 8:-8:3, 8:-8:3].reshape(-1, 3)
+    there = [refined.transform().TransformPoint(p) for p in points.tolist()]
+    inverse = sitk.DisplacementFieldTransform(sitk.Cast(refined.inverse_displacement, sitk.sitkVectorFloat64))
+    back = np.asarray([inverse.TransformPoint(p) for p in there])
+    assert np.linalg.norm(back - points, axis=1).max() < 0.2
+    oracle = sitk.Resample(moving, fixed, refined.transform(), sitk.sitkLinear, 0.0)
+    before = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(moving).ravel())[0, 1]
+    after = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(oracle).ravel())[0, 1]
+    assert after > before

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .grid import Grid
+from .separable import gaussian_matrices
 
 _WHOLE = 1e-4  # voxels: closer than this, positions are the voxels themselves
 
@@ -59,12 +60,19 @@ class AxisMap:
 
 
 def regrid(
-    array: torch.Tensor, axis_map: AxisMap, shape: tuple[int, ...], outside: float | None = None
+    array: torch.Tensor,
+    axis_map: AxisMap,
+    shape: tuple[int, ...],
+    outside: float | None = None,
+    sigma: tuple[float, ...] | None = None,
 ) -> torch.Tensor:
     """The values of `array` (C, *source shape) at the voxels of a parallel target grid of array shape `shape`.
 
     Linear between voxels, exact where the lattices coincide. A voxel covers half a step to each side of its centre; beyond
     that `outside` holds, or with None the nearest edge voxel.
+
+    Args:
+        sigma: of a Gaussian that smooths the array first, in source voxels along each source axis (array order).
     """
     array = array.permute(0, *[1 + axis for axis in axis_map.axes])
     for axis, count in enumerate(shape):
@@ -72,13 +80,33 @@ def regrid(
         positions = axis_map.positions(axis, count)
         inside = (positions >= -0.5 - _WHOLE) & (positions < size - 0.5 + _WHOLE)
         clamped = np.clip(positions, 0, size - 1)
-        array = _along(array, 1 + axis, clamped)
+        smoothing = sigma[axis_map.axes[axis]] if sigma else 0.0
+        array = _along(array, 1 + axis, clamped) if smoothing == 0 else _smoothed(array, 1 + axis, clamped, smoothing)
         if outside is not None and not inside.all():
             view = [1] * array.dim()
             view[1 + axis] = count
             keep = torch.as_tensor(inside, device=array.device).view(view)
             array = torch.where(keep, array, torch.full((), outside, dtype=array.dtype, device=array.device))
     return array.contiguous()
+
+
+def smooth(array: torch.Tensor, sigma: tuple[float, ...]) -> torch.Tensor:
+    """`array` (C, *shape) smoothed with a Gaussian of `sigma` voxels along each axis, renormalised at the borders."""
+    for axis, width in enumerate(sigma):
+        if width > 0:
+            array = _multiplied(array, 1 + axis, gaussian_matrices([array.shape[1 + axis]], width, array.device)[0])
+    return array
+
+
+def _smoothed(array: torch.Tensor, axis: int, positions: np.ndarray, sigma: float) -> torch.Tensor:
+    """Smoothing and linear interpolation of one axis as one matrix, so that only what is kept is computed."""
+    size = array.shape[axis]
+    matrix = _along(gaussian_matrices([size], sigma, array.device)[0], 0, positions)
+    return _multiplied(array, axis, matrix)
+
+
+def _multiplied(array: torch.Tensor, axis: int, matrix: torch.Tensor) -> torch.Tensor:
+    return torch.movedim(torch.tensordot(matrix, array, dims=([1], [axis])), 0, axis)
 
 
 def _is_whole(positions: np.ndarray) -> bool:

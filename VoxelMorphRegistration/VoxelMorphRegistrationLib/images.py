@@ -6,13 +6,13 @@ import gzip
 import math
 import os
 import struct
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from .errors import InputError
+from .whole_file import whole_file
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 _NIFTI_HEADER_BYTES = 348
@@ -136,29 +136,14 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     permission).
     """
     path = check_output(path)
-    suffix = next(end for end in _SUFFIXES if path.name.lower().endswith(end))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name[: -len(suffix)]}-", suffix=suffix, dir=path.parent)
-        os.close(handle)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); free space or choose another folder") from error
-    temporary = Path(name)
-    try:
+        raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
+    with whole_file(path) as temporary:
         with _without_itk_warnings():
             sitk.WriteImage(image, str(temporary), compress)
         _check_written(temporary)
-        # mkstemp makes files only their owner can read; a result has the permissions any new file would get.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    except (RuntimeError, OSError) as error:
-        temporary.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot be written ({_reason(error)}); free space or choose another folder") from error
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _check_written(temporary: Path) -> None:

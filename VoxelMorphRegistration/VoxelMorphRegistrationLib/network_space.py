@@ -17,11 +17,11 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from .axis_map import AxisMap, regrid
+from .axis_map import AxisMap, regrid, smooth
 from .displacement import transform_points
 from .errors import InputError
 from .grid import Grid
-from .image_space import to_image_grid
+from .image_space import linear_parts, to_image_grid
 from .images import check_geometry, check_scalar, replace_non_finite
 from .intensity import normalise
 from .network_grid import Space, network_grid
@@ -93,14 +93,11 @@ def on_network_grid(
     background = float(values.min())
     source = Grid.of(image)
     sigma = _antialias_sigma(source, grid, alignment)
-    if any(sigma):
-        smooth = sitk.DiscreteGaussian(
-            source.image(values), [s * s for s in sigma], maximumKernelWidth=64, maximumError=0.005, useImageSpacing=True
-        )
-        values = sitk.GetArrayFromImage(smooth)
+    tensor = torch.from_numpy(values)[None]
     axis_map = AxisMap.between(grid, source) if alignment is None else None
     if axis_map is not None:
-        return regrid(torch.from_numpy(values)[None], axis_map, grid.shape, background)[None]
+        return regrid(tensor, axis_map, grid.shape, background, sigma)[None]
+    values = smooth(tensor, sigma)[0].numpy()
     transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
     resampled = sitk.Resample(
         source.image(values), grid.empty_image(sitk.sitkUInt8), transform, sitk.sitkLinear, background, sitk.sitkFloat32
@@ -149,16 +146,16 @@ def _lattice(grid: Grid, count: int = 17) -> np.ndarray:
     return index @ grid.axes.T + np.asarray(grid.origin)
 
 
-def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> list[float]:
-    """Gaussian sigma in mm along each of the source's axes i, j(, k) before it is sampled on `grid`; 0 for none."""
+def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> tuple[float, ...]:
+    """Gaussian sigma in source voxels along each source axis (array order) before it is sampled on `grid`; 0 for none."""
     along = grid.axes / np.linalg.norm(grid.axes, axis=0)
-    if alignment is not None and alignment.IsLinear():
-        start = np.asarray(alignment.TransformPoint((0.0,) * grid.dimension))
-        along = np.stack([np.asarray(alignment.TransformPoint(tuple(axis))) - start for axis in along.T], axis=1)
+    affine = None if alignment is None else linear_parts(alignment)
+    if affine is not None:
+        along = affine[0] @ along
         along = along / np.linalg.norm(along, axis=0)
     own = source.axes / np.linalg.norm(source.axes, axis=0)
     # Spacing of the network's grid as met along each source axis; the squared cosines sum to one.
     met = ((own.T @ along) ** 2) @ np.asarray(grid.spacing)
-    fine = np.asarray(source.spacing)
-    return [math.sqrt(c * c - f * f) / _FWHM if c > f * 1.01 and n > 1 else 0.0
-            for c, f, n in zip(met, fine, source.size)]
+    ratio = met / np.asarray(source.spacing)
+    sigma = [math.sqrt(r * r - 1.0) / _FWHM if r > 1.01 and n > 1 else 0.0 for r, n in zip(ratio, source.size)]
+    return tuple(reversed(sigma))

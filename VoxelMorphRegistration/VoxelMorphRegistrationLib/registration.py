@@ -36,6 +36,7 @@ from .quality import PairSimilarity
 if TYPE_CHECKING:
     from .models import Model
 
+_SQUARINGS = 7
 STAGES = ("read", "align", "network", "integrate", "refine", "warp", "write")
 
 
@@ -344,23 +345,62 @@ class Registrar:
         """
         flows: list[Flow] = []
         total, moving = None, inputs.moving
-        passes = self.model.passes
-        for number in range(passes):
+        shape = tuple(inputs.grid.shape)
+        for number in range(self.model.passes):
+            if number > 0:
+                with watch.stage("integrate", self.device):
+                    moving = warping.warp(inputs.moving, total, flows[-1].padding)
             with watch.stage("network", self.device):
                 flow = self.model.network.flow(inputs.fixed, moving)
-            if number == passes - 1 and self.settings.refine:
-                with watch.stage("refine", self.device):
-                    flow = self._refined(inputs, moving, flow)
             with watch.stage("integrate", self.device):
-                step = flow.displacement(tuple(inputs.grid.shape))
+                step = flow.displacement(shape)
                 total = step if total is None else warping.compose_flows(total, step, flow.padding)
                 flows.append(flow)
-                if number < passes - 1:
-                    moving = warping.warp(inputs.moving, total, flow.padding)
+        if self.settings.refine:
+            with watch.stage("refine", self.device):
+                flows, total = self._refined(inputs, flows, total)
         return flows, total
 
-    def _refined(self, inputs: NetworkInputs, moving: torch.Tensor, flow: Flow) -> Flow:
-        raise NotImplementedError
+    def _refined(
+        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor
+    ) -> tuple[list[Flow], torch.Tensor]:
+        """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing."""
+        from .refinement import refine
+
+        last = flows[-1]
+        shape = tuple(inputs.grid.shape)
+        extends = last.kind == "velocity"
+        earlier = flows[:-1] if extends else flows
+        before = self._composed(earlier, shape) if extends else total
+        moving = inputs.moving if before is None else warping.warp(inputs.moving, before, last.padding)
+        kind = self.settings.refine_similarity
+        if kind == "auto":
+            kind = "mind" if self.model.card.contrast == "any" else "lncc"
+        squarings = last.steps if extends else _SQUARINGS
+        result = refine(
+            inputs.fixed,
+            moving,
+            warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
+            steps=self.settings.refine,
+            similarity=kind,
+            mask=inputs.mask,
+            padding=last.padding,
+            integration_steps=squarings,
+            seed=self.settings.seed,
+        )
+        if not result.accepted:
+            return flows, total
+        flow = Flow(result.velocity, "velocity", 1, last.padding, squarings)
+        step = result.displacement
+        return [*earlier, flow], step if before is None else warping.compose_flows(before, step, last.padding)
+
+    @staticmethod
+    def _composed(flows: list[Flow], shape: tuple[int, ...]) -> torch.Tensor | None:
+        total = None
+        for flow in flows:
+            step = flow.displacement(shape)
+            total = step if total is None else warping.compose_flows(total, step, flow.padding)
+        return total
 
     def _description(self) -> dict[str, Any]:
         from . import __version__

@@ -1,0 +1,113 @@
+"""Scores and measurements, held against SimpleITK's filters and numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from VoxelMorphRegistrationLib import quality
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.grid import Grid
+
+
+def _labels(seed=0, size=(20, 24, 18), pixel=np.uint16):
+    noise = gaussian_filter(np.random.default_rng(seed).normal(size=size[::-1]), 2)
+    array = np.digitize(noise, np.quantile(noise, (0.5, 0.7, 0.9))) * np.asarray(7)
+    direction = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix() * [1, 1, -1]
+    grid = Grid(size, (1.5, 0.8, 2.2), (10.0, -20.0, 5.0), tuple(direction.ravel()))
+    return grid.image(array.astype(pixel))
+
+
+@pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.uint16, np.float32])
+def test_dice_is_that_of_simpleitk(pixel):
+    a, b = _labels(0, pixel=pixel), _labels(1, pixel=pixel)
+    overlap = sitk.LabelOverlapMeasuresImageFilter()
+    overlap.Execute(sitk.Cast(a, sitk.sitkUInt16), sitk.Cast(b, sitk.sitkUInt16))
+    ours = quality.dice(a, b)
+    assert set(ours) == {7, 14, 21}
+    for label, value in ours.items():
+        assert np.isclose(value, overlap.GetDiceCoefficient(label))
+
+
+def test_a_label_that_one_map_lacks_scores_zero_and_itself_one():
+    a = _labels()
+    b = sitk.ChangeLabel(a, {14: 0})
+    assert quality.dice(a, a) == {7: 1.0, 14: 1.0, 21: 1.0}
+    assert quality.dice(a, b)[14] == 0.0
+
+
+def test_maps_of_different_size_cannot_be_compared():
+    with pytest.raises(InputError, match="size"):
+        quality.dice(_labels(), _labels(size=(20, 24, 17)))
+
+
+def test_volumes_and_centroids_are_those_of_simpleitk():
+    labels = _labels()
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(labels)
+    volumes, centroids = quality.label_volumes_ml(labels), quality.label_centroids_ras(labels)
+    assert set(volumes) == set(centroids) == set(shape.GetLabels())
+    for label in shape.GetLabels():
+        assert np.isclose(volumes[label], shape.GetPhysicalSize(label) / 1000)
+        left, posterior, superior = shape.GetCentroid(label)
+        assert np.allclose(centroids[label], (-left, -posterior, superior), atol=1e-6)
+
+
+def test_an_empty_label_map_has_no_volumes_and_no_centroids():
+    empty = sitk.Image(4, 5, 6, sitk.sitkUInt8)
+    assert quality.label_volumes_ml(empty) == {} == quality.label_centroids_ras(empty)
+
+
+def test_two_dimensions_have_volumes_and_centroids_too():
+    labels = _labels()[:, :, 9]
+    labels.SetDirection((0.8, -0.6, 0.6, 0.8))
+    shape = sitk.LabelShapeStatisticsImageFilter()
+    shape.Execute(labels)
+    for label, (right, anterior) in quality.label_centroids_ras(labels).items():
+        assert np.allclose((-right, -anterior), shape.GetCentroid(label), atol=1e-6)
+        assert np.isclose(quality.label_volumes_ml(labels)[label], shape.GetPhysicalSize(label) / 1000)
+
+
+def _pair(size=24):
+    rng = np.random.default_rng(0)
+    a = gaussian_filter(rng.normal(size=(size,) * 3), 1.5)
+    b = a + 0.02 * rng.normal(size=a.shape)
+    return (torch.from_numpy(x.astype(np.float32))[None, None] for x in (a, b))
+
+
+def test_ncc_is_numpy_s_correlation_within_the_mask():
+    a, b = _pair()
+    mask = (a > 0).float()
+    assert np.isclose(quality.PairSimilarity(a)(b), np.corrcoef(a.ravel(), b.ravel())[0, 1], atol=1e-5)
+    inside = a[a > 0], b[a > 0]
+    assert np.isclose(quality.PairSimilarity(a, mask=mask)(b), np.corrcoef(*inside)[0, 1], atol=1e-5)
+
+
+def test_of_large_images_every_second_voxel_counts():
+    a, b = _pair(80)
+    sampled = (x[0, 0, ::2, ::2, ::2].ravel() for x in (a, b))
+    assert np.isclose(quality.PairSimilarity(a)(b), np.corrcoef(*sampled)[0, 1], atol=1e-5)
+
+
+def test_a_flow_that_undoes_a_shift_restores_the_similarity():
+    a, _ = _pair()
+    shifted = torch.roll(a, 2, dims=3)
+    flow = torch.zeros(1, 3, 24, 24, 24)
+    flow[:, 1] = 2.0
+    mask = torch.zeros_like(a)
+    mask[..., 4:-4, 4:-4, 4:-4] = 1
+    alike = quality.PairSimilarity(a, mask=mask)
+    assert alike(shifted) < 0.8
+    assert alike(shifted, flow) > 0.9999
+
+
+def test_normalised_mutual_information_is_two_for_a_function_of_the_image_and_near_one_for_noise():
+    a, _ = _pair(40)
+    levels = (a - a.min()) / (a.max() - a.min())
+    assert quality.PairSimilarity(levels, "nmi")(1 - levels) > 1.8
+    assert quality.PairSimilarity(levels, "nmi")(torch.rand_like(levels)) < 1.05
+    assert quality.PairSimilarity(levels, "nmi", mask=(levels > 0.5).float())(1 - levels) > 1.8
