@@ -90,6 +90,7 @@ class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationM
                 self.ui.statusLabel.text = _("Failed.")
                 raise
             self.ui.outputTransformSelector.setCurrentNode(transform)
+            self.logic.applyTransform(self.ui.movingVolumeSelector.currentNode(), transform)
             before, after = (transform.GetAttribute(f"VoxelMorph.Similarity{when}") for when in ("Before", "After"))
             self.ui.statusLabel.text = _("Similarity {before} -> {after}").format(before=before, after=after)
 
@@ -107,8 +108,9 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
                         labelInterpolation="nearest", networkSpacing=None, refine=0, device="auto", seed=0, interactive=False):
         """Register two volumes; returns the transform node (a new one unless given).
 
-        The transform leads from the fixed to the moving volume in world coordinates. Under it, the moving volume lies on the
-        fixed one: see `applyTransform`.
+        Everything is in world coordinates: the transform leads from where the fixed volume lies to where the moving volume
+        lies, with the parents that both hang under. `applyTransform(movingVolumeNode, transform)` lets the moving volume
+        follow it where it hangs: the topmost of its parents (or the volume itself, when it has none) is put under it.
         """
         self.ensureInstalled(interactive)
         from VoxelMorphRegistrationLib.mrml.registration import register_volumes
