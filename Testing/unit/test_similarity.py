@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
-
 from VoxelMorphRegistrationLib.separable import apply_separable, box_matrices, gaussian_matrices, resize_matrices
 from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc
 

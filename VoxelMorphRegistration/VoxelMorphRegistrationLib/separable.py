@@ -31,17 +31,17 @@ def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor]) -> t
 
 
 def box_matrices(shape: Sequence[int], width: int, stride: int = 1, device: torch.device | str = "cpu"):
-    """Matrices that sum over windows of `width` (odd) voxels an axis, centred on every `stride`-th voxel; outside is 0."""
+    """Matrices that sum over windows of `width` (odd) voxels an axis, centred on every `stride`-th; outside is 0."""
     return [_box(n, width, stride).to(device) for n in shape]
 
 
 def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu"):
-    """Matrices that smooth with a Gaussian of `sigma` voxels, weights renormalised at the borders; 0 changes nothing."""
+    """Matrices that smooth with a Gaussian of `sigma` voxels, weights renormalised at borders; 0 changes nothing."""
     return [_gaussian(n, float(sigma)).to(device) for n in shape]
 
 
 def resize_matrices(shape: Sequence[int], new_shape: Sequence[int], device: torch.device | str = "cpu"):
-    """Matrices of linear resampling between grids that share their first and last voxel centres (align_corners=True)."""
+    """Matrices of linear resampling between grids that share first and last voxel centres (align_corners=True)."""
     return [_resize(n, m).to(device) for n, m in zip(shape, new_shape)]
 
 

@@ -44,8 +44,14 @@ class LocalCorrelation:
         stride: distance of the window centres in voxels; every voxel still contributes to the windows around it.
     """
 
-    def __init__(self, reference: torch.Tensor, window: int = 9, mask: torch.Tensor | None = None, stride: int = 1,
-                 floor: float = 1e-4):
+    def __init__(
+        self,
+        reference: torch.Tensor,
+        window: int = 9,
+        mask: torch.Tensor | None = None,
+        stride: int = 1,
+        floor: float = 1e-4,
+    ):
         self.reference = _standardise(reference, mask)
         self.mask = None if mask is None else mask.to(reference.dtype)
         self.floor = floor
@@ -77,8 +83,10 @@ class LocalCorrelation:
         return _mean(self.local(image), self._weight)
 
 
-def lncc(a: torch.Tensor, b: torch.Tensor, window: int = 9, mask: torch.Tensor | None = None, stride: int = 1) -> torch.Tensor:
-    """Local normalised cross-correlation of two images, squared, in 0..1; see `LocalCorrelation`. Symmetric in a and b."""
+def lncc(
+    a: torch.Tensor, b: torch.Tensor, window: int = 9, mask: torch.Tensor | None = None, stride: int = 1
+) -> torch.Tensor:
+    """Local normalised cross-correlation of two images, squared, in 0..1: see `LocalCorrelation`. Symmetric."""
     return LocalCorrelation(a, window, mask, stride)(b)
 
 
@@ -94,8 +102,10 @@ def mind_ssc(image: torch.Tensor, distance: int = 2, radius: int = 1) -> torch.T
     shape = image.shape[2:]
     reach = distance
     padded = F.pad(image.float(), [reach] * (2 * axes), mode="replicate")
-    neighbours = [padded[(..., *(slice(reach + step[a], reach + step[a] + shape[a]) for a in range(axes)))]
-                  for step in _neighbour_steps(axes, distance)]
+    neighbours = [
+        padded[(..., *(slice(reach + step[a], reach + step[a] + shape[a]) for a in range(axes)))]
+        for step in _neighbour_steps(axes, distance)
+    ]
     differences = [(neighbours[i] - neighbours[j]) ** 2 for i, j in _neighbour_pairs(axes)]
     sums = box_matrices(shape, 2 * radius + 1, 1, image.device)
     filled = apply_separable(torch.ones((1, 1, *shape), device=image.device), sums)
@@ -108,14 +118,17 @@ def mind_ssc(image: torch.Tensor, distance: int = 2, radius: int = 1) -> torch.T
     return torch.exp(-distances / spread)
 
 
-def mind_ssc_distance(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None, distance: int = 2,
-                      radius: int = 1) -> torch.Tensor:
+def mind_ssc_distance(
+    a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None, distance: int = 2, radius: int = 1
+) -> torch.Tensor:
     """Mean squared difference of the two images' self-similarity contexts (a distance: 0 is perfect)."""
     return _mean((mind_ssc(a, distance, radius) - mind_ssc(b, distance, radius)) ** 2, mask)
 
 
 def _neighbour_steps(axes: int, distance: int) -> list[tuple[int, ...]]:
-    return [tuple(sign * distance if a == axis else 0 for a in range(axes)) for axis, sign in product(range(axes), (-1, 1))]
+    return [
+        tuple(sign * distance if a == axis else 0 for a in range(axes)) for axis, sign in product(range(axes), (-1, 1))
+    ]
 
 
 def _neighbour_pairs(axes: int) -> list[tuple[int, int]]:

@@ -10,13 +10,21 @@ from cases import COLIN, SHARED, Case, like, points_of, pull, read, smooth_noise
 
 GREY, WHITE, FLUID = 1, 2, 3
 _MNI152_ORIGIN = (-90.0, 126.0, -72.0)  # of FSL's 1 mm grid in LPS; the packaged atlas lost it from its header
-# Cortical regions that AAL (on Colin27) and Harvard-Oxford (on MNI152) draw alike enough to be compared: name -> (AAL, HO).
+# Cortical regions that AAL (on Colin27) and Harvard-Oxford (on MNI152) draw alike: name -> (AAL, HO).
 REGIONS = {
-    "precentral": ((1, 2), (7,)), "postcentral": ((57, 58), (17,)), "insula": ((29, 30), (2,)),
-    "temporal": ((81, 82, 85, 86, 89, 90), tuple(range(9, 17))), "precuneus": ((67, 68), (31,)),
-    "anterior cingulate": ((31, 32), (29,)), "lingual": ((47, 48), (36,)), "cuneus": ((45, 46), (32,)),
-    "supramarginal": ((63, 64), (19, 20)), "angular": ((65, 66), (21,)), "fusiform": ((55, 56), (37, 38, 39, 40)),
-    "parahippocampal": ((39, 40), (34, 35)), "supplementary motor": ((19, 20), (26,)),
+    "precentral": ((1, 2), (7,)),
+    "postcentral": ((57, 58), (17,)),
+    "insula": ((29, 30), (2,)),
+    "temporal": ((81, 82, 85, 86, 89, 90), tuple(range(9, 17))),
+    "precuneus": ((67, 68), (31,)),
+    "anterior cingulate": ((31, 32), (29,)),
+    "lingual": ((47, 48), (36,)),
+    "cuneus": ((45, 46), (32,)),
+    "supramarginal": ((63, 64), (19, 20)),
+    "angular": ((65, 66), (21,)),
+    "fusiform": ((55, 56), (37, 38, 39, 40)),
+    "parahippocampal": ((39, 40), (34, 35)),
+    "supplementary motor": ((19, 20), (26,)),
 }
 
 
@@ -37,10 +45,19 @@ def mni_colin(folder: Path, quick: bool) -> list[Case]:
     moving_tissue = sitk.Resample(_tissues(colin), t1, start, sitk.sitkNearestNeighbor, 0)
     harvard = sitk.Resample(atlases[1], t1, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     aal = sitk.Resample(atlases[0], t1, start, sitk.sitkNearestNeighbor, 0)
-    return [_pair("MNI152 - Colin27", folder, t1, moving, t1 > 0, {
-        "tissues": (fixed_tissue, moving_tissue),
-        "regions": (_regions(harvard, fixed_tissue, 1), _regions(aal, moving_tissue, 0)),
-    })]
+    return [
+        _pair(
+            "MNI152 - Colin27",
+            folder,
+            t1,
+            moving,
+            t1 > 0,
+            {
+                "tissues": (fixed_tissue, moving_tissue),
+                "regions": (_regions(harvard, fixed_tissue, 1), _regions(aal, moving_tissue, 0)),
+            },
+        )
+    ]
 
 
 def oasis(folder: Path, quick: bool) -> list[Case]:
@@ -69,13 +86,31 @@ def prostate(folder: Path, quick: bool) -> list[Case]:
     return [_pair("prostate ADC - HBV", folder, adc, moving, mask, {}, truth, "different")]
 
 
-def _pair(name: str, folder: Path, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image,
-          labels: dict[str, tuple[sitk.Image, sitk.Image]], truth: np.ndarray | None = None, contrast: str = "same") -> Case:
-    paths = {key: (write(one, folder / f"fixed_{key}.nii.gz"), write(other, folder / f"moving_{key}.nii.gz"))
-             for key, (one, other) in labels.items()}
+def _pair(
+    name: str,
+    folder: Path,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    mask: sitk.Image,
+    labels: dict[str, tuple[sitk.Image, sitk.Image]],
+    truth: np.ndarray | None = None,
+    contrast: str = "same",
+) -> Case:
+    paths = {
+        key: (write(one, folder / f"fixed_{key}.nii.gz"), write(other, folder / f"moving_{key}.nii.gz"))
+        for key, (one, other) in labels.items()
+    }
     field = None if truth is None else write(like(truth.astype(np.float32), fixed, vector=True), folder / "truth.mha")
-    return Case(name, name, write(fixed, folder / "fixed.nii.gz"), write(moving, folder / "moving.nii.gz"),
-                write(sitk.Cast(mask, sitk.sitkUInt8), folder / "mask.nii.gz"), field, paths, contrast)
+    return Case(
+        name,
+        name,
+        write(fixed, folder / "fixed.nii.gz"),
+        write(moving, folder / "moving.nii.gz"),
+        write(sitk.Cast(mask, sitk.sitkUInt8), folder / "mask.nii.gz"),
+        field,
+        paths,
+        contrast,
+    )
 
 
 def _affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
@@ -88,7 +123,9 @@ def _affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2])
     method.SetSmoothingSigmasPerLevel([2, 1])
-    start = sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS)
+    start = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
     method.SetInitialTransform(start, inPlace=False)
     return method.Execute(fixed, moving)
 

@@ -1,7 +1,7 @@
 """Sequences of known truth: an abdomen that breathes (CT and MR) and a heart that beats.
 
-Frame t is the reference pulled through a displacement written down as a formula, so the truth is exact: fixed = frame t,
-moving = reference.
+Frame t is the reference pulled through a displacement written down as a formula, so the truth is exact: fixed =
+frame t, moving = reference.
 """
 
 from __future__ import annotations
@@ -18,26 +18,64 @@ LIVER = 5
 
 def abdomen_ct(folder: Path, quick: bool) -> list[Case]:
     """CT, 3 mm, 20 mm of motion at the diaphragm."""
-    image, labels = read(SHARED / "abdomen_ct" / "ct.nii.gz"), read(SHARED / "abdomen_ct" / "labels.nii.gz", sitk.sitkUInt8)
-    return _breathing("abdomen CT", folder, image, labels, largest=20.0, foot_mm=30.0, window=(-200, 300), air=-1000.0,
-                      tissue=-300.0, quick=quick)
+    image, labels = (
+        read(SHARED / "abdomen_ct" / "ct.nii.gz"),
+        read(SHARED / "abdomen_ct" / "labels.nii.gz", sitk.sitkUInt8),
+    )
+    return _breathing(
+        "abdomen CT",
+        folder,
+        image,
+        labels,
+        largest=20.0,
+        foot_mm=30.0,
+        window=(-200, 300),
+        air=-1000.0,
+        tissue=-300.0,
+        quick=quick,
+    )
 
 
 def abdomen_mr(folder: Path, quick: bool) -> list[Case]:
     """MR slab of 60 mm, 3 mm, 9 mm of motion at its top."""
-    image, labels = read(SHARED / "abdomen_mr" / "mr.nii.gz"), read(SHARED / "abdomen_mr" / "labels.nii.gz", sitk.sitkUInt8)
-    return _breathing("abdomen MR", folder, image, labels, largest=9.0, foot_mm=-60.0, window=(0, 600), air=0.0,
-                      tissue=20.0, quick=quick)
+    image, labels = (
+        read(SHARED / "abdomen_mr" / "mr.nii.gz"),
+        read(SHARED / "abdomen_mr" / "labels.nii.gz", sitk.sitkUInt8),
+    )
+    return _breathing(
+        "abdomen MR",
+        folder,
+        image,
+        labels,
+        largest=9.0,
+        foot_mm=-60.0,
+        window=(0, 600),
+        air=0.0,
+        tissue=20.0,
+        quick=quick,
+    )
 
 
-def _breathing(group: str, folder: Path, image: sitk.Image, labels: sitk.Image, largest: float, foot_mm: float,
-               window: tuple[float, float], air: float, tissue: float,
-               quick: bool) -> list[Case]:
+def _breathing(
+    group: str,
+    folder: Path,
+    image: sitk.Image,
+    labels: sitk.Image,
+    largest: float,
+    foot_mm: float,
+    window: tuple[float, float],
+    air: float,
+    tissue: float,
+    quick: bool,
+) -> list[Case]:
     """`foot_mm` above the lowest slice the motion begins; it is full at the top slice (the diaphragm)."""
     padding = [0, 0, 12]
     mirrored, mirrored_labels = (sitk.MirrorPad(i, padding, padding) for i in (image, labels))
     body = sitk.BinaryFillhole(sitk.OpeningByReconstruction(image > tissue, [2] * 3))
-    reference, reference_labels = write(image, folder / "reference.nii.gz"), write(labels, folder / "reference_labels.nii.gz")
+    reference, reference_labels = (
+        write(image, folder / "reference.nii.gz"),
+        write(labels, folder / "reference_labels.nii.gz"),
+    )
     cases = []
     for t in (5, 10) if quick else range(1, FRAMES):
         displacement = _breath(image, body, t / FRAMES, largest, foot_mm)
@@ -55,13 +93,19 @@ def _breathing(group: str, folder: Path, image: sitk.Image, labels: sitk.Image, 
         }
         cases.append(Case(f"{group} {t:02d}", group, write(frame, folder / f"frame_{t:02d}.nii.gz"), **common))
         changed = like(_other_day(sitk.GetArrayFromImage(frame), window, seed=t), image)
-        cases.append(Case(f"{group}, noise and contrast {t:02d}", f"{group}, noise and contrast",
-                          write(changed, folder / f"changed_{t:02d}.nii.gz"), **common))
+        cases.append(
+            Case(
+                f"{group}, noise and contrast {t:02d}",
+                f"{group}, noise and contrast",
+                write(changed, folder / f"changed_{t:02d}.nii.gz"),
+                **common,
+            )
+        )
     return sorted(cases, key=lambda case: case.name)
 
 
 def _breath(image: sitk.Image, body: sitk.Image, phase: float, largest: float, foot_mm: float) -> np.ndarray:
-    """Inhaling pulls tissue down (u points to Superior) and forward; forward lags behind: hysteresis. LPS mm (k, j, i, 3)."""
+    """Inhaling moves tissue down (u points up) and forward; forward lags: hysteresis. LPS mm (k, j, i, 3)."""
     points = points_of(image)
     height = points[..., 2] - points[..., 2].min()
     ramp = np.clip((height - foot_mm) / (height.max() - foot_mm), 0, 1)
@@ -114,12 +158,18 @@ def heart(folder: Path, quick: bool) -> list[Case]:
         frame = like(sitk.GetArrayFromImage(pull(reference, displacement)) + noise.astype(np.float32), image)
         truth_labels = pull(rest, displacement, sitk.sitkNearestNeighbor)
         mask = like((np.linalg.norm(points / [62, 62, 60], axis=-1) < 1).astype(np.uint8), image)
-        cases.append(Case(
-            f"heart {t:02d}", "beating heart", write(frame, folder / f"frame_{t:02d}.nii.gz"), paths[0],
-            write(mask, folder / "mask.nii.gz"),
-            write(like(displacement.astype(np.float32), image, vector=True), folder / f"truth_{t:02d}.mha"),
-            {"chambers and wall": (write(truth_labels, folder / f"labels_{t:02d}.nii.gz"), paths[1])}, frame=t,
-        ))
+        cases.append(
+            Case(
+                f"heart {t:02d}",
+                "beating heart",
+                write(frame, folder / f"frame_{t:02d}.nii.gz"),
+                paths[0],
+                write(mask, folder / "mask.nii.gz"),
+                write(like(displacement.astype(np.float32), image, vector=True), folder / f"truth_{t:02d}.mha"),
+                {"chambers and wall": (write(truth_labels, folder / f"labels_{t:02d}.nii.gz"), paths[1])},
+                frame=t,
+            )
+        )
     return cases
 
 
@@ -152,8 +202,14 @@ def _beat(points: np.ndarray, strength: float) -> np.ndarray:
     displacement = points * ((grown / np.maximum(radius, 1e-6) - 1) * fade)[..., None]
     rested = points + displacement
     angle = np.deg2rad(12) * strength * fade * np.clip(-points[..., 2] / 38, -1, 1)
-    turned = np.stack([np.cos(angle) * rested[..., 0] - np.sin(angle) * rested[..., 1],
-                       np.sin(angle) * rested[..., 0] + np.cos(angle) * rested[..., 1], rested[..., 2]], -1)
+    turned = np.stack(
+        [
+            np.cos(angle) * rested[..., 0] - np.sin(angle) * rested[..., 1],
+            np.sin(angle) * rested[..., 0] + np.cos(angle) * rested[..., 1],
+            rested[..., 2],
+        ],
+        -1,
+    )
     turned[..., 2] += 8 * strength * fade * np.clip((points[..., 2] + 38) / 76, 0, 1)
     edge = 1 - np.clip(np.abs(points / np.abs(points).max((0, 1, 2))).max(-1), 0, 1) ** 8
     return (turned - points) * edge[..., None]

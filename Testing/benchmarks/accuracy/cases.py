@@ -55,8 +55,12 @@ def build(folder: Path, subset: str = "full") -> list[Case]:
     import case_motion
 
     makers: list[Callable[[Path, bool], list[Case]]] = [
-        case_motion.abdomen_ct, case_motion.abdomen_mr, case_motion.heart,
-        case_brains.mni_colin, case_brains.oasis, case_brains.prostate,
+        case_motion.abdomen_ct,
+        case_motion.abdomen_mr,
+        case_motion.heart,
+        case_brains.mni_colin,
+        case_brains.oasis,
+        case_brains.prostate,
     ]
     cases = []
     for maker in makers:
@@ -97,12 +101,19 @@ def points_of(image: sitk.Image) -> np.ndarray:
     return index @ axes.T + np.asarray(image.GetOrigin())
 
 
-def pull(image: sitk.Image, displacement: np.ndarray, interpolator: int = sitk.sitkBSpline, outside: float = 0.0,
-         grid: sitk.Image | None = None) -> sitk.Image:
+def pull(
+    image: sitk.Image,
+    displacement: np.ndarray,
+    interpolator: int = sitk.sitkBSpline,
+    outside: float = 0.0,
+    grid: sitk.Image | None = None,
+) -> sitk.Image:
     """`image(x + u(x))` for LPS mm vectors (k, j, i, 3) at the voxels of `grid` (default: the image's own)."""
     grid = grid or image
     vectors = like(displacement.astype(np.float64), grid, vector=True)
-    return sitk.Resample(image, grid, sitk.DisplacementFieldTransform(vectors), interpolator, outside, image.GetPixelID())
+    return sitk.Resample(
+        image, grid, sitk.DisplacementFieldTransform(vectors), interpolator, outside, image.GetPixelID()
+    )
 
 
 def smooth_noise(shape: tuple[int, ...], sigma: float, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a displacement is worth: target-registration error, Dice, 95 % surface distance, folded share. All by SimpleITK/numpy."""
+"""What a displacement is worth: target-registration error, Dice, 95 % surface distance, folded share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def score(case: Case, displacement: sitk.Image) -> dict[str, float]:
     if case.truth:
         truth = sitk.GetArrayFromImage(sitk.ReadImage(case.truth))
         error = np.linalg.norm(vectors - truth, axis=-1)[mask]
-        result |= {"tre_mm": float(error.mean()), "tre95_mm": float(np.percentile(error, 95)),
-                   "tre_start_mm": float(np.linalg.norm(truth, axis=-1)[mask].mean())}
+        result |= {
+            "tre_mm": float(error.mean()),
+            "tre95_mm": float(np.percentile(error, 95)),
+            "tre_start_mm": float(np.linalg.norm(truth, axis=-1)[mask].mean()),
+        }
     transform = sitk.DisplacementFieldTransform(sitk.Cast(displacement, sitk.sitkVectorFloat64))
     for name, (fixed_path, moving_path) in case.labels.items():
         fixed, moving = sitk.ReadImage(fixed_path), sitk.ReadImage(moving_path)

@@ -1,0 +1,188 @@
+"""One registration by one other tool, in its own process: `python others.py METHOD REQUEST.json`.
+
+The request holds {"fixed", "moving", "output", "contrast"}; all methods get the same files and return a displacement
+(LPS mm, fixed point + u = moving point) on the fixed grid. `seconds` is the registration alone: importing, reading and
+writing are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+THREADS = 2
+
+
+def ants_syn(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, float]:
+    """antsRegistrationSyN's deformable stage with its defaults: cross-correlation (Mattes for other contrasts)."""
+    import ants
+
+    one, other = (ants.from_sitk(i) if hasattr(ants, "from_sitk") else _ants_image(i) for i in (fixed, moving))
+    started = time.perf_counter()
+    result = ants.registration(
+        one,
+        other,
+        type_of_transform="SyNOnly",
+        initial_transform="Identity",
+        syn_metric="CC" if contrast == "same" else "mattes",
+        syn_sampling=4 if contrast == "same" else 32,
+        reg_iterations=(100, 70, 50, 20),
+        random_seed=1,
+    )
+    seconds = time.perf_counter() - started
+    warp = next(p for p in result["fwdtransforms"] if p.endswith(".nii.gz"))
+    field = sitk.ReadImage(warp, sitk.sitkVectorFloat32)
+    return field, seconds
+
+
+def _ants_image(image: sitk.Image):
+    import ants
+
+    size = np.reshape(image.GetDirection(), (3, 3))
+    return ants.from_numpy(
+        sitk.GetArrayFromImage(image).transpose(2, 1, 0).copy(),
+        origin=image.GetOrigin(),
+        spacing=image.GetSpacing(),
+        direction=size,
+    )
+
+
+def greedy_ncc(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, float]:
+    """greedy with its published settings: NCC of radius 4 (MI is for affine only, so other contrasts get NCC too)."""
+    from picsl_greedy import Greedy3D
+
+    tool = Greedy3D()
+    started = time.perf_counter()
+    tool.execute(
+        f"-i fixed moving -d 3 -m NCC 4x4x4 -n 100x50x10 -s 2vox 0.5vox -o field -threads {THREADS}",
+        fixed=fixed,
+        moving=moving,
+        field=None,
+    )
+    seconds = time.perf_counter() - started
+    field = tool["field"]
+    return sitk.Cast(field, sitk.sitkVectorFloat32), seconds
+
+
+def elastix_default(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, float]:
+    """itk-elastix: its default affine, then its default B-spline."""
+    import itk
+
+    settings = itk.ParameterObject.New()
+    for kind in ("affine", "bspline"):
+        settings.AddParameterMap(settings.GetDefaultParameterMap(kind))
+    return _elastix(fixed, moving, settings)
+
+
+def elastix_par0057(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, float]:
+    """As users of liver sequences run it: recursive B-spline, advanced Mattes mutual information, 4 resolutions."""
+    import itk
+
+    settings = itk.ParameterObject.New()
+    bspline = settings.GetDefaultParameterMap("bspline", 4, 10.0)
+    bspline |= {
+        "Transform": ["RecursiveBSplineTransform"],
+        "Metric": ["AdvancedMattesMutualInformation"],
+        "Registration": ["MultiResolutionRegistration"],
+        "NumberOfHistogramBins": ["32"],
+        "Optimizer": ["AdaptiveStochasticGradientDescent"],
+        "MaximumNumberOfIterations": ["2000"],
+        "NumberOfSpatialSamples": ["2048"],
+        "FinalBSplineInterpolationOrder": ["3"],
+    }
+    for key in ("Metric0Weight", "Metric1Weight"):
+        if key in bspline:
+            del bspline[key]
+    settings.AddParameterMap(bspline)
+    return _elastix(fixed, moving, settings)
+
+
+def _elastix(fixed: sitk.Image, moving: sitk.Image, settings) -> tuple[sitk.Image, float]:
+    import itk
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / f"{name}.mha") for name in ("fixed", "moving")]
+        for image, path in zip((fixed, moving), paths):
+            sitk.WriteImage(image, path)
+        one, other = (itk.imread(path, itk.F) for path in paths)
+        started = time.perf_counter()
+        registration = itk.ElastixRegistrationMethod.New(one, other)
+        registration.SetParameterObject(settings)
+        registration.SetNumberOfThreads(THREADS)
+        registration.SetLogToConsole(False)
+        registration.UpdateLargestPossibleRegion()
+        seconds = time.perf_counter() - started
+        field = itk.transformix_deformation_field(other, registration.GetTransformParameterObject())
+        itk.imwrite(field, str(Path(folder) / "field.mha"))
+        return sitk.ReadImage(str(Path(folder) / "field.mha"), sitk.sitkVectorFloat32), seconds
+
+
+def convex_adam(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, float]:
+    """convexAdam's MIND variant with its defaults, at isotropic voxels of the finest spacing as its authors run it."""
+    import torch
+    from convexAdam.convex_adam_MIND import convex_adam_pt
+
+    torch.set_num_threads(THREADS)
+    torch.manual_seed(0)
+    spacing = min(fixed.GetSpacing())
+    size = [max(int(round(n * s / spacing)), 1) for n, s in zip(fixed.GetSize(), fixed.GetSpacing())]
+    grid = sitk.Image(size, sitk.sitkFloat32)
+    grid.SetSpacing([spacing] * 3)
+    grid.SetOrigin(fixed.GetOrigin())
+    grid.SetDirection(fixed.GetDirection())
+    one, other = (
+        sitk.GetArrayFromImage(sitk.Resample(i, grid, sitk.Transform(), sitk.sitkLinear, _lowest(i)))
+        for i in (fixed, moving)
+    )
+    started = time.perf_counter()
+    voxels = convex_adam_pt(
+        torch.from_numpy(one), torch.from_numpy(other), dtype=torch.float32, device=torch.device("cpu"), verbose=False
+    )
+    seconds = time.perf_counter() - started
+    axes = np.reshape(grid.GetDirection(), (3, 3)) * spacing
+    field = sitk.GetImageFromArray(np.asarray(voxels)[..., ::-1] @ axes.T, isVector=True)
+    field.CopyInformation(grid)
+    return sitk.Cast(
+        sitk.Resample(field, fixed, sitk.Transform(), sitk.sitkLinear, 0.0), sitk.sitkVectorFloat32
+    ), seconds
+
+
+def _lowest(image: sitk.Image) -> float:
+    return float(sitk.GetArrayViewFromImage(image).min())
+
+
+METHODS = {
+    "ANTs SyN": (ants_syn, "antspyx"),
+    "greedy NCC": (greedy_ncc, "picsl_greedy"),
+    "elastix default": (elastix_default, "itk-elastix"),
+    "elastix par0057-like": (elastix_par0057, "itk-elastix"),
+    "convexAdam": (convex_adam, "convexAdam"),
+}
+
+
+def main() -> None:
+    import resource
+
+    method, package = METHODS[sys.argv[1]]
+    request = json.loads(Path(sys.argv[2]).read_text())
+    fixed, moving = (sitk.ReadImage(request[key], sitk.sitkFloat32) for key in ("fixed", "moving"))
+    field, seconds = method(fixed, moving, request["contrast"])
+    if field.GetSize() != fixed.GetSize():
+        raise SystemExit(f"{sys.argv[1]} returned a field of size {field.GetSize()} for a grid of {fixed.GetSize()}")
+    field.CopyInformation(fixed)
+    sitk.WriteImage(field, request["output"])
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    Path(request["output"]).with_suffix(".json").write_text(
+        json.dumps({"seconds": seconds, "memory_mb": memory, "version": version(package)})
+    )
+
+
+if __name__ == "__main__":
+    main()

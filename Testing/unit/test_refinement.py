@@ -1,0 +1,201 @@
+"""Refinement of a velocity: known displacements made by SimpleITK are found again, and nothing gets worse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from scipy.ndimage import gaussian_filter
+from VoxelMorphRegistrationLib import warping
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.refinement import choose_similarity, folded_voxels, refine
+
+SHAPE = (36, 40, 38)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def _texture(shape=SHAPE, seed=0):
+    rng = np.random.default_rng(seed)
+    values = gaussian_filter(rng.normal(size=shape), 3) + 0.3 * gaussian_filter(rng.normal(size=shape), 1.5)
+    return ((values - values.min()) / np.ptp(values)).astype(np.float32)
+
+
+def _bump(shape=SHAPE, largest=4.0):
+    """A smooth displacement (d, *shape) in voxels, channel c along array axis c, that fades to the border."""
+    grids = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
+    fade = np.exp(-4 * sum(g**2 for g in grids))
+    direction = np.array([1.0, -0.6, 0.4])[: len(shape)]
+    return (direction.reshape(-1, *[1] * len(shape)) / np.linalg.norm(direction) * largest * fade).astype(np.float32)
+
+
+def _pulled(image, displacement):
+    """SimpleITK's resampling of an array by a voxel displacement."""
+    vectors = sitk.GetImageFromArray(np.moveaxis(displacement[::-1], 0, -1).astype(np.float64), isVector=True)
+    transform = sitk.DisplacementFieldTransform(vectors)
+    return sitk.GetArrayFromImage(sitk.Resample(sitk.GetImageFromArray(image), transform, sitk.sitkBSpline, 0.0))
+
+
+def _tensor(array):
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    moving, truth = _texture(), _bump()
+    return _tensor(_pulled(moving, truth)), _tensor(moving), truth
+
+
+def _error(displacement, truth):
+    """Mean distance to the truth where it is large, in voxels."""
+    distance = np.linalg.norm(displacement[0].numpy() - truth, axis=0)
+    return float(distance[np.linalg.norm(truth, axis=0) > 0.5].mean())
+
+
+def test_a_known_displacement_is_found_from_nothing(pair):
+    fixed, moving, truth = pair
+    result = refine(fixed, moving)
+    assert result.accepted and result.similarity_after > result.similarity_before
+    assert _error(result.displacement, truth) < 0.35 < 1.0 < _error(torch.zeros_like(result.displacement), truth)
+    assert result.folded_after == 0
+
+
+def test_the_displacement_is_the_integral_of_the_velocity(pair):
+    fixed, moving, _ = pair
+    result = refine(fixed, moving, steps=8, padding="zeros", integration_steps=5)
+    torch.testing.assert_close(result.displacement, warping.integrate(result.velocity, 5, "zeros"))
+    assert result.steps_taken == 8
+
+
+def test_two_dimensional_images_are_refined_too():
+    moving, truth = _texture((60, 64), 3), _bump((60, 64))
+    result = refine(_tensor(_pulled(moving, truth)), _tensor(moving))
+    assert _error(result.displacement, truth) < 0.5
+
+
+def test_images_of_another_contrast_are_brought_together_by_mind(pair):
+    fixed, moving, truth = pair
+    other = torch.sin(3 * np.pi * fixed) + 0.02 * torch.randn(fixed.shape, generator=torch.Generator().manual_seed(0))
+    result = refine(other, moving, similarity="mind")
+    assert result.similarity_after > result.similarity_before
+    assert (
+        _error(result.displacement, truth)
+        < 0.6 * np.linalg.norm(truth, axis=0)[np.linalg.norm(truth, axis=0) > 0.5].mean()
+    )
+
+
+def test_the_similarity_is_chosen_by_the_contrast_of_the_pair(pair):
+    fixed, moving, _ = pair
+    assert choose_similarity(fixed, moving) == "lncc"
+    assert choose_similarity(0.2 + 0.5 * fixed**0.7, moving) == "lncc"
+    assert choose_similarity(1 - fixed, moving) == "mind"
+    assert refine(1 - fixed, moving, steps=2).similarity == "mind"
+
+
+def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):
+    fixed, moving, truth = pair
+    start = torch.from_numpy(truth * 0.8)[None]
+    result = refine(fixed, moving, start, steps=20)
+    assert _error(result.displacement, truth) < _error(warping.integrate(start, 7, "border"), truth)
+
+
+def test_identical_images_stay_where_they_are():
+    image = _tensor(_texture())
+    result = refine(image, image)
+    assert result.displacement.abs().max() < 0.3
+    assert result.similarity_after >= result.similarity_before
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("similarity", ["lncc", "mind"])
+def test_unrelated_images_never_come_back_less_alike_or_more_folded(seed, similarity):
+    fixed, moving = _tensor(_texture((20, 22, 24), seed)), _tensor(_texture((20, 22, 24), seed + 10))
+    start = 3 * torch.randn((1, 3, 20, 22, 24), generator=torch.Generator().manual_seed(seed))
+    result = refine(fixed, moving, start, similarity=similarity)
+    assert result.similarity_after >= result.similarity_before
+    assert result.folded_after <= result.folded_before == folded_voxels(warping.integrate(start, 7, "border"))
+    assert result.folded_after == folded_voxels(result.displacement)
+
+
+def test_no_steps_give_the_start_back(pair):
+    fixed, moving, truth = pair
+    start = torch.from_numpy(truth)[None]
+    result = refine(fixed, moving, start, steps=0)
+    assert torch.equal(result.velocity, start) and not result.accepted and result.steps_taken == 0
+
+
+def test_in_the_networks_own_domain_auto_leaves_its_answer_alone_but_a_number_is_obeyed(pair):
+    fixed, moving, truth = pair
+    start = torch.from_numpy(0.5 * truth)[None]
+    assert torch.equal(refine(fixed, moving, start, steps="auto", in_domain=True).velocity, start)
+    assert refine(fixed, moving, start, steps=5, in_domain=True).steps_taken == 5
+
+
+def test_what_lies_outside_the_mask_does_not_pull(pair):
+    fixed, moving, _ = pair
+    mask = torch.zeros_like(fixed)
+    mask[..., : SHAPE[0] // 2, :, :] = 1
+    changed = torch.where(mask > 0, fixed, _tensor(_texture(seed=9)))
+    one, other = (refine(image, moving, steps=10, mask=mask).displacement for image in (fixed, changed))
+    far_inside = (slice(None), slice(None), slice(0, SHAPE[0] // 2 - 6))
+    assert (one - other)[far_inside].abs().mean() < 0.05
+    without = refine(changed, moving, steps=10).displacement
+    assert (one - without).abs().mean() > 3 * (one - other).abs().mean()
+
+
+def test_the_same_input_gives_the_same_answer(pair):
+    fixed, moving, _ = pair
+    assert torch.equal(refine(fixed, moving, steps=6).velocity, refine(fixed, moving, steps=6).velocity)
+
+
+def test_progress_counts_the_steps_and_may_stop_them(pair):
+    fixed, moving, _ = pair
+    seen = []
+    refine(fixed, moving, steps=7, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(n, 7) for n in range(1, 8)]
+
+    def stop(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refine(fixed, moving, steps=7, progress=stop)
+
+
+def test_constant_images_leave_the_start_untouched():
+    flat = torch.zeros((1, 1, 16, 16, 16))
+    result = refine(flat, flat)
+    assert torch.isfinite(result.velocity).all() and result.velocity.abs().max() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"start": torch.zeros(1, 3, 4, 4, 4)}, "start of shape"),
+        ({"mask": torch.zeros(1, 1, 4, 4, 4)}, "mask of shape"),
+        ({"mask": torch.zeros(1, 1, *SHAPE)}, "mask is empty"),
+        ({"steps": -1}, "steps is -1"),
+        ({"similarity": "ssd"}, "choose one of auto, lncc, mind"),
+    ],
+)
+def test_a_wrong_argument_is_named(pair, change, words):
+    with pytest.raises(InputError, match=words):
+        refine(pair[0], pair[1], **change)
+
+
+def test_folded_voxels_are_those_simpleitk_counts():
+    field = (
+        2.5
+        * torch.from_numpy(
+            np.stack([gaussian_filter(np.random.default_rng(c).normal(size=(14, 15, 16)), 0.8) for c in range(3)])
+        )[None]
+    )
+    vectors = sitk.GetImageFromArray(np.moveaxis(field[0].numpy()[::-1], 0, -1).astype(np.float64), isVector=True)
+    theirs = sitk.GetArrayFromImage(sitk.DisplacementFieldJacobianDeterminant(vectors))
+    ours = folded_voxels(field[:, :, 0:14])
+    inside = (slice(1, -1),) * 3
+    assert ours > 0
+    assert abs(ours - int((theirs <= 0).sum())) <= 14 * 15 * 16 - theirs[inside].size

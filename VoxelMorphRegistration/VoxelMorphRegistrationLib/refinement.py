@@ -1,0 +1,313 @@
+"""Optimisation of one pair's velocity, from the network's answer or from nothing.
+
+A stationary velocity on half the resolution of each level, coarse to fine: v <- smooth(v + step * smooth(force)), the
+log-domain demons scheme (Vercauteren et al., Symmetric log-domain diffeomorphic image registration, MICCAI 2008) driven
+by LNCC or MIND-SSC. What is optimised is the change to the start, so a network's velocity is never smoothed away.
+
+The smoothing was chosen by known displacements and labels (Testing/benchmarks/accuracy), not by the similarity: in
+its own domain a trained network beats the similarity's optimum, and following the similarity there loses overlap.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from . import warping
+from .errors import InputError
+from .refinement_forces import FORCES, Similarity, level_shape, shrink
+from .separable import apply_separable, gaussian_matrices, resize_matrices
+from .similarity import ncc
+
+_MOST_VOXELS = 2_500_000  # of the finest level: a 2 mm head has 1 million
+_BACKTRACK = (1.0, 0.5, 0.25)
+_SAME_CONTRAST = (
+    0.4  # correlation of the foreground; pairs of one contrast reach .6-.97 unregistered, ADC and b-value .15
+)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a velocity is optimised. Lengths are voxels of the level's velocity grid (two image voxels of that level).
+
+    Attributes:
+        factors: how much coarser than the finest level each level is, and most_steps it may take.
+        fluid: sigma of the smoothing of each update.
+        elastic: sigma of the smoothing of the whole change after each update.
+        step: largest update of a voxel.
+    """
+
+    factors: tuple[int, ...]
+    most_steps: tuple[int, ...]
+    fluid: float
+    elastic: float
+    step: float = 0.5
+
+
+SCHEMES = {
+    "lncc": Scheme((4, 2, 1), (40, 40, 15), fluid=1.2, elastic=0.4),
+    "mind": Scheme((4, 2), (40, 30), fluid=1.5, elastic=1.0),
+}
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What refinement did.
+
+    Attributes:
+        velocity: (1, d, *shape), voxels of the network grid; the start itself where nothing better was found.
+        displacement: exp(velocity) (1, d, *shape) with the padding and steps that were given.
+        steps_taken: updates over all levels.
+        similarity: which one was used.
+        similarity_before, similarity_after: mean LNCC (0..1), or minus the MIND-SSC distance; larger is better.
+        folded_before, folded_after: voxels whose Jacobian determinant is <= 0.
+        accepted: whether velocity differs from the start.
+    """
+
+    velocity: torch.Tensor
+    displacement: torch.Tensor
+    steps_taken: int
+    similarity: Similarity
+    similarity_before: float
+    similarity_after: float
+    folded_before: int
+    folded_after: int
+    accepted: bool
+
+
+def refine(
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    start: torch.Tensor | None = None,
+    *,
+    steps: int | Literal["auto"] = "auto",
+    similarity: Similarity | Literal["auto"] = "auto",
+    mask: torch.Tensor | None = None,
+    padding: warping.Padding = "border",
+    integration_steps: int = 7,
+    in_domain: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    seed: int = 0,
+) -> Refinement:
+    """Improve the velocity that warps `moving` onto `fixed`; never worse in similarity, never more folded than `start`.
+
+    Args:
+        fixed, moving: (1, 1, *shape), 2D or 3D, on one grid and normalised alike.
+        start: velocity (1, d, *shape) in voxels, channel c along array axis c; None starts at the identity.
+        steps: updates over all levels together, or 'auto': each level stops when it gains no more.
+        similarity: 'lncc' for one contrast, 'mind' (MIND-SSC) for different ones, 'auto' by `choose_similarity`.
+        mask: (1, 1, *shape) weights on the fixed image; only there images are compared. The motion around it follows
+            smoothly.
+        padding, integration_steps: how the caller integrates the velocity.
+        in_domain: the pair is what the network was trained for; 'auto' then leaves its answer alone.
+        progress: called with (updates done, most updates possible); what it raises stops the refinement.
+        seed: accepted for symmetry with the other stages; nothing here is random.
+
+    Raises:
+        InputError: for shapes that do not fit, a negative number of steps or an unknown similarity.
+    """
+    dimension, shape = fixed.dim() - 2, tuple(fixed.shape[2:])
+    _check(fixed, moving, start, mask, steps, similarity)
+    velocity = torch.zeros((1, dimension, *shape), device=fixed.device) if start is None else start.detach().float()
+    before = _integrated(velocity, start is None, integration_steps, padding)
+    if mask is not None:
+        mask = mask.to(fixed.device, torch.float32)
+    if similarity == "auto":
+        similarity = choose_similarity(fixed, warping.warp(moving, before, "border"), mask)
+    if steps == 0 or (steps == "auto" and in_domain):
+        value = FORCES[similarity](fixed, moving, 1, mask).value(before)
+        folds = folded_voxels(before)
+        return Refinement(velocity, before, 0, similarity, value, value, folds, folds, False)
+
+    scheme, base = SCHEMES[similarity], _finest_factor(shape)
+    change, taken = _optimise(fixed, moving, velocity, scheme, base, steps, similarity, mask, padding, progress)
+    change = _resize(change, shape)
+    judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)
+    at_level = level_shape(shape, base * scheme.factors[-1])
+    value_before, folds_before = judge.value(_resize(before, at_level)), folded_voxels(before)
+    for share in _BACKTRACK:
+        candidate = velocity + share * change
+        after = _integrated(candidate, False, integration_steps, padding)
+        value, folds = judge.value(_resize(after, at_level)), folded_voxels(after)
+        if value > value_before and folds <= folds_before:
+            return Refinement(candidate, after, taken, similarity, value_before, value, folds_before, folds, True)
+    return Refinement(
+        velocity, before, taken, similarity, value_before, value_before, folds_before, folds_before, False
+    )
+
+
+def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None) -> Similarity:
+    """'lncc' where the foregrounds of two roughly aligned images (1, 1, *shape) correlate, 'mind' where they do not.
+
+    Foreground is what exceeds 5 % of either image's range, at a quarter of the resolution: the empty background, alike
+     in every contrast, and noise say nothing about contrast.
+    """
+    shape = level_shape(fixed.shape[2:], 4)
+    one, other = shrink(fixed, shape), shrink(moving, shape)
+    foreground = torch.zeros_like(one)
+    for image in (one, other):
+        low, high = image.min(), image.max()
+        foreground = torch.maximum(foreground, (image > low + 0.05 * (high - low)).float())
+    if mask is not None:
+        foreground = foreground * shrink(mask, shape)
+    return "lncc" if float(ncc(one, other, foreground)) >= _SAME_CONTRAST else "mind"
+
+
+def folded_voxels(displacement: torch.Tensor) -> int:
+    """Voxels of a displacement (1, d, *shape) at which the Jacobian determinant is <= 0 (central differences)."""
+    dimension = displacement.shape[1]
+    if min(displacement.shape[2:]) < 2:
+        return 0
+    rows = [torch.gradient(displacement[0, c]) for c in range(dimension)]
+    matrix = [[rows[c][a] + (1.0 if a == c else 0.0) for a in range(dimension)] for c in range(dimension)]
+    return int((_determinant(matrix) <= 0).sum())
+
+
+def _determinant(matrix: list[list[torch.Tensor]]) -> torch.Tensor:
+    if len(matrix) == 2:
+        return matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0]
+    total = torch.zeros_like(matrix[0][0])
+    for column in range(3):
+        one, two = (column + 1) % 3, (column + 2) % 3
+        total += matrix[0][column] * (matrix[1][one] * matrix[2][two] - matrix[1][two] * matrix[2][one])
+    return total
+
+
+def _optimise(fixed, moving, start, scheme: Scheme, base: int, steps, similarity, mask, padding, progress):
+    """The change to the start's velocity, on the finest velocity grid, and the number of updates."""
+    limits = scheme.most_steps if steps == "auto" else _shared_out(int(steps), scheme.most_steps)
+    change, taken = None, 0
+    for factor, limit in zip(scheme.factors, limits):
+        if limit == 0:
+            continue
+        force = FORCES[similarity](fixed, moving, base * factor, mask)
+        image_shape = tuple(force.moving.shape[2:])
+        shape = level_shape(image_shape, 2)
+        change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else _resize(change, shape)
+        level = _Level(force, _resize(start, shape), image_shape, scheme, padding)
+        stop = _Plateau(scheme.step, steps == "auto")
+        while stop.steps < limit:
+            value, update = level.update(change)
+            step = stop.next_step(value)
+            if step is None:
+                break
+            change = level.moved(change, update, step)
+            taken += 1
+            if progress is not None:
+                progress(taken, sum(limits))
+    return change, taken
+
+
+class _Level:
+    """One resolution: the force on a change of velocity that lives on half the image grid of the level."""
+
+    def __init__(
+        self, force, start: torch.Tensor, image_shape: tuple[int, ...], scheme: Scheme, padding: warping.Padding
+    ):
+        self._force, self._start, self._image_shape, self._padding = force, start, image_shape, padding
+        shape, device = tuple(start.shape[2:]), start.device
+        self._up = resize_matrices(shape, image_shape, device)
+        self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
+        self._fluid = gaussian_matrices(shape, scheme.fluid, device)
+        self._elastic = gaussian_matrices(shape, scheme.elastic, device)
+        self._scale = _ratio(shape, image_shape, device)
+
+    def update(self, change: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """The similarity at start + change and the smoothed ascent, its largest vector one voxel long."""
+        velocity = self._start + change
+        # Enough squarings that the first displacement stays below half a voxel.
+        squarings = max(3, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3) / 0.5)))
+        displacement = warping.integrate(velocity, squarings, self._padding)
+        value, ascent = self._force(apply_separable(displacement, self._up) * self._scale)
+        ascent = apply_separable(apply_separable(ascent, self._down), self._fluid)
+        longest = float((ascent * ascent).sum(1).max()) ** 0.5
+        return value, ascent / max(longest, 1e-20)
+
+    def moved(self, change: torch.Tensor, update: torch.Tensor, step: float) -> torch.Tensor:
+        return apply_separable(change + step * update, self._elastic)
+
+
+class _Plateau:
+    """When a level is done: the gain of the last updates is a small share of what the level gained."""
+
+    _LOOK_BACK, _SHARE, _SMALLEST = 5, 0.01, 0.2
+
+    def __init__(self, step: float, stops: bool):
+        self.steps, self._step, self._stops = 0, step, stops
+        self._smallest = step * self._SMALLEST
+        self._values: list[float] = []
+
+    def next_step(self, value: float) -> float | None:
+        """The step to take from a point of this similarity, or None to stop."""
+        if not math.isfinite(value):
+            return None
+        self._values.append(value)
+        self.steps += 1
+        if len(self._values) > self._LOOK_BACK:
+            recent = value - self._values[-1 - self._LOOK_BACK]
+            if recent <= self._SHARE * (max(self._values) - self._values[0]):
+                if self._stops and self._step <= self._smallest * 1.001:
+                    return None
+                self._step = max(self._step / 2, self._smallest)
+        return self._step
+
+
+def _shared_out(steps: int, most: tuple[int, ...]) -> tuple[int, ...]:
+    """`steps` updates in the proportions of `most`, none lost; few go to the finest level, where they cost most."""
+    shares = [int(steps * m / sum(most)) for m in most]
+    shares[0] += steps - sum(shares)
+    return tuple(shares)
+
+
+def _finest_factor(shape: tuple[int, ...]) -> int:
+    factor = 1
+    while math.prod(level_shape(shape, factor)) > _MOST_VOXELS:
+        factor *= 2
+    return factor
+
+
+def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:
+    with torch.no_grad():
+        return velocity if is_zero else warping.integrate(velocity, steps, padding)
+
+
+def _ratio(old, new, device) -> torch.Tensor:
+    scale = [(n - 1) / max(o - 1, 1) for n, o in zip(new, old)]
+    return torch.tensor(scale, device=device).view(1, -1, *[1] * len(scale))
+
+
+def _resize(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    old = tuple(flow.shape[2:])
+    if old == tuple(shape):
+        return flow
+    return apply_separable(flow, resize_matrices(old, shape, flow.device)) * _ratio(old, shape, flow.device)
+
+
+def _check(fixed, moving, start, mask, steps, similarity) -> None:
+    shape = tuple(fixed.shape[2:])
+    if fixed.shape != moving.shape or tuple(fixed.shape[:2]) != (1, 1) or len(shape) not in (2, 3):
+        raise InputError(
+            f"refinement: fixed {tuple(fixed.shape)} and moving {tuple(moving.shape)} must both be (1, 1, *shape); "
+            "prepare them on one grid"
+        )
+    if start is not None and tuple(start.shape) != (1, len(shape), *shape):
+        raise InputError(
+            f"refinement: a start of shape {tuple(start.shape)} does not fit images of {shape}; "
+            f"give a velocity of shape {(1, len(shape), *shape)}"
+        )
+    if mask is not None and tuple(mask.shape) != (1, 1, *shape):
+        raise InputError(
+            f"refinement: a mask of shape {tuple(mask.shape)} does not fit images of {shape}; resample it to their grid"
+        )
+    if mask is not None and not bool((mask > 0).any()):
+        raise InputError("refinement: the mask is empty on the network's grid; choose one that covers the anatomy")
+    if steps != "auto" and (not isinstance(steps, int) or steps < 0):
+        raise InputError(f"refinement: steps is {steps!r}; give a number from 0 on, or 'auto'")
+    if similarity != "auto" and similarity not in FORCES:
+        raise InputError(
+            f"refinement: similarity {similarity!r} is unknown; choose one of auto, {', '.join(sorted(FORCES))}"
+        )
