@@ -87,7 +87,7 @@ def test_what_slicer_saves_and_what_is_read_from_the_node_are_the_same(drawn, fr
 def test_a_segmentation_goes_into_a_node_and_slicer_finds_it_where_it_was(scene, drawn, frame):
     segmentation = segmentations.segmentation_from_node(drawn, Grid.of(frame))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "out")
-    segmentations.update_segmentation_node(node, segmentation, drawn)
+    segmentations.update_segmentation_node(node, segmentation, drawn.GetSegmentation())
     held = node.GetSegmentation()
     assert list(held.GetSegmentIDs()) == ["liver", "tumour"]
     for identifier in held.GetSegmentIDs():
@@ -103,7 +103,7 @@ def test_a_segmentation_goes_into_a_node_and_slicer_finds_it_where_it_was(scene,
 
 def test_the_node_saves_and_slicer_reads_it_again(scene, drawn, frame, tmp_path):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "out")
-    segmentations.update_segmentation_node(node, segmentations.segmentation_from_node(drawn, Grid.of(frame)), drawn)
+    segmentations.update_segmentation_node(node, segmentations.segmentation_from_node(drawn, Grid.of(frame)), drawn.GetSegmentation())
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
     assert storage.WriteData(node) == 1
@@ -116,7 +116,7 @@ def test_the_node_saves_and_slicer_reads_it_again(scene, drawn, frame, tmp_path)
 def test_editing_the_result_leaves_its_source_alone(scene, drawn, frame):
     segmentation = segmentations.segmentation_from_node(drawn, Grid.of(frame))
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "out")
-    segmentations.update_segmentation_node(node, segmentation, drawn)
+    segmentations.update_segmentation_node(node, segmentation, drawn.GetSegmentation())
     before = volume_of(drawn, "liver")[0]
     slicer.util.arrayFromSegmentInternalBinaryLabelmap(node, "liver")[:] = 0
     assert volume_of(drawn, "liver")[0] == before

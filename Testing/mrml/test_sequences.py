@@ -193,6 +193,44 @@ def test_a_frame_that_fails_is_empty_and_named(scene, sequence, logic, model):
     assert "no voxels" in table.GetTable().GetColumnByName("message").GetValue(1)
 
 
+def test_chosen_frames_are_made_anew_and_the_others_kept_as_a_person_left_them(scene, sequence, model):
+    organs = draw(scene)
+    output = run(sequence, organs, model)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(1), "liver")[:] = 1
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(3), "liver")[:] = 1
+    edited = slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(1), "liver").sum()
+    table = output.GetNodeReference("VoxelMorph.Table")
+    again = run(sequence, organs, model, output=output, select=[3])
+    assert again is output and output.GetNumberOfDataNodes() == 4
+    assert slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(1), "liver").sum() == edited
+    np.testing.assert_allclose(centroid(output.GetNthDataNode(3), "liver"), moved(SHIFTS[3]), atol=0.6)
+    assert output.GetNodeReference("VoxelMorph.Table") is table and table.GetNumberOfRows() == 4
+    statuses = [table.GetTable().GetColumnByName("status").GetValue(row) for row in range(4)]
+    assert statuses == ["reference", "done", "done", "done"]
+
+
+def test_the_node_that_shows_the_output_can_be_the_segmentation_of_the_next_run(scene, sequence, logic, model):
+    output = run(sequence, draw(scene), model)
+    browser = browser_of(sequence)
+    browser.SetSelectedItemNumber(1)
+    logic.UpdateProxyNodesFromSequences(browser)
+    shown = browser.GetProxyNode(output)
+    run(sequence, shown, model, reference=1, output=output)
+    assert output.GetNumberOfDataNodes() == 4
+    for number, shift in enumerate(SHIFTS):
+        np.testing.assert_allclose(centroid(output.GetNthDataNode(number), "lesion"), moved(shift) + (5, 0, 0), atol=0.6)
+    assert output.GetNthDataNode(1).GetAttribute("VoxelMorph.Status") == "reference"
+
+
+def test_of_several_segmented_frames_the_nearest_serves(scene, sequence, model):
+    first, last = draw(scene, SHIFTS[0]), draw(scene, SHIFTS[3])
+    output = run(sequence, [first, last], model, reference=[0, 3])
+    served = [output.GetNthDataNode(number).GetAttribute("VoxelMorph.ReferenceFrame") for number in range(4)]
+    assert served == ["0", "0", "3", "3"]
+    for number, shift in enumerate(SHIFTS):
+        np.testing.assert_allclose(centroid(output.GetNthDataNode(number), "liver"), moved(shift), atol=0.6)
+
+
 def test_a_run_that_is_stopped_keeps_what_is_done(scene, sequence, model):
     output = run(sequence, draw(scene), model, progress=lambda done, total, result: done < 2)
     assert [output.GetNthIndexValue(number) for number in range(output.GetNumberOfDataNodes())] == list(TIMES[:2])
@@ -221,6 +259,7 @@ def test_input_that_cannot_work_is_named_before_anything_changes(scene, sequence
         ("models.*volumes", (models, organs), {}),
         ("reference frame 9.*0 to 3", (sequence, organs), {"reference": 9}),
         ("cine.*input and as output", (sequence, organs), {"output": sequence}),
+        ("organs.*not a sequence", (sequence, organs), {"output": organs}),
         ("strategy", (sequence, organs), {"strategy": "sideways"}),
     ):
         with pytest.raises(InputError, match=message):

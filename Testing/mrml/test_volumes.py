@@ -184,3 +184,15 @@ def test_a_tilted_slice_is_refused():
     fixed, moving = (texture((20, 20, 1), (1, 1, 1), rotation(angle)) for angle in (0, 20))
     with pytest.raises(InputError, match="tilted.nrrd.*parallel"):
         plane.Plane.of(fixed).flatten(moving, "tilted.nrrd")
+
+
+@pytest.mark.parametrize("name", ["oblique/CT_pitch.nii.gz", "oblique/10000_1000000_adc.mha", "abdomen_mr/mr.nii.gz"])
+def test_a_real_scan_opened_by_slicer_is_the_image_simpleitk_reads(scene, shared_data, name):
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    storage = scene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName(str(shared_data / name))
+    assert storage.ReadData(node) == 1
+    expected = sitk.ReadImage(str(shared_data / name))
+    image = volumes.image_from_volume(node)
+    assert Grid.of(image).same_as(Grid.of(expected), 1e-3)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(expected), rtol=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,6 +22,14 @@ from .transforms import update_transform
 _PREFIX = "VoxelMorph."
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A segmentation that was given. `exact`: in the coordinates of its frame, so that it needs no resampling there."""
+
+    held: slicer.vtkSegmentation
+    exact: bool
+
+
 class FrameNodes:
     """Makes the data nodes of the output sequences, in the coordinates below the volumes' parent transform."""
 
@@ -34,19 +42,20 @@ class FrameNodes:
         as_labels: bool,
     ) -> None:
         """`sources`: the node that was given for each reference frame; `drawn`: the same on that frame's grid."""
-        self._frames, self._sources, self._drawn = frames, sources, drawn
+        self._frames, self._drawn = frames, drawn
         self._below, self._as_labels = below, as_labels
+        # Copies: a source may be the very node that shows the output, and changes while that is filled.
+        self._sources = {number: self._copied(node) for number, node in sources.items()}
         self._planes: dict[int, Plane] = {}
 
     def segmentation(self, result: FrameResult) -> slicer.vtkMRMLNode:
         """A label volume or segmentation node; of a reference frame, what was given."""
         source = self._sources[result.reference]
-        as_drawn = source.IsA("vtkMRMLSegmentationNode") and self._hangs_alike(source) and not self._as_labels
-        if result.status == "reference" and as_drawn:
+        if result.status == "reference" and source is not None and not self._as_labels and source.exact:
             # Drawn finer than the volume, or with surfaces: it stays exactly that.
             node = slicer.vtkMRMLSegmentationNode()
             held = slicer.vtkSegmentation()
-            held.DeepCopy(source.GetSegmentation())
+            held.DeepCopy(source.held)
             node.SetAndObserveSegmentation(held)
             return node
         return self._node(self._lifted(result.segmentation, result.index), source)
@@ -76,14 +85,22 @@ class FrameNodes:
         update_transform(node, field, interpolation="linear")
         return node
 
-    def _node(self, segmentation: Segmentation, source: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode:
+    def _node(self, segmentation: Segmentation, source: _Source | None) -> slicer.vtkMRMLNode:
         if self._as_labels:
             node = slicer.vtkMRMLLabelMapVolumeNode()
             update_label_volume(node, segmentation)
         else:
             node = slicer.vtkMRMLSegmentationNode()
-            update_segmentation_node(node, segmentation, source if source.IsA("vtkMRMLSegmentationNode") else None)
+            update_segmentation_node(node, segmentation, None if source is None else source.held)
         return node
+
+    def _copied(self, node: slicer.vtkMRMLNode) -> _Source | None:
+        if not node.IsA("vtkMRMLSegmentationNode"):
+            return None
+        held = slicer.vtkSegmentation()
+        held.DeepCopy(node.GetSegmentation())
+        matrix = linear_matrix(transform_between(node.GetParentTransformNode(), self._below))
+        return _Source(held, matrix is not None and np.allclose(matrix, np.eye(4)))
 
     def _lifted(self, segmentation: Segmentation, index: int) -> Segmentation:
         if self._frames.plane is None:
@@ -99,10 +116,6 @@ class FrameNodes:
             height = float(first.axes[:, 2] @ np.asarray(self._frames.volume(index).GetOrigin()))
             self._planes[index] = Plane(first.axes, height)
         return self._planes[index]
-
-    def _hangs_alike(self, node: slicer.vtkMRMLTransformableNode) -> bool:
-        matrix = linear_matrix(transform_between(node.GetParentTransformNode(), self._below))
-        return matrix is not None and np.allclose(matrix, np.eye(4))
 
 
 def describe_frame(node: slicer.vtkMRMLNode, result: FrameResult) -> None:

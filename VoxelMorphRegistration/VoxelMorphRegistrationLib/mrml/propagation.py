@@ -19,8 +19,16 @@ from ..segmentation import Segmentation
 from .frame_nodes import FrameNodes, describe_frame, label_bytes
 from .landmarks import markups_at, model_at, points_from_markups, surface_from_model
 from .segmentations import colour_table, segmentation_from_node
-from .sequences import SequenceFrames, browse_along, by_file, check_fits_in_scene, empty_like, proxy_parent, save_as_one_file
-from .tables import plot_volumes, table_from_csv
+from .sequences import (
+    SequenceFrames,
+    browse_along,
+    by_file,
+    check_fits_in_scene,
+    proxy_parent,
+    save_as_one_file,
+    sequence_like,
+)
+from .tables import plot_volumes, rows_of, table_from_csv
 from .volumes import describe, image_from_volume
 
 _LOG = logging.getLogger(__name__)
@@ -65,6 +73,7 @@ def propagate_segmentation(
             is done stays.
         memory_limit: bytes that the results may take in the scene; default half of the machine's memory.
         options: those of `propagation.propagate`: model, strategy, keyframe_step, select, and the registration's settings.
+            With `select` (frame numbers), the other frames of the outputs and of the table that were given are kept.
 
     Raises InputError, before any node is changed, for input that nothing can be done with, and for results that are too
     large for the scene (with the command that does it by file); DependencyMissing without torch or voxelmorph.
@@ -76,9 +85,11 @@ def propagate_segmentation(
     numbers = [_frame_number(one, frames) for one in ([reference] if isinstance(reference, int) else reference)]
     if len(sources) != len(numbers):
         raise InputError(f"reference frames: {len(sources)} segmentations and {len(numbers)} frame numbers; give one for each other")
-    for node in (output, transforms, points_output, surface_output):
+    for node in (output, None if isinstance(transforms, bool) else transforms, points_output, surface_output):
         if node is sequence:
             raise InputError(f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence")
+        if node is not None and not node.IsA("vtkMRMLSequenceNode"):
+            raise InputError(f"{describe(node)}: not a sequence; choose or create an output sequence")
     drawn = [_drawn(source, frames, number, below) for source, number in zip(sources, numbers)]
     if as_labels is None:
         as_labels = not sources[0].IsA("vtkMRMLSegmentationNode")
@@ -96,15 +107,18 @@ def propagate_segmentation(
     )
 
     name = sources[0].GetName()
-    output = empty_like(sequence, f"{name} sequence", output)
+    nodes = FrameNodes(frames, dict(zip(numbers, sources)), dict(zip(numbers, drawn)), below, as_labels)
+    keep = output is not None and options.get("select") is not None
+    output = sequence_like(sequence, f"{name} sequence", output, keep)
     filled = {"Segmentation": output}
     if transforms:
         wanted = None if transforms is True else transforms
-        filled["Transforms"] = empty_like(sequence, f"{sequence.GetName()} to frame {numbers[0]}", wanted)
+        filled["Transforms"] = sequence_like(sequence, f"{sequence.GetName()} to frame {numbers[0]}", wanted, keep)
     for role, node, given in (("Points", points, points_output), ("Surface", surface, surface_output)):
         if node is not None:
-            filled[role] = empty_like(sequence, f"{node.GetName()} sequence", given)
-    nodes = FrameNodes(frames, dict(zip(numbers, sources)), dict(zip(numbers, drawn)), below, as_labels)
+            filled[role] = sequence_like(sequence, f"{node.GetName()} sequence", given, keep)
+    table = table or (output.GetNodeReference("VoxelMorph.Table") if keep else None)
+    earlier = rows_of(table) if keep and table is not None else {}
     make = {
         "Segmentation": nodes.segmentation,
         "Transforms": nodes.transform,
@@ -113,12 +127,11 @@ def propagate_segmentation(
     }
     with tempfile.TemporaryDirectory() as folder:
         frame_table = FrameTable(Path(folder) / "frames.csv", run.labels())
-        frame_table.start({})
-        failed, iterator = [], run.run()
+        frame_table.start({index: row for index, row in earlier.items() if index not in run.select})
+        iterator = run.run()
         try:
             for done, result in enumerate(iterator, start=1):
                 if result.status == "failed":
-                    failed.append(result.index)
                     _LOG.warning("%s: %s", frames.name(result.index), result.message)
                     output.SetDataNodeAtValue(nodes.empty(result), frames.value(result.index))
                 else:
@@ -131,7 +144,6 @@ def propagate_segmentation(
                     break
         finally:
             iterator.close()
-            output.SetAttribute("VoxelMorph.FailedFrames", " ".join(map(str, sorted(failed))))
             output.SetAttribute("VoxelMorph.Model", run.model.name)
             _tell(output, frame_table, Path(folder) / "frames.csv", drawn[0], table, name)
             _show(sequence, filled, sources[0], points, surface, drawn[0], as_labels)
@@ -188,7 +200,10 @@ def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, 
 
 def _tell(output, frame_table: FrameTable, path: Path, drawn: Segmentation, node, name: str) -> None:
     """The table of frames, the plot of each label's volume, and on each frame why a person should look at it."""
-    for row in frame_table.finish().values():
+    rows = frame_table.finish()
+    failed = [str(index) for index, row in rows.items() if row["status"] == "failed"]
+    output.SetAttribute("VoxelMorph.FailedFrames", " ".join(failed))
+    for row in rows.values():
         data = output.GetDataNodeAtValue(row["index_value"])
         if data is not None and row["flag"]:
             data.SetAttribute("VoxelMorph.Flag", row["flag"])

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..segmentation import Segmentation, read_segmentation
 from ..series_file import open_series
 from .segmentations import colour_table, update_segmentation_node
-from .sequences import browse_along, browser_of, check_fits_in_scene, empty_like, save_as_one_file
+from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like
 from .tables import plot_volumes, table_from_csv
 from .transforms import update_transform
 from .volumes import describe
@@ -118,7 +118,7 @@ class _Loader:
         title = self._scene.GenerateUniqueName(f"{self._folder.name} {name}")
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         if self._volumes is not None:
-            empty_like(self._volumes, title, sequence)
+            sequence_like(self._volumes, title, sequence)
         for value, path in files:
             sequence.SetDataNodeAtValue(read(path), value)
         return sequence

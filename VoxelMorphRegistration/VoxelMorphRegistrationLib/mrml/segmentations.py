@@ -48,7 +48,7 @@ def segmentation_from_node(
 
 
 def update_segmentation_node(
-    node: slicer.vtkMRMLSegmentationNode, segmentation: Segmentation, like: slicer.vtkMRMLSegmentationNode | None = None
+    node: slicer.vtkMRMLSegmentationNode, segmentation: Segmentation, like: slicer.vtkSegmentation | None = None
 ) -> None:
     """Replace what a segmentation node holds; its voxels are its own and can be edited.
 
@@ -64,10 +64,9 @@ def update_segmentation_node(
         slicer.vtkSegmentationConverter.SerializeImageGeometry(geometry),
     )
     layers = [_oriented_image(layer) for layer in segmentation.layers]
-    models = like.GetSegmentation() if like is not None else None
     for described in segmentation.segments:
         segment = slicer.vtkSegment()
-        model = models.GetSegment(described.id) if models is not None else None
+        model = like.GetSegment(described.id) if like is not None else None
         if model is not None:
             segment.DeepCopyMetadata(model)
         segment.SetName(described.name)

@@ -65,15 +65,18 @@ class SequenceFrames(Frames):
         return self.sequence.GetNthIndexValue(index)
 
 
-def browser_of(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
-    """The browser a sequence is shown in: the one it is the master of, else the first it is synchronised in."""
+def browsers_of(sequence: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLSequenceBrowserNode]:
+    """The browsers a sequence is shown in: those it is the master of first."""
     scene = sequence.GetScene()
     count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
-    browsers = [scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode") for number in range(count)]
-    for browser in browsers:
-        if browser.GetMasterSequenceNode() is sequence:
-            return browser
-    return next((browser for browser in browsers if browser.IsSynchronizedSequenceNode(sequence, True)), None)
+    every = [scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode") for number in range(count)]
+    shown = [browser for browser in every if browser.IsSynchronizedSequenceNode(sequence, True)]
+    return sorted(shown, key=lambda browser: browser.GetMasterSequenceNode() is not sequence)
+
+
+def browser_of(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLSequenceBrowserNode | None:
+    """The first of `browsers_of`, None when there is none."""
+    return next(iter(browsers_of(sequence)), None)
 
 
 def proxy_parent(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLTransformNode | None:
@@ -83,15 +86,18 @@ def proxy_parent(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLTransfor
     return proxy.GetParentTransformNode() if proxy is not None and proxy.IsA("vtkMRMLTransformableNode") else None
 
 
-def empty_like(
-    sequence: slicer.vtkMRMLSequenceNode, name: str, output: slicer.vtkMRMLSequenceNode | None = None
+def sequence_like(
+    sequence: slicer.vtkMRMLSequenceNode, name: str, output: slicer.vtkMRMLSequenceNode | None = None, keep: bool = False
 ) -> slicer.vtkMRMLSequenceNode:
-    """A sequence without frames whose index has the name, unit and type of `sequence`'s; `output` is emptied for it."""
+    """A sequence whose index has the name, unit and type of `sequence`'s: `output`, emptied unless `keep`, or a new one."""
+    scene = sequence.GetScene()
     if output is None:
-        output = sequence.GetScene().AddNewNodeByClass("vtkMRMLSequenceNode", sequence.GetScene().GenerateUniqueName(name))
-    elif output is sequence:
-        raise InputError(f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence")
-    output.RemoveAllDataNodes()
+        output = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
+    for browser in browsers_of(output):
+        # What the proxy still shows must not be saved into items that are made anew; `browse_along` allows it again.
+        browser.SetSaveChanges(output, False)
+    if not keep:
+        output.RemoveAllDataNodes()
     output.SetIndexName(sequence.GetIndexName())
     output.SetIndexUnit(sequence.GetIndexUnit())
     output.SetIndexType(sequence.GetIndexType())

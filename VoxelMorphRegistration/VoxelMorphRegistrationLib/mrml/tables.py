@@ -56,6 +56,20 @@ def table_from_csv(
     return node
 
 
+def rows_of(table: slicer.vtkMRMLTableNode) -> dict[int, dict[str, str]]:
+    """The rows of a table of frames as text, by frame number, as `frames.csv` has them; {} for another table."""
+    columns = [table.GetColumnName(number) for number in range(table.GetNumberOfColumns())]
+    if "index" not in columns or "status" not in columns:
+        return {}
+    rows = {}
+    for number in range(table.GetNumberOfRows()):
+        cells = {column: table.GetTable().GetColumnByName(column).GetValue(number) for column in columns}
+        row = {column: cell if isinstance(cell, str) else _shortest(cell) for column, cell in cells.items()}
+        if row["index"].isdigit():
+            rows[int(row["index"])] = row
+    return rows
+
+
 def plot_volumes(table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = None) -> slicer.vtkMRMLPlotChartNode | None:
     """A chart of each label's volume over the frames' index value; None when the table has no volumes.
 
@@ -93,3 +107,9 @@ def _numbers(values: Sequence[Any]) -> list[float] | None:
         except ValueError:
             return None
     return numbers
+
+
+def _shortest(number: float) -> str:
+    if math.isnan(number):
+        return ""
+    return str(int(number)) if number == int(number) else repr(number)
