@@ -1,4 +1,4 @@
-"""Comparisons with the tools whose fields we read and write. A tool that is not installed skips with its name."""
+"""Comparisons with the tools whose fields we read and write."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
-
 _HERE = Path(__file__).resolve().parent
 if str(_HERE) not in sys.path:
     sys.path.insert(0, str(_HERE))
 
 # ITK reads these once, when a tool starts: one thread makes ANTs reproducible.
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")
-
-
-def tool(name: str, package: str):
-    """The module of a tool, or a skip that names it."""
-    return pytest.importorskip(name, reason=f"{package} is not installed")

@@ -7,8 +7,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
-from conftest import tool
 from exchange_scenes import GEOMETRIES, dice, inside, labels, smooth_field, some_affine, texture, worst
+from oracle_tools import tool
 
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.displacement import warp

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import tool
 from exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
+from oracle_tools import tool
 
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.displacement import lps_to_ras, warp

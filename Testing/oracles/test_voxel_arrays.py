@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from conftest import tool
 from exchange_scenes import GEOMETRIES, inside, smooth_field, texture, worst
+from oracle_tools import tool
 
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.displacement import to_voxel_flow, warp
