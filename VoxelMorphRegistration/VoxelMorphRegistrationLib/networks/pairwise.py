@@ -26,12 +26,17 @@ def pairwise_module(architecture: dict) -> nn.Module:
     return VxmPairwise(
         ndim=architecture["ndim"],
         source_channels=1,
-        target_channels=1,
+        target_channels=1 + cue_channels(architecture),
         nb_features=architecture["features"],
         activations=activation(architecture),
         integration_steps=architecture["integration_steps"],
         unet_kwargs=architecture.get("unet") or None,
     )
+
+
+def cue_channels(architecture: dict) -> int:
+    """Channels of motion cues that the target brings along."""
+    return architecture["ndim"] + 1 if architecture.get("cue_window") else 0
 
 
 def activation(architecture: dict) -> nn.Module | None:

@@ -28,6 +28,7 @@ ARCHITECTURE = {
     "integration_steps": 7,
     "padding": "border",
     "pyramid": [4, 2, 1],
+    "cue_window": 7,
 }
 SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 8}
 INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
@@ -51,7 +52,7 @@ class PretrainingSettings:
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings()
-    schedules: tuple[tuple[int, ...], ...] = ((2, 1), (2, 1, 1))
+    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (2, 1), (4, 2, 1, 1))
     curriculum: float = 0.3
     smoothness: float = 0.2
     held_back: int = 8
