@@ -1,7 +1,7 @@
 """Slicer's four classes of the module. They hold no computation: that is VoxelMorphRegistrationLib's.
 
-Slicer must be able to open this file before torch or voxelmorph are installed, so nothing that is pip-installed is imported
-here, and the library is imported when a method needs it.
+Slicer must be able to open this file before torch or voxelmorph are installed, so nothing that is pip-installed is
+imported here, and the library is imported when a method needs it.
 """
 
 import logging
@@ -28,13 +28,16 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
         self.parent.dependencies = []
         self.parent.contributors = ["SlicerVoxelMorph developers"]
-        self.parent.helpText = _(
-            "Registers volumes with VoxelMorph networks: the result is a transform that moves volumes, segmentations, points "
-            "and models, and one segmentation is carried through all frames of a volume sequence."
-        ) + f' <a href="{HOMEPAGE}">{HOMEPAGE}</a>'
+        self.parent.helpText = (
+            _(
+                "Registers volumes with VoxelMorph networks: the result is a transform that moves volumes, "
+                "segmentations, points and models, and one segmentation is carried through all frames of a volume sequence."
+            )
+            + f' <a href="{HOMEPAGE}">{HOMEPAGE}</a>'
+        )
         self.parent.acknowledgementText = _(
-            "VoxelMorph: G. Balakrishnan, A. Zhao, M. R. Sabuncu, J. Guttag, A. V. Dalca, IEEE Transactions on Medical Imaging "
-            "38(8), 2019. This extension is not endorsed by the authors of VoxelMorph."
+            "VoxelMorph: G. Balakrishnan, A. Zhao, M. R. Sabuncu, J. Guttag, A. V. Dalca, IEEE Transactions on Medical "
+            "Imaging 38(8), 2019. This extension is not endorsed by the authors of VoxelMorph."
         )
 
 
@@ -69,7 +72,8 @@ class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         fixed, moving = self.ui.fixedVolumeSelector.currentNode(), self.ui.movingVolumeSelector.currentNode()
         self.ui.applyButton.enabled = fixed is not None and moving is not None and fixed is not moving
         self.ui.applyButton.toolTip = (
-            _("Register the moving volume to the fixed volume") if self.ui.applyButton.enabled
+            _("Register the moving volume to the fixed volume")
+            if self.ui.applyButton.enabled
             else _("Choose two different volumes")
         )
 
@@ -96,50 +100,104 @@ class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationM
 
 
 class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
-    """Everything blocks and opens no window, unless `interactive` is True (it may then ask whether to install packages).
+    """Everything blocks and opens no window, unless `interactive` is True (it may then ask whether to install
+    packages).
 
-    What a person can mend is raised as VoxelMorphRegistrationLib.InputError, with one line that says what to do; a missing
-    package as VoxelMorphRegistrationLib.DependencyMissing, with the command that installs it.
+    What a person can mend is raised as VoxelMorphRegistrationLib.InputError, with one line that says what to do; a
+    missing package as VoxelMorphRegistrationLib.DependencyMissing, with the command that installs it.
     """
 
-    def registerVolumes(self, fixedVolumeNode, movingVolumeNode, outputTransformNode=None, outputVolumeNode=None,
-                        model=None, align="rigid", initialTransformNode=None, fixedVolumeMaskNode=None,
-                        movingLabelsNode=None, outputLabelsNode=None, outputInverseTransformNode=None,
-                        labelInterpolation="nearest", networkSpacing=None, refine=0, device="auto", seed=0, interactive=False):
+    def registerVolumes(
+        self,
+        fixedVolumeNode,
+        movingVolumeNode,
+        outputTransformNode=None,
+        outputVolumeNode=None,
+        model=None,
+        align="rigid",
+        initialTransformNode=None,
+        fixedVolumeMaskNode=None,
+        movingLabelsNode=None,
+        outputLabelsNode=None,
+        outputInverseTransformNode=None,
+        labelInterpolation="nearest",
+        networkSpacing=None,
+        refine=0,
+        device="auto",
+        seed=0,
+        interactive=False,
+    ):
         """Register two volumes; returns the transform node (a new one unless given).
 
-        Everything is in world coordinates: the transform leads from where the fixed volume lies to where the moving volume
-        lies, with the parents that both hang under. `applyTransform(movingVolumeNode, transform)` lets the moving volume
+        Everything is in world coordinates: the transform leads from where the fixed volume lies to where the moving
+        volume lies, with the parents that both hang under. `applyTransform(movingVolumeNode, transform)` lets the
+        moving volume
         follow it where it hangs: the topmost of its parents (or the volume itself, when it has none) is put under it.
         """
         self.ensureInstalled(interactive)
         from VoxelMorphRegistrationLib.mrml.registration import register_volumes
 
         return register_volumes(
-            fixedVolumeNode, movingVolumeNode, outputTransformNode, outputVolumeNode,
-            moving_labels=movingLabelsNode, output_labels=outputLabelsNode, output_inverse=outputInverseTransformNode,
-            mask=fixedVolumeMaskNode, initial_transform=initialTransformNode, model=model, align=align,
-            label_interpolation=labelInterpolation, network_spacing=networkSpacing, refine=refine, device=device, seed=seed,
+            fixedVolumeNode,
+            movingVolumeNode,
+            outputTransformNode,
+            outputVolumeNode,
+            moving_labels=movingLabelsNode,
+            output_labels=outputLabelsNode,
+            output_inverse=outputInverseTransformNode,
+            mask=fixedVolumeMaskNode,
+            initial_transform=initialTransformNode,
+            model=model,
+            align=align,
+            label_interpolation=labelInterpolation,
+            network_spacing=networkSpacing,
+            refine=refine,
+            device=device,
+            seed=seed,
         )
 
     def applyTransform(self, node, transformNode):
-        """Let a volume, segmentation, model or points follow a result; the parents it hangs under already stay in effect."""
+        """Let a volume, segmentation, model or points follow a result; the parents it hangs under already stay in
+        effect.
+        """
         from VoxelMorphRegistrationLib.mrml.transforms import hang_under
 
         hang_under(node, transformNode)
 
-    def propagateSegmentation(self, volumeSequenceNode, segmentationNode, referenceFrame=0, outputSequenceNode=None,
-                              model=None, strategy="direct", keyframeStep=8, frames=None, align="none", maskNode=None,
-                              outputAsLabels=None, outputTransformSequenceNode=None, pointsNode=None,
-                              outputPointsSequenceNode=None, surfaceNode=None, outputSurfaceSequenceNode=None, tableNode=None,
-                              labelInterpolation="nearest", networkSpacing=None, refine=0, device="auto", seed=0,
-                              progress=None, interactive=False):
-        """Carry a segmentation (or label volume) of one frame of a volume sequence to all its frames; returns the output sequence.
+    def propagateSegmentation(
+        self,
+        volumeSequenceNode,
+        segmentationNode,
+        referenceFrame=0,
+        outputSequenceNode=None,
+        model=None,
+        strategy="direct",
+        keyframeStep=8,
+        frames=None,
+        align="none",
+        maskNode=None,
+        outputAsLabels=None,
+        outputTransformSequenceNode=None,
+        pointsNode=None,
+        outputPointsSequenceNode=None,
+        surfaceNode=None,
+        outputSurfaceSequenceNode=None,
+        tableNode=None,
+        labelInterpolation="nearest",
+        networkSpacing=None,
+        refine=0,
+        device="auto",
+        seed=0,
+        progress=None,
+        interactive=False,
+    ):
+        """Carry a segmentation (or label volume) of one frame of a volume sequence to all its frames; returns the
+        output sequence.
 
         The results are linked into the input's own sequence browser; its selected item stays. Other results are node
-        references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True), .Points,
-        .Surface, .Table, .Plot. `frames` is a list of frame numbers or a slice as text ("0:100:2"). `progress` is called as
-        progress(done, total, result) after each frame; returning False stops.
+        references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True),
+        .Points, .Surface, .Table, .Plot. `frames` is a list of frame numbers or a slice as text ("0:100:2").
+        `progress` is called as progress(done, total, result) after each frame; returning False stops.
         """
         self.ensureInstalled(interactive)
         from VoxelMorphRegistrationLib.frames import select_frames
@@ -148,11 +206,29 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         if isinstance(frames, str):
             frames = select_frames(frames, volumeSequenceNode.GetNumberOfDataNodes())
         return propagate_segmentation(
-            volumeSequenceNode, segmentationNode, referenceFrame, outputSequenceNode, as_labels=outputAsLabels,
-            transforms=outputTransformSequenceNode or False, points=pointsNode, points_output=outputPointsSequenceNode,
-            surface=surfaceNode, surface_output=outputSurfaceSequenceNode, table=tableNode, mask=maskNode, progress=progress,
-            model=model, strategy=strategy, keyframe_step=keyframeStep, select=frames, align=align,
-            label_interpolation=labelInterpolation, network_spacing=networkSpacing, refine=refine, device=device, seed=seed,
+            volumeSequenceNode,
+            segmentationNode,
+            referenceFrame,
+            outputSequenceNode,
+            as_labels=outputAsLabels,
+            transforms=outputTransformSequenceNode or False,
+            points=pointsNode,
+            points_output=outputPointsSequenceNode,
+            surface=surfaceNode,
+            surface_output=outputSurfaceSequenceNode,
+            table=tableNode,
+            mask=maskNode,
+            progress=progress,
+            model=model,
+            strategy=strategy,
+            keyframe_step=keyframeStep,
+            select=frames,
+            align=align,
+            label_interpolation=labelInterpolation,
+            network_spacing=networkSpacing,
+            refine=refine,
+            device=device,
+            seed=seed,
         )
 
     def loadRun(self, folder, volumeSequenceNode=None, asSegmentations=False):
@@ -164,25 +240,50 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
         return load_run(folder, volumeSequenceNode, asSegmentations)
 
-    def importDisplacement(self, pathOrArray, transformNode=None, referenceVolumeNode=None, convention=None,
-                           movingVolumeNode=None, alignCorners=None, arrayAxes=None):
-        """A displacement of another tool (file, numpy array, opened .npz, torch tensor) in a new or an existing transform node.
+    def importDisplacement(
+        self,
+        pathOrArray,
+        transformNode=None,
+        referenceVolumeNode=None,
+        convention=None,
+        movingVolumeNode=None,
+        alignCorners=None,
+        arrayAxes=None,
+    ):
+        """A displacement of another tool (file, numpy array, opened .npz, torch tensor) in a new or an existing
+        transform node.
 
-        Arrays carry no geometry: give the fixed volume as the reference. Conventions: itk, slicer, ants, elastix, niftyreg,
-        freesurfer, voxelmorph, torch, monai.
+        Arrays carry no geometry: give the fixed volume as the reference. Conventions: itk, slicer, ants, elastix,
+        niftyreg, freesurfer, voxelmorph, torch, monai.
         """
         from VoxelMorphRegistrationLib.mrml.exchange import import_displacement
 
-        return import_displacement(pathOrArray, transformNode, referenceVolumeNode, convention, movingVolumeNode, alignCorners,
-                                   arrayAxes)
+        return import_displacement(
+            pathOrArray, transformNode, referenceVolumeNode, convention, movingVolumeNode, alignCorners, arrayAxes
+        )
 
-    def exportDisplacement(self, transformNode, path, convention="itk", referenceVolumeNode=None, movingVolumeNode=None,
-                           alignCorners=None, arrayAxes=None):
+    def exportDisplacement(
+        self,
+        transformNode,
+        path,
+        convention="itk",
+        referenceVolumeNode=None,
+        movingVolumeNode=None,
+        alignCorners=None,
+        arrayAxes=None,
+    ):
         """Write a transform node as a displacement of another tool; returns what that tool cannot hold, as messages."""
         from VoxelMorphRegistrationLib.mrml.exchange import export_displacement
 
-        return export_displacement(transformNode, path, convention, referenceVolumeNode, movingVolumeNode,
-                                   align_corners=alignCorners, array_axes=arrayAxes)
+        return export_displacement(
+            transformNode,
+            path,
+            convention,
+            referenceVolumeNode,
+            movingVolumeNode,
+            align_corners=alignCorners,
+            array_axes=arrayAxes,
+        )
 
     def ensureInstalled(self, interactive=False):
         """Raise DependencyMissing when a package is missing; with `interactive`, offer to install it first."""
@@ -198,7 +299,9 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
 
 class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
-    """Run inside Slicer by its self-test framework; what needs packages that are not installed is left out, and said so."""
+    """Run inside Slicer by its self-test framework; what needs packages that are not installed is left out, and said
+    so.
+    """
 
     def setUp(self):
         slicer.mrmlScene.Clear(0)

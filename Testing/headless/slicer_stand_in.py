@@ -4,8 +4,9 @@
 
 The MRML core and `slicer.util` are Slicer's own. What slicer-core lacks is stood in for as Slicer's sources have it:
 `slicer.app.exit` only notes the status and lets the script run on (the event loop ends later); the output streams know
-write and flush and little else; a script that never asks to leave would leave Slicer open, which is exit status 99 here; and
-whatever would open a window ends with status 98. STAND_IN_WITHOUT names modules (comma separated) that are not installed.
+write and flush and little else; a script that never asks to leave would leave Slicer open, which is exit status 99
+here; and whatever would open a window ends with status 98. STAND_IN_WITHOUT names modules (comma separated) that are
+not installed.
 """
 
 from __future__ import annotations
@@ -70,7 +71,13 @@ def _popup(*args, **kwargs):
 def main() -> int:
     slicer.app = Application()
     slicer.mrmlScene = slicer.vtkMRMLScene()
-    for name in ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisplay", "messageBox", "createProgressDialog"):
+    for name in (
+        "confirmOkCancelDisplay",
+        "confirmYesNoDisplay",
+        "confirmRetryCloseDisplay",
+        "messageBox",
+        "createProgressDialog",
+    ):
         setattr(slicer.util, name, _popup)
     for name in filter(None, os.environ.get("STAND_IN_WITHOUT", "").split(",")):
         sys.modules[name] = None

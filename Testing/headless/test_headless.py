@@ -22,7 +22,12 @@ def slicer(*arguments, script=SCRIPT, without="", cwd=None):
     environment.pop("PYTHONPATH", None)
     return subprocess.run(
         [sys.executable, str(STAND_IN), str(script), *map(str, arguments)],
-        capture_output=True, text=True, env=environment, cwd=cwd, timeout=300, check=False,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=cwd,
+        timeout=300,
+        check=False,
     )
 
 
@@ -66,8 +71,15 @@ def test_wrong_usage_leaves_slicer_with_2(arguments):
 
 
 def test_a_missing_file_leaves_slicer_with_1_and_one_line(tmp_path):
-    done = slicer("register", "--fixed", tmp_path / "none.nrrd", "--moving", tmp_path / "none.nrrd",
-                  "--output-transform", tmp_path / "t.nrrd")
+    done = slicer(
+        "register",
+        "--fixed",
+        tmp_path / "none.nrrd",
+        "--moving",
+        tmp_path / "none.nrrd",
+        "--output-transform",
+        tmp_path / "t.nrrd",
+    )
     assert done.returncode == 1
     assert "none.nrrd" in one_line(done)
 
@@ -92,8 +104,16 @@ def test_nothing_is_installed_when_nothing_is_missing():
     assert done.returncode == 0 and "Nothing is missing" in done.stdout
 
 
-@pytest.mark.parametrize(("failure", "status"), [("RuntimeError('x')", 1), ("KeyboardInterrupt()", 130), ("SystemExit(5)", 5),
-                                                 ("SystemExit('text')", 1), ("MemoryError()", 1)])
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [
+        ("RuntimeError('x')", 1),
+        ("KeyboardInterrupt()", 130),
+        ("SystemExit(5)", 5),
+        ("SystemExit('text')", 1),
+        ("MemoryError()", 1),
+    ],
+)
 def test_slicer_is_left_whatever_happens_inside(tmp_path, failure, status):
     module = tmp_path / "VoxelMorphRegistration"
     library = module / "VoxelMorphRegistrationLib"
@@ -122,8 +142,22 @@ def test_a_library_that_cannot_even_be_imported_still_leaves_slicer(tmp_path):
 
 
 def test_a_pair_is_registered_by_file_inside_slicer(pair, tmp_path):
-    done = slicer("register", "--fixed", pair / "fixed.nrrd", "--moving", pair / "moving.nrrd", "--align", "rigid",
-                  "--output-transform", "t.nrrd", "--output-volume", "w.nrrd", "--report", "r.json", cwd=tmp_path)
+    done = slicer(
+        "register",
+        "--fixed",
+        pair / "fixed.nrrd",
+        "--moving",
+        pair / "moving.nrrd",
+        "--align",
+        "rigid",
+        "--output-transform",
+        "t.nrrd",
+        "--output-volume",
+        "w.nrrd",
+        "--report",
+        "r.json",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     fixed, warped = (sitk.ReadImage(str(path)) for path in (pair / "fixed.nrrd", tmp_path / "w.nrrd"))
     moving = sitk.ReadImage(str(pair / "moving.nrrd"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="slicer-core is not installed")
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+import slicer  # noqa: E402
 import slicer.util  # noqa: E402
 
 _HERE = Path(__file__).resolve().parent

@@ -25,7 +25,9 @@ CENTRE = np.array([10.0, -20.0, 30.0])
 
 
 class Centring(torch.nn.Module):
-    """A network that shifts the moving image's centre of mass onto the fixed one's: right for a body that only shifts."""
+    """A network that shifts the moving image's centre of mass onto the fixed one's: right for a body that only
+    shifts.
+    """
 
     dimension, multiple, extent = 3, 1, None
 
@@ -76,7 +78,10 @@ def ball(shift, radius, value, offset=(0, 0, 0)):
 def draw(scene, shift=0.0):
     """Two overlapping segments on a frame."""
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
-    for name, radius, offset, colour in (("liver", 9, (0, 0, 0), (0.8, 0.3, 0.2)), ("lesion", 6, (5, 0, 0), (0.2, 0.9, 0.1))):
+    for name, radius, offset, colour in (
+        ("liver", 9, (0, 0, 0), (0.8, 0.3, 0.2)),
+        ("lesion", 6, (5, 0, 0), (0.2, 0.9, 0.1)),
+    ):
         label = node_of(scene, ball(shift, radius, 1, offset), "label", "vtkMRMLLabelMapVolumeNode")
         oriented = slicer.vtkSlicerSegmentationsModuleLogic.CreateOrientedImageDataFromVolumeNode(label)
         node.AddSegmentFromBinaryLabelmapRepresentation(oriented, name, colour, name)

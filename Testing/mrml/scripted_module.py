@@ -24,7 +24,12 @@ def stand_in(set_module):
     class ScriptedLoadableModuleTest(unittest.TestCase):
         pass
 
-    for kind in (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleLogic, ScriptedLoadableModuleTest):
+    for kind in (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    ):
         setattr(scripted, kind.__name__, kind)
     i18n.tr = lambda text: text
     i18n.translate = lambda context, text: text

@@ -52,7 +52,9 @@ def given(field, how, tmp_path):
 
 
 @pytest.mark.parametrize("existing", [None, "vtkMRMLTransformNode", "vtkMRMLGridTransformNode"])
-@pytest.mark.parametrize("how", ["array (3, D, H, W)", "tensor (1, 3, D, H, W)", "channels last", "opened .npz", ".npz", ".npy", ".pt"])
+@pytest.mark.parametrize(
+    "how", ["array (3, D, H, W)", "tensor (1, 3, D, H, W)", "channels last", "opened .npz", ".npz", ".npy", ".pt"]
+)
 def test_what_voxelmorph_gave_becomes_a_transform_that_pulls(scene, fixed, how, existing, tmp_path):
     image, fixed_node = fixed
     field = voxel_field(image)
@@ -72,7 +74,9 @@ def test_a_tensor_warps_in_slicer_as_grid_sample_warps_it(scene, fixed):
     node = import_displacement(field, None, fixed_node)
     array = torch.from_numpy(sitk.GetArrayFromImage(image))[None, None]
     shape = array.shape[2:]
-    where = torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in shape], indexing="ij")) + field[0]
+    where = (
+        torch.stack(torch.meshgrid(*[torch.arange(n, dtype=torch.float32) for n in shape], indexing="ij")) + field[0]
+    )
     grid = torch.stack([2 * where[axis] / (shape[axis] - 1) - 1 for axis in (2, 1, 0)], dim=-1)[None]
     by_torch = torch.nn.functional.grid_sample(array, grid, align_corners=True)[0, 0].numpy()
     by_slicer = slicer_resampled(moving_node, node, fixed_node)
@@ -94,15 +98,19 @@ def test_a_cubes_array_is_taken_as_slicers_arrays_run(scene):
 def test_a_reference_under_a_parent_counts_where_it_lies_in_the_world(scene, fixed):
     image, fixed_node = fixed
     parent = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "parent")
-    parent.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(
-        np.array([[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]])))
+    parent.SetMatrixTransformToParent(
+        slicer.util.vtkMatrixFromArray(np.array([[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]]))
+    )
     fixed_node.SetAndObserveTransformNodeID(parent.GetID())
     field = np.zeros((3, *image.GetSize()[::-1]), np.float32)
     field[2] = 1
     node = import_displacement(field, None, fixed_node)
     axes = np.reshape(image.GetDirection(), (3, 3))[:, 0] * image.GetSpacing()[0] * (-1, -1, 1)
-    point = np.array(parent.GetTransformToParent().TransformPoint(
-        np.array(image.TransformIndexToPhysicalPoint((9, 9, 4))) * (-1, -1, 1)))
+    point = np.array(
+        parent.GetTransformToParent().TransformPoint(
+            np.array(image.TransformIndexToPhysicalPoint((9, 9, 4))) * (-1, -1, 1)
+        )
+    )
     moved = np.array(node.GetTransformFromParent().TransformPoint(point))
     np.testing.assert_allclose(moved - point, (-axes[1], axes[0], axes[2]), atol=1e-4)
 
@@ -114,7 +122,9 @@ def test_a_2d_tensor_moves_within_a_single_slice(scene):
     field[:, 1], field[:, 0] = 2.0, -1.0
     node = import_displacement(field, None, fixed_node)
     at = np.array(image.TransformIndexToPhysicalPoint((9, 9, 0)))
-    np.testing.assert_allclose(pulled_lps(node, at), image.TransformContinuousIndexToPhysicalPoint((11.0, 8.0, 0.0)), atol=1e-4)
+    np.testing.assert_allclose(
+        pulled_lps(node, at), image.TransformContinuousIndexToPhysicalPoint((11.0, 8.0, 0.0)), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".nii.gz", ".mha", ".h5"])
@@ -171,4 +181,3 @@ def test_a_source_that_cannot_be_read_changes_no_node(scene, fixed, tmp_path):
         with pytest.raises(InputError, match=message):
             import_displacement(*arguments)
     assert node.GetMTime() == time
-

@@ -1,4 +1,6 @@
-"""The module file on slicer-core. Slicer's scripted-module classes need Qt; what of them the logic uses is stood in for."""
+"""The module file on slicer-core. Slicer's scripted-module classes need Qt; what of them the logic uses is stood in
+for.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +54,14 @@ def module(monkeypatch, scene):
 
 def test_slicer_can_open_the_module_before_anything_is_installed():
     code = _OPEN.format(here=str(Path(__file__).parent), module=str(MODULE))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert "VoxelMorph Registration ['Registration']" in done.stdout
     assert "DependencyMissing torch, voxelmorph" in done.stdout and "pip install" in done.stdout
@@ -73,9 +81,15 @@ def test_register_volumes_and_apply_transform_in_slicers_words(module, scene):
 def test_propagate_segmentation_in_slicers_words(module, scene, sequence):
     logic = module.VoxelMorphRegistrationLogic()
     seen = []
-    output = logic.propagateSegmentation(sequence, draw(scene), 0, model=centring(), frames="0:3",
-                                         progress=lambda done, total, result: seen.append((done, total)),
-                                         outputTransformSequenceNode=True)
+    output = logic.propagateSegmentation(
+        sequence,
+        draw(scene),
+        0,
+        model=centring(),
+        frames="0:3",
+        progress=lambda done, total, result: seen.append((done, total)),
+        outputTransformSequenceNode=True,
+    )
     assert output.GetNumberOfDataNodes() == 3 and seen == [(1, 3), (2, 3), (3, 3)]
     np.testing.assert_allclose(centroid(output.GetNthDataNode(2), "liver"), moved(SHIFTS[2]), atol=0.5)
     assert output.GetNodeReference("VoxelMorph.Transforms").GetNumberOfDataNodes() == 3

@@ -49,7 +49,9 @@ def anatomy(image, moved=np.eye(4)):
     back = np.linalg.inv(moved)
     x = points_of(image) @ back[:3, :3].T + back[:3, 3] - CENTRE
     body = 1 / (1 + np.exp(np.linalg.norm(x / [20, 15, 17 if image.GetSize()[2] > 1 else 1e6], axis=-1) * 12 - 12))
-    value = body * (150 + 60 * np.sin(x[..., 0] / 4 + 0.5) * np.cos(x[..., 1] / 5) + 3 * x[..., 0] + 2 * x[..., 2] - x[..., 1])
+    value = body * (
+        150 + 60 * np.sin(x[..., 0] / 4 + 0.5) * np.cos(x[..., 1] / 5) + 3 * x[..., 0] + 2 * x[..., 2] - x[..., 1]
+    )
     out = sitk.GetImageFromArray(value.astype(np.float32))
     out.CopyInformation(image)
     return out
@@ -172,7 +174,9 @@ def test_labels_of_the_moving_volume_come_out_on_the_fixed_grid_unmixed(scene):
     moving_labels = node_of(scene, labels, "labels", "vtkMRMLLabelMapVolumeNode")
     warped = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "warped labels")
     mask = node_of(scene, sitk.Cast(fixed > 20, sitk.sitkUInt8), "mask", "vtkMRMLLabelMapVolumeNode")
-    register_volumes(fixed_node, moving_node, moving_labels=moving_labels, output_labels=warped, mask=mask, model=still())
+    register_volumes(
+        fixed_node, moving_node, moving_labels=moving_labels, output_labels=warped, mask=mask, model=still()
+    )
     array = slicer.util.arrayFromVolume(warped)
     assert array.dtype == np.int16 and set(np.unique(array)) == {0, 5, 305}
     body = sitk.GetArrayFromImage(fixed > 60)
@@ -204,7 +208,10 @@ def test_how_the_transform_came_about_is_written_into_its_node(scene):
 
 def test_a_choice_that_cannot_work_is_told_and_changes_no_node(scene):
     _, moving, fixed_node, moving_node = pair(scene, "axial")
-    outputs = scene.AddNewNodeByClass("vtkMRMLTransformNode", "out"), scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "w")
+    outputs = (
+        scene.AddNewNodeByClass("vtkMRMLTransformNode", "out"),
+        scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "w"),
+    )
     colour = node_of(scene, sitk.Compose(moving, moving, moving), "colour", "vtkMRMLVectorVolumeNode")
     slice_node = node_of(scene, anatomy(blank((20, 20, 1), (2, 2, 2), np.eye(3))), "slice")
     empty = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")

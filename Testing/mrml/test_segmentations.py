@@ -103,7 +103,9 @@ def test_a_segmentation_goes_into_a_node_and_slicer_finds_it_where_it_was(scene,
 
 def test_the_node_saves_and_slicer_reads_it_again(scene, drawn, frame, tmp_path):
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "out")
-    segmentations.update_segmentation_node(node, segmentations.segmentation_from_node(drawn, Grid.of(frame)), drawn.GetSegmentation())
+    segmentations.update_segmentation_node(
+        node, segmentations.segmentation_from_node(drawn, Grid.of(frame)), drawn.GetSegmentation()
+    )
     storage = slicer.vtkMRMLSegmentationStorageNode()
     storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
     assert storage.WriteData(node) == 1

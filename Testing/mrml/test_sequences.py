@@ -34,7 +34,10 @@ def test_each_frame_gets_the_segments_where_the_body_moved(scene, sequence, mode
         assert list(data.GetSegmentation().GetSegmentIDs()) == ["liver", "lesion"]
         np.testing.assert_allclose(centroid(data, "liver"), moved(shift), atol=0.6)
         np.testing.assert_allclose(centroid(data, "lesion"), moved(shift) + (5, 0, 0), atol=0.6)
-        assert data.GetSegmentation().GetSegment("liver").GetColor() == organs.GetSegmentation().GetSegment("liver").GetColor()
+        assert (
+            data.GetSegmentation().GetSegment("liver").GetColor()
+            == organs.GetSegmentation().GetSegment("liver").GetColor()
+        )
         assert data.GetAttribute("VoxelMorph.Status") == ("reference" if number == 0 else "done")
         assert float(data.GetAttribute("VoxelMorph.SimilarityAfter")) > 0.97
 
@@ -51,7 +54,9 @@ def test_the_reference_frame_is_the_segmentation_as_it_was_drawn(scene, sequence
 def test_results_browse_with_the_volumes_and_the_browser_stays_where_it_was(scene, sequence, logic, model):
     browser = browser_of(sequence)
     shown = []
-    browser.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: shown.append(caller.GetSelectedItemNumber()))
+    browser.AddObserver(
+        vtk.vtkCommand.ModifiedEvent, lambda caller, event: shown.append(caller.GetSelectedItemNumber())
+    )
     output = run(sequence, draw(scene), model)
     assert browser.GetSelectedItemNumber() == 2 and set(shown) <= {2}
     assert browser.IsSynchronizedSequenceNode(output, False) and browser_of(output) is browser
@@ -66,7 +71,9 @@ def test_results_browse_with_the_volumes_and_the_browser_stays_where_it_was(scen
 def test_an_edit_of_the_shown_frame_stays_in_that_frame_alone(scene, sequence, logic, model):
     output = run(sequence, draw(scene), model)
     browser = browser_of(sequence)
-    before = [slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)]
+    before = [
+        slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)
+    ]
     browser.SetSelectedItemNumber(1)
     logic.UpdateProxyNodesFromSequences(browser)
     proxy = browser.GetProxyNode(output)
@@ -75,7 +82,9 @@ def test_an_edit_of_the_shown_frame_stays_in_that_frame_alone(scene, sequence, l
     proxy.Modified()
     browser.SetSelectedItemNumber(3)
     logic.UpdateProxyNodesFromSequences(browser)
-    after = [slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)]
+    after = [
+        slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(n), "liver").sum() for n in range(4)
+    ]
     assert after[1] > before[1]
     assert [after[n] for n in (0, 2, 3)] == [before[n] for n in (0, 2, 3)]
 
@@ -99,7 +108,9 @@ def test_a_label_volume_gives_a_label_sequence_that_saves_as_one_file(scene, seq
         assert set(np.unique(array)) == {0, 4}
         expected = sitk.GetArrayFromImage(ball(shift, 9, 4))
         assert 2 * ((array == 4) & (expected == 4)).sum() / ((array == 4).sum() + (expected == 4).sum()) > 0.9
-    np.testing.assert_array_equal(slicer.util.arrayFromVolume(output.GetNthDataNode(0)), sitk.GetArrayFromImage(ball(0, 9, 4)))
+    np.testing.assert_array_equal(
+        slicer.util.arrayFromVolume(output.GetNthDataNode(0)), sitk.GetArrayFromImage(ball(0, 9, 4))
+    )
 
 
 def test_transforms_pull_to_the_reference_and_save_as_one_file(scene, sequence, model, tmp_path):
@@ -116,7 +127,9 @@ def test_transforms_pull_to_the_reference_and_save_as_one_file(scene, sequence, 
     off_grid = (CENTRE + (0.7, 0.4, 0.3)) * (-1, -1, 1)
     for number, shift in enumerate(SHIFTS):
         ours, theirs = (node.GetNthDataNode(number).GetTransformFromParent() for node in (pulled, again))
-        np.testing.assert_allclose(np.array(ours.TransformPoint(moved(shift) * (-1, -1, 1))) * (-1, -1, 1), CENTRE, atol=0.6)
+        np.testing.assert_allclose(
+            np.array(ours.TransformPoint(moved(shift) * (-1, -1, 1))) * (-1, -1, 1), CENTRE, atol=0.6
+        )
         np.testing.assert_allclose(ours.TransformPoint(off_grid), theirs.TransformPoint(off_grid), atol=1e-4)
 
 
@@ -187,7 +200,9 @@ def test_a_frame_that_fails_is_empty_and_named(scene, sequence, logic, model):
     empty = output.GetNthDataNode(1)
     assert list(empty.GetSegmentation().GetSegmentIDs()) == ["liver", "lesion"]
     assert empty.GetBinaryLabelmapInternalRepresentation("liver").IsEmpty()
-    assert empty.GetAttribute("VoxelMorph.Status") == "failed" and "no voxels" in empty.GetAttribute("VoxelMorph.Message")
+    assert empty.GetAttribute("VoxelMorph.Status") == "failed" and "no voxels" in empty.GetAttribute(
+        "VoxelMorph.Message"
+    )
     table = output.GetNodeReference("VoxelMorph.Table")
     assert table.GetTable().GetColumnByName("status").GetValue(1) == "failed"
     assert "no voxels" in table.GetTable().GetColumnByName("message").GetValue(1)
@@ -218,7 +233,9 @@ def test_the_node_that_shows_the_output_can_be_the_segmentation_of_the_next_run(
     run(sequence, shown, model, reference=1, output=output)
     assert output.GetNumberOfDataNodes() == 4
     for number, shift in enumerate(SHIFTS):
-        np.testing.assert_allclose(centroid(output.GetNthDataNode(number), "lesion"), moved(shift) + (5, 0, 0), atol=0.6)
+        np.testing.assert_allclose(
+            centroid(output.GetNthDataNode(number), "lesion"), moved(shift) + (5, 0, 0), atol=0.6
+        )
     assert output.GetNthDataNode(1).GetAttribute("VoxelMorph.Status") == "reference"
 
 
@@ -241,7 +258,9 @@ def test_results_too_large_for_the_scene_are_refused_with_the_command_that_does_
     before = scene.GetNumberOfNodes()
     organs = draw(scene)
     count = scene.GetNumberOfNodes()
-    with pytest.raises(InputError, match=r"cine.*4 frames need .* GB.*slicer-voxelmorph propagate --sequence cine.seq.nrrd"):
+    with pytest.raises(
+        InputError, match=r"cine.*4 frames need .* GB.*slicer-voxelmorph propagate --sequence cine.seq.nrrd"
+    ):
         run(sequence, organs, model, transforms=True, memory_limit=100_000)
     assert scene.GetNumberOfNodes() == count > before
 

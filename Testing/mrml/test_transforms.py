@@ -83,7 +83,9 @@ def test_the_grid_has_the_fixed_volumes_ijk_to_ras_and_is_from_parent(pair, scen
     assert slicer.vtkMRMLTransformStorageNode.IsTransformFromParentStored(node)
     directions = np.zeros((3, 3))
     fixed_node.GetIJKToRASDirections(directions)
-    np.testing.assert_allclose(slicer.util.arrayFromVTKMatrix(grid.GetGridDirectionMatrix())[:3, :3], directions, atol=1e-9)
+    np.testing.assert_allclose(
+        slicer.util.arrayFromVTKMatrix(grid.GetGridDirectionMatrix())[:3, :3], directions, atol=1e-9
+    )
     np.testing.assert_allclose(grid.GetDisplacementGrid().GetOrigin(), fixed_node.GetOrigin(), atol=1e-9)
     np.testing.assert_allclose(grid.GetDisplacementGrid().GetSpacing(), fixed_node.GetSpacing(), atol=1e-9)
     assert grid.GetDisplacementGrid().GetDimensions() == fixed_node.GetImageData().GetDimensions()
@@ -101,8 +103,10 @@ def test_a_point_of_the_fixed_volume_is_pulled_to_x_plus_u_in_ras(scene):
         np.testing.assert_allclose(np.array(pulled) * (-1, -1, 1), x + u, atol=1e-4)
 
 
-@pytest.mark.parametrize("class_name", ["vtkMRMLTransformNode", "vtkMRMLGridTransformNode", "vtkMRMLLinearTransformNode",
-                                        "vtkMRMLBSplineTransformNode"])
+@pytest.mark.parametrize(
+    "class_name",
+    ["vtkMRMLTransformNode", "vtkMRMLGridTransformNode", "vtkMRMLLinearTransformNode", "vtkMRMLBSplineTransformNode"],
+)
 @pytest.mark.parametrize("held", ["nothing", "matrix", "to-parent grid", "other grid", "spline"])
 def test_an_existing_node_of_any_class_is_replaced_whatever_it_held(scene, class_name, held):
     fixed = texture(*GEOMETRIES["oblique"][0])
@@ -188,7 +192,9 @@ def test_a_two_dimensional_displacement_becomes_one_slice(scene):
     u[..., 0], u[..., 1] = 1.5, -2.5
     flat = sitk.GetImageFromArray(u, isVector=True)
     node = transforms.add_transform(scene, flat, "t")
-    np.testing.assert_allclose(node.GetTransformFromParent().TransformPoint(-2.0, -3.0, 0.0), (-3.5, -0.5, 0.0), atol=1e-5)
+    np.testing.assert_allclose(
+        node.GetTransformFromParent().TransformPoint(-2.0, -3.0, 0.0), (-3.5, -0.5, 0.0), atol=1e-5
+    )
 
 
 def test_hanging_under_a_result_keeps_the_parents_a_node_had(scene):

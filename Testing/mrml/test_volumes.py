@@ -47,8 +47,11 @@ def test_a_volume_node_and_its_file_are_the_same_image_to_simpleitk(scene, geome
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), sitk.GetArrayFromImage(expected))
 
 
-@pytest.mark.parametrize("linear", [rotation(33), np.diag([-1.0, 1, 1]), np.diag([2.0, 2, 2]) @ rotation(20)],
-                         ids=["rigid", "mirror", "uniform scaling"])
+@pytest.mark.parametrize(
+    "linear",
+    [rotation(33), np.diag([-1.0, 1, 1]), np.diag([2.0, 2, 2]) @ rotation(20)],
+    ids=["rigid", "mirror", "uniform scaling"],
+)
 def test_a_parent_that_keeps_right_angles_only_moves_the_geometry(scene, linear):
     original = texture(*GEOMETRIES["oblique"][0])
     node = node_of(scene, original, "v")
@@ -66,8 +69,15 @@ def values_stay_in_place(node, original, image, tolerance):
     for index in np.random.default_rng(0).integers(4, size - 4, (60, 3)).tolist():
         place = world_lps(node, index).tolist()
         continuous = image.TransformPhysicalPointToContinuousIndex(place)
-        value = sitk.Resample(image, [1, 1, 1], sitk.Transform(3, sitk.sitkIdentity), sitk.sitkLinear,
-                              place, [1, 1, 1], np.eye(3).ravel().tolist())[0, 0, 0]
+        value = sitk.Resample(
+            image,
+            [1, 1, 1],
+            sitk.Transform(3, sitk.sitkIdentity),
+            sitk.sitkLinear,
+            place,
+            [1, 1, 1],
+            np.eye(3).ravel().tolist(),
+        )[0, 0, 0]
         assert min(continuous) > 0
         assert value == pytest.approx(original[index], abs=tolerance)
         checked += 1
@@ -109,8 +119,18 @@ def test_what_lies_outside_a_resampled_ct_is_its_background_and_not_zero(scene):
     assert np.unique(sitk.GetArrayFromImage(volumes.image_from_volume(node))) == [-1000]
 
 
-@pytest.mark.parametrize("pixel", [sitk.sitkInt16, sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkFloat32, sitk.sitkFloat64,
-                                   sitk.sitkInt64, sitk.sitkUInt32])
+@pytest.mark.parametrize(
+    "pixel",
+    [
+        sitk.sitkInt16,
+        sitk.sitkUInt8,
+        sitk.sitkInt8,
+        sitk.sitkFloat32,
+        sitk.sitkFloat64,
+        sitk.sitkInt64,
+        sitk.sitkUInt32,
+    ],
+)
 def test_an_image_goes_into_a_node_and_comes_back(scene, pixel):
     image = sitk.Cast(texture(*GEOMETRIES["left-handed"][0]), pixel)
     parent = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
@@ -133,7 +153,9 @@ def test_vectors_keep_their_components_and_need_a_vector_volume(scene):
     field = displacement_on(texture(*GEOMETRIES["oblique"][0]))
     node = volumes.add_volume(scene, field, "v")
     assert node.IsA("vtkMRMLVectorVolumeNode")
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(volumes.image_from_volume(node)), sitk.GetArrayFromImage(field))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(volumes.image_from_volume(node)), sitk.GetArrayFromImage(field)
+    )
     scalar = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Scalar")
     with pytest.raises(InputError, match="Scalar.*vector"):
         volumes.update_volume(scalar, field)
@@ -168,13 +190,21 @@ def test_a_slice_flattened_registered_and_lifted_leads_into_the_moving_slice(deg
     flat_fixed, flat_moving = on.flatten(fixed, "f"), on.flatten(moving, "m")
     assert flat_fixed.GetDimension() == 2
     if degrees == 0:
-        np.testing.assert_allclose(flat_fixed.TransformIndexToPhysicalPoint((3, 4)),
-                                   fixed.TransformIndexToPhysicalPoint((3, 4, 0))[:2])
-    shift = sitk.TransformToDisplacementField(sitk.TranslationTransform(2, (3.0, -2.0)), sitk.sitkVectorFloat32,
-                                              flat_fixed.GetSize(), flat_fixed.GetOrigin(), flat_fixed.GetSpacing(),
-                                              flat_fixed.GetDirection())
+        np.testing.assert_allclose(
+            flat_fixed.TransformIndexToPhysicalPoint((3, 4)), fixed.TransformIndexToPhysicalPoint((3, 4, 0))[:2]
+        )
+    shift = sitk.TransformToDisplacementField(
+        sitk.TranslationTransform(2, (3.0, -2.0)),
+        sitk.sitkVectorFloat32,
+        flat_fixed.GetSize(),
+        flat_fixed.GetOrigin(),
+        flat_fixed.GetSpacing(),
+        flat_fixed.GetDirection(),
+    )
     lifted = on.lift(shift, Grid.of(fixed), plane.Plane.of(moving).height)
-    warped_2d = sitk.GetArrayFromImage(sitk.Resample(flat_moving, flat_fixed, sitk.TranslationTransform(2, (3.0, -2.0))))
+    warped_2d = sitk.GetArrayFromImage(
+        sitk.Resample(flat_moving, flat_fixed, sitk.TranslationTransform(2, (3.0, -2.0)))
+    )
     transform = sitk.DisplacementFieldTransform(sitk.Cast(lifted, sitk.sitkVectorFloat64))
     warped_3d = sitk.GetArrayFromImage(sitk.Resample(moving, fixed, transform))[0]
     np.testing.assert_allclose(warped_3d[3:-3, 3:-3], warped_2d[3:-3, 3:-3], atol=1e-3)

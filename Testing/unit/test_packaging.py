@@ -1,4 +1,6 @@
-"""What Slicer's build installs is exactly what the folder holds: a file that CMake does not list is missing for users."""
+"""What Slicer's build installs is exactly what the folder holds: a file that CMake does not list is missing for
+users.
+"""
 
 from __future__ import annotations
 

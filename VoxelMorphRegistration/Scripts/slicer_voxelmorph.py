@@ -3,9 +3,9 @@
     Slicer --no-splash --no-main-window --python-script slicer_voxelmorph.py register --fixed F --moving M ...
     Slicer --no-splash --no-main-window --python-script slicer_voxelmorph.py install
 
-`install` installs what Slicer's Python lacks; every other command is that of `slicer-voxelmorph`, with its exit statuses.
-Slicer takes --help, --version, -h, -c and --testing for itself: use the commands `help` and `version`, or write ` -- ` before
-the arguments.
+`install` installs what Slicer's Python lacks; every other command is that of `slicer-voxelmorph`, with its exit
+statuses. Slicer takes --help, --version, -h, -c and --testing for itself: use the commands `help` and `version`, or
+write ` -- ` before the arguments.
 """
 
 from __future__ import annotations

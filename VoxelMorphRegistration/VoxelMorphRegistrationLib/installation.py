@@ -47,7 +47,9 @@ def requirements() -> list[str]:
             declared = metadata.requires("slicer-voxelmorph") or []
         except metadata.PackageNotFoundError:
             declared = []
-        listed = [line.partition(";")[0].strip() for line in declared if "extra ==" not in line and _name(line) != "torch"]
+        listed = [
+            line.partition(";")[0].strip() for line in declared if "extra ==" not in line and _name(line) != "torch"
+        ]
     return [TORCH, *listed]
 
 
@@ -65,7 +67,9 @@ def require() -> None:
 
 
 def install_command(module: str | None = None) -> str:
-    """The command line that installs a module by its import name; inside Slicer the one that installs everything needed."""
+    """The command line that installs a module by its import name; inside Slicer the one that installs everything
+    needed.
+    """
     if in_slicer():
         return f'"{_slicer_executable()}" --no-splash --no-main-window --python-script "{_SCRIPT}" install'
     package = _PROVIDED_BY.get(module or "", module)
@@ -79,8 +83,8 @@ def install_command(module: str | None = None) -> str:
 def install(log=print) -> list[str]:
     """Install what is missing, without any window, and return what was installed (nothing when nothing was missing).
 
-    In Slicer: torch through the PyTorch extension, the rest with pip under constraints that hold Slicer's own packages as
-    they are. Elsewhere: pip of this Python, under the same constraints.
+    In Slicer: torch through the PyTorch extension, the rest with pip under constraints that hold Slicer's own packages
+    as they are. Elsewhere: pip of this Python, under the same constraints.
     Raises DependencyMissing, saying what to do, when something cannot be installed.
     """
     lacking = missing()
@@ -102,7 +106,9 @@ def install(log=print) -> list[str]:
     importlib.invalidate_caches()
     still = missing()
     if still:
-        raise DependencyMissing(f"{', '.join(still)}: still not installed; see pip's messages above, then try again: {install_command()}")
+        raise DependencyMissing(
+            f"{', '.join(still)}: still not installed; see pip's messages above, then try again: {install_command()}"
+        )
     return lacking
 
 
@@ -114,12 +120,15 @@ def _install_torch() -> None:
         import PyTorchUtils
     except ImportError as error:
         raise DependencyMissing(
-            "torch: not installed, and Slicer's PyTorch extension that installs it is absent; install with, in Slicer's Python "
-            "console: slicer.app.extensionsManagerModel().installExtensionFromServer('PyTorch'), and restart Slicer"
+            "torch: not installed, and Slicer's PyTorch extension that installs it is absent; install with, in "
+            "Slicer's Python console: slicer.app.extensionsManagerModel().installExtensionFromServer('PyTorch'), and "
+            "restart Slicer"
         ) from error
     version = TORCH[len("torch") :]
     if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=version) is None:
-        raise DependencyMissing("torch: the PyTorch extension did not install it; open its PyTorch Utils module and install it there")
+        raise DependencyMissing(
+            "torch: the PyTorch extension did not install it; open its PyTorch Utils module and install it there"
+        )
 
 
 def _pip(arguments: list[str]) -> None:
@@ -138,8 +147,10 @@ def _pip(arguments: list[str]) -> None:
             return
         pip_install(arguments, show_progress=False, requester="VoxelMorph")
     except subprocess.CalledProcessError as error:
-        raise DependencyMissing(f"{' '.join(arguments)}: pip failed with status {error.returncode}; see its messages above "
-                                "(no network? no permission?) and run it again") from error
+        raise DependencyMissing(
+            f"{' '.join(arguments)}: pip failed with status {error.returncode}; see its messages above "
+            "(no network? no permission?) and run it again"
+        ) from error
 
 
 def _constraints() -> str:

@@ -37,13 +37,13 @@ def import_displacement(
     Args:
         source: a path or list of paths, a numpy array, a torch tensor, or an opened .npz that holds one field.
         node: replaced, whatever it held, of whichever transform class; default a new node.
-        reference: the fixed volume, on whose grid the displacement is laid. Arrays carry no geometry and need it; default for
-            them is the volume that `node` refers to as its fixed one. Without it a file keeps its own grid.
+        reference: the fixed volume, on whose grid the displacement is laid. Arrays carry no geometry and need it;
+            default for them is the volume that `node` refers to as its fixed one. Without it a file keeps its own grid.
         convention: default what the source shows without doubt, and 'voxelmorph' for arrays and array files:
             (1, 3, D, H, W) or (3, D, H, W) in voxels of the reference.
         moving, align_corners: for 'torch'.
-        array_axes: 'kji', as Slicer's own arrays run, or 'ijk', as nibabel's do. Default what the shape tells; where it fits
-            both, 'kji'.
+        array_axes: 'kji', as Slicer's own arrays run, or 'ijk', as nibabel's do. Default what the shape tells; where
+            it fits both, 'kji'.
 
     Raises InputError as `exchange.read` does; no node is changed then.
     """
@@ -56,8 +56,10 @@ def import_displacement(
         if node is not None:
             reference = node.GetNodeReference(slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole())
         if reference is None:
-            raise InputError("the displacement: an array says nothing of where its voxels lie; give the fixed volume as the "
-                             "reference")
+            raise InputError(
+                "the displacement: an array says nothing of where its voxels lie; give the fixed volume as the "
+                "reference"
+            )
     image = None if reference is None else image_from_volume(reference)
     options = {"align_corners": align_corners, "moving": None if moving is None else image_from_volume(moving)}
     displacement = _read(source, convention, image, array_axes, options)
@@ -77,10 +79,11 @@ def export_displacement(
     moving: slicer.vtkMRMLVolumeNode | None = None,
     **options: Any,
 ) -> list[str]:
-    """Write what a transform node does to volumes, as another tool keeps it; returns what that tool cannot hold, in words.
+    """Write what a transform node does to volumes, as another tool keeps it; returns what that tool cannot hold, in
+    words.
 
-    The displacement is in world coordinates and lies on the reference volume's grid, else on the node's own. `options` are
-    those of `exchange.write`: align_corners, array_axes, dtype.
+    The displacement is in world coordinates and lies on the reference volume's grid, else on the node's own. `options`
+    are those of `exchange.write`: align_corners, array_axes, dtype.
     Raises InputError when nothing gives a grid, and as `exchange.write` does.
     """
     if node is None:
@@ -104,12 +107,16 @@ def _plain(source: Any) -> Any:
         return source
     fields = {name: source[name] for name in source if getattr(source[name], "ndim", 0) >= 3}
     if len(fields) != 1:
-        raise InputError(f"the displacement: of {', '.join(source) or 'nothing'}, which is the field is not clear; give that array "
-                         "itself, such as arrays['displacement']")
+        raise InputError(
+            f"the displacement: of {', '.join(source) or 'nothing'}, which is the field is not clear; give that array "
+            "itself, such as arrays['displacement']"
+        )
     return next(iter(fields.values()))
 
 
-def _read(source: Any, convention: str | None, image: sitk.Image | None, array_axes: str | None, options: dict) -> sitk.Image:
+def _read(
+    source: Any, convention: str | None, image: sitk.Image | None, array_axes: str | None, options: dict
+) -> sitk.Image:
     """On the reference's grid; a 2D field becomes that of a single-slice reference."""
     one_slice = image is not None and image.GetSize()[2] == 1
     try:

@@ -69,7 +69,8 @@ class FrameNodes:
         return node
 
     def transform(self, result: FrameResult) -> slicer.vtkMRMLTransformNode:
-        """The displacement that pulls from the frame to its reference, on the reference's grid: one `.seq.nrrd` knows one grid.
+        """The displacement that pulls from the frame to its reference, on the reference's grid: one `.seq.nrrd`
+        knows one grid.
 
         Linear between its voxels, as Slicer makes a transform that it reads from a sequence file.
         """
@@ -143,7 +144,10 @@ def label_bytes(segmentation: Segmentation, cropped: bool) -> int:
         array = sitk.GetArrayViewFromImage(layer)
         voxels = array.size
         if cropped:
-            spans = [np.flatnonzero(array.any(axis=tuple(a for a in range(array.ndim) if a != axis))) for axis in range(array.ndim)]
+            spans = [
+                np.flatnonzero(array.any(axis=tuple(a for a in range(array.ndim) if a != axis)))
+                for axis in range(array.ndim)
+            ]
             # The organ may reach further in other frames.
             voxels = math.prod(int(1.25 * (span[-1] - span[0] + 1)) if span.size else 0 for span in spans)
         total += voxels * array.itemsize

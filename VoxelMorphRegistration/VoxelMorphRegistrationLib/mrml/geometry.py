@@ -46,7 +46,9 @@ def nearest_rotation(axes: np.ndarray) -> np.ndarray:
     return left @ right
 
 
-def transform_between(node_from: slicer.vtkMRMLNode | None, node_to: slicer.vtkMRMLNode | None) -> vtk.vtkGeneralTransform:
+def transform_between(
+    node_from: slicer.vtkMRMLNode | None, node_to: slicer.vtkMRMLNode | None
+) -> vtk.vtkGeneralTransform:
     """RAS points of one transform node's coordinates (None: world) to those of another's."""
     general = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node_from, node_to, general)

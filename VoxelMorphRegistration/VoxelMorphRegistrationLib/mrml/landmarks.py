@@ -15,7 +15,8 @@ from .volumes import describe
 
 
 def points_from_markups(node: slicer.vtkMRMLMarkupsNode, below: slicer.vtkMRMLTransformNode | None = None) -> Points:
-    """The placed control points of any markups node, LPS mm of the world (or of the coordinates below a transform node).
+    """The placed control points of any markups node, LPS mm of the world (or of the coordinates below a transform
+    node).
 
     Raises InputError when none is placed.
     """
@@ -38,7 +39,9 @@ def markups_at(node: slicer.vtkMRMLMarkupsNode, points: Points) -> slicer.vtkMRM
 
 
 def surface_from_model(node: slicer.vtkMRMLModelNode, below: slicer.vtkMRMLTransformNode | None = None) -> Surface:
-    """The mesh of a model node, LPS mm of the world (or below a transform node). Raises InputError when it has no points."""
+    """The mesh of a model node, LPS mm of the world (or below a transform node). Raises InputError when it has no
+    points.
+    """
     mesh = node.GetPolyData()
     if mesh is None or mesh.GetNumberOfPoints() == 0:
         raise InputError(f"{describe(node)}: has no surface mesh; choose another model")
@@ -55,8 +58,11 @@ def model_at(node: slicer.vtkMRMLModelNode, surface: Surface) -> slicer.vtkMRMLM
 
 
 def _placed(node: slicer.vtkMRMLMarkupsNode) -> list[int]:
-    return [number for number in range(node.GetNumberOfControlPoints())
-            if node.GetNthControlPointPositionStatus(number) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+    return [
+        number
+        for number in range(node.GetNumberOfControlPoints())
+        if node.GetNthControlPointPositionStatus(number) == slicer.vtkMRMLMarkupsNode.PositionDefined
+    ]
 
 
 def _flip() -> vtk.vtkTransform:

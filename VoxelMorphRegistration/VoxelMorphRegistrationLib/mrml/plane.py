@@ -1,4 +1,6 @@
-"""Single-slice volumes: Slicer keeps a 2D image as a volume of one slice; networks and displacements of 2D want a plane."""
+"""Single-slice volumes: Slicer keeps a 2D image as a volume of one slice; networks and displacements of 2D want a
+plane.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,23 @@ class Plane:
         """
         direction = np.reshape(image.GetDirection(), (3, 3))
         if image.GetSize()[2] != 1 or abs(direction[:, 2] @ self.axes[:, 2]) < 1 - 1e-4:
-            raise InputError(f"{name}: it is not one slice parallel to the fixed slice; choose two slices of one orientation")
+            raise InputError(
+                f"{name}: it is not one slice parallel to the fixed slice; choose two slices of one orientation"
+            )
         in_plane = self.axes[:, :2].T
         matrix = np.eye(3)
         matrix[:2, :2] = in_plane @ (direction[:, :2] * np.asarray(image.GetSpacing()[:2]))
         matrix[:2, 2] = in_plane @ np.asarray(image.GetOrigin())
         array = sitk.GetArrayViewFromImage(image)[0]
-        return Grid.from_matrix(image.GetSize()[:2], matrix).image(array, vector=image.GetNumberOfComponentsPerPixel() > 1)
+        return Grid.from_matrix(image.GetSize()[:2], matrix).image(
+            array, vector=image.GetNumberOfComponentsPerPixel() > 1
+        )
 
     def lift(self, displacement: sitk.Image, fixed: Grid, to_height: float) -> sitk.Image:
         """The 3D displacement, on the single-slice grid `fixed`, of a 2D one in this plane.
 
-        It leads from this plane to the parallel one at `to_height` mm, so that fixed point + u lies in the moving slice.
+        It leads from this plane to the parallel one at `to_height` mm, so that fixed point + u lies in the moving
+        slice.
         """
         vectors = sitk.GetArrayViewFromImage(displacement)
         lifted = vectors @ self.axes[:, :2].T + (to_height - self.height) * self.axes[:, 2]

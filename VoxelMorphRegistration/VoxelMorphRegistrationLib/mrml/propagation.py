@@ -1,4 +1,6 @@
-"""A segmentation carried through a sequence node: frames from the scene, results as sequences in the input's own browser."""
+"""A segmentation carried through a sequence node: frames from the scene, results as sequences in the input's own
+browser.
+"""
 
 from __future__ import annotations
 
@@ -55,10 +57,11 @@ def propagate_segmentation(
 ) -> slicer.vtkMRMLSequenceNode:
     """Carry a segmentation of one frame to all frames; returns the sequence of segmentations (or of label volumes).
 
-    Blocks and opens no window. The results are linked into the sequence's own browser, whose selected item stays, and hang
-    where the volumes hang. Each frame is a node of its own that can be edited. The reference frame holds the segmentation as
-    it was given. A frame that fails holds its segments without voxels; the table says why, and the output's attribute
-    VoxelMorph.FailedFrames names it. The other results are node references of the output: VoxelMorph.Transforms, .Points, .Surface, .Table, .Plot.
+    Blocks and opens no window. The results are linked into the sequence's own browser, whose selected item stays, and
+    hang where the volumes hang. Each frame is a node of its own that can be edited. The reference frame holds the
+    segmentation as it was given. A frame that fails holds its segments without voxels; the table says why, and the
+    output's attribute VoxelMorph.FailedFrames names it. The other results are node references of the output:
+    VoxelMorph.Transforms, .Points, .Surface, .Table, .Plot.
 
     Args:
         segmentation: a segmentation node or a label volume (or several, with as many `reference` frames).
@@ -69,11 +72,12 @@ def propagate_segmentation(
         points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
         table: filled with what frames.csv holds; default a new table. Each label's volume is plotted over the frames.
         mask: similarity counts only where this volume is not zero.
-        progress: called after each frame with (frames done, frames in all, result); returning False stops the run, and what
-            is done stays.
+        progress: called after each frame with (frames done, frames in all, result); returning False stops the run, and
+            what is done stays.
         memory_limit: bytes that the results may take in the scene; default half of the machine's memory.
-        options: those of `propagation.propagate`: model, strategy, keyframe_step, select, and the registration's settings.
-            With `select` (frame numbers), the other frames of the outputs and of the table that were given are kept.
+        options: those of `propagation.propagate`: model, strategy, keyframe_step, select, and the registration's
+            settings. With `select` (frame numbers), the other frames of the outputs and of the table that were given
+            are kept.
 
     Raises InputError, before any node is changed, for input that nothing can be done with, and for results that are too
     large for the scene (with the command that does it by file); DependencyMissing without torch or voxelmorph.
@@ -84,10 +88,14 @@ def propagate_segmentation(
     sources = list(segmentation) if several else [segmentation]
     numbers = [_frame_number(one, frames) for one in ([reference] if isinstance(reference, int) else reference)]
     if len(sources) != len(numbers):
-        raise InputError(f"reference frames: {len(sources)} segmentations and {len(numbers)} frame numbers; give one for each other")
+        raise InputError(
+            f"reference frames: {len(sources)} segmentations and {len(numbers)} frame numbers; give one for each other"
+        )
     for node in (output, None if isinstance(transforms, bool) else transforms, points_output, surface_output):
         if node is sequence:
-            raise InputError(f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence")
+            raise InputError(
+                f"{describe(sequence)}: chosen as input and as output; choose or create another output sequence"
+            )
         if node is not None and not node.IsA("vtkMRMLSequenceNode"):
             raise InputError(f"{describe(node)}: not a sequence; choose or create an output sequence")
     drawn = [_drawn(source, frames, number, below) for source, number in zip(sources, numbers)]
@@ -95,7 +103,9 @@ def propagate_segmentation(
         as_labels = not sources[0].IsA("vtkMRMLSegmentationNode")
     _check_size(sequence, frames, drawn[0], as_labels, bool(transforms), memory_limit)
     if frames.plane is not None and (points is not None or surface is not None):
-        raise InputError(f"{describe(sequence)}: its frames are single slices, and points and surfaces are 3D; leave them out")
+        raise InputError(
+            f"{describe(sequence)}: its frames are single slices, and points and surfaces are 3D; leave them out"
+        )
     run = Propagation(
         frames,
         drawn,
@@ -152,7 +162,9 @@ def propagate_segmentation(
 
 def _frame_number(number: int, frames: SequenceFrames) -> int:
     if not -len(frames) <= number < len(frames):
-        raise InputError(f"reference frame {number}: {describe(frames.sequence)} has the frames 0 to {len(frames) - 1}; choose one")
+        raise InputError(
+            f"reference frame {number}: {describe(frames.sequence)} has the frames 0 to {len(frames) - 1}; choose one"
+        )
     return number % len(frames)
 
 
@@ -169,7 +181,9 @@ def _flat(image: sitk.Image, frames: SequenceFrames, name: str) -> sitk.Image:
     return image if frames.plane is None else frames.plane.flatten(image, name)
 
 
-def _check_size(sequence, frames: SequenceFrames, drawn: Segmentation, as_labels: bool, transforms: bool, limit) -> None:
+def _check_size(
+    sequence, frames: SequenceFrames, drawn: Segmentation, as_labels: bool, transforms: bool, limit
+) -> None:
     voxels = 1
     for count in drawn.grid.size:
         voxels *= count
@@ -180,7 +194,9 @@ def _check_size(sequence, frames: SequenceFrames, drawn: Segmentation, as_labels
 
 
 def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, as_labels: bool) -> None:
-    """Link the results into the input's browser, looking as their sources do; sequences that can be one file are told so."""
+    """Link the results into the input's browser, looking as their sources do; sequences that can be one file are
+    told so.
+    """
     output = filled["Segmentation"]
     for role, into in filled.items():
         if into is not output:

@@ -33,11 +33,11 @@ def register_volumes(
 ) -> slicer.vtkMRMLTransformNode:
     """Register `moving` to `fixed` and return the transform node; blocks, and opens no window.
 
-    Everything is in world coordinates: the result leads from where the fixed volume lies in the world to where the moving
-    volume lies in the world, with the parents that both hang under. So it is valid for the moving node where it hangs: put
-    its topmost parent under the result (`transforms.hang_under` does), or the node itself when it has no parent.
-    A result node that the moving volume hangs under already (a second run) is about to be replaced, so the moving volume
-    counts from below it; it is valid there again.
+    Everything is in world coordinates: the result leads from where the fixed volume lies in the world to where the
+    moving volume lies in the world, with the parents that both hang under. So it is valid for the moving node where it
+    hangs: put its topmost parent under the result (`transforms.hang_under` does), or the node itself when it has no
+    parent. A result node that the moving volume hangs under already (a second run) is about to be replaced, so the
+    moving volume counts from below it; it is valid there again.
 
     Args:
         fixed, moving: scalar volumes; two single slices are registered as 2D images.
@@ -50,8 +50,8 @@ def register_volumes(
         model: a name, a weights file, or a loaded model; default the bundled one.
         settings: as for `registration.register`: align, network_spacing, refine, label_interpolation, device, seed.
 
-    Raises InputError (naming the node) for volumes that cannot be registered, DependencyMissing when torch or voxelmorph
-    is not installed. No node is changed then.
+    Raises InputError (naming the node) for volumes that cannot be registered, DependencyMissing when torch or
+    voxelmorph is not installed. No node is changed then.
     """
     _check_nodes(fixed, moving, output_transform, [output_volume, output_labels], [mask, moving_labels])
     if (moving_labels is None) != (output_labels is None):
@@ -60,7 +60,9 @@ def register_volumes(
     below = output_transform if output_transform is not None and _hangs_under(moving, output_transform) else None
     moving_image = _scalar_image(moving, below)
     # Labels of the moving volume share its place in the world, under the same parents or others.
-    labels_below = below if below is not None and moving_labels is not None and _hangs_under(moving_labels, below) else None
+    labels_below = (
+        below if below is not None and moving_labels is not None and _hangs_under(moving_labels, below) else None
+    )
     labels_image = None if moving_labels is None else image_from_volume(moving_labels, labels_below, labels=True)
     fixed_grid = Grid.of(fixed_image)
     mask_image = None if mask is None else _on_grid(image_from_volume(mask, labels=True), fixed_grid)
@@ -69,12 +71,17 @@ def register_volumes(
 
     flat = fixed_image.GetSize()[2] == 1 and moving_image.GetSize()[2] == 1
     if fixed_image.GetSize()[2] == 1 and not flat:
-        raise InputError(f"{describe(fixed)}: one slice cannot be registered with the volume {describe(moving)}; choose two "
-                         "volumes or two slices")
+        raise InputError(
+            f"{describe(fixed)}: one slice cannot be registered with the volume {describe(moving)}; choose two "
+            "volumes or two slices"
+        )
     if flat:
         plane, heights = Plane.of(fixed_image), (Plane.of(fixed_image).height, Plane.of(moving_image).height)
         if "initial_transform" in settings:
-            raise InputError(f"{describe(initial_transform)}: a start is not supported for single slices; harden it on the moving slice")
+            raise InputError(
+                f"{describe(initial_transform)}: a start is not supported for single slices; harden it on the "
+                "moving slice"
+            )
         flatten = plane.flatten
         parts = [(fixed_image, fixed), (moving_image, moving), (labels_image, moving_labels), (mask_image, mask)]
         images = [None if image is None else flatten(image, describe(node)) for image, node in parts]
@@ -88,14 +95,16 @@ def register_volumes(
     for note in result.notes:
         _LOG.info("%s", note)
     warped = result.warped if output_volume is not None else None
-    warped_labels = None if labels_image is None else result.warp_labels(
-        images[2], settings.get("label_interpolation", "nearest"))
+    warped_labels = (
+        None if labels_image is None else result.warp_labels(images[2], settings.get("label_interpolation", "nearest"))
+    )
     displacement = result.displacement
     inverse = result.inverse_displacement if output_inverse is not None else None
     if flat:
         displacement = plane.lift(displacement, fixed_grid, heights[1])
         warped, warped_labels = (
-            None if image is None else plane.raise_image(image, fixed_grid) for image in (warped, warped_labels))
+            None if image is None else plane.raise_image(image, fixed_grid) for image in (warped, warped_labels)
+        )
         if inverse is not None:
             inverse = Plane(plane.axes, heights[1]).lift(inverse, Grid.of(moving_image), heights[0])
 
@@ -127,8 +136,10 @@ def _check_nodes(fixed, moving, output_transform, outputs, others) -> None:
         if node is not None and any(node is other for other in inputs):
             raise InputError(f"{describe(node)}: chosen as input and as output; choose or create another output volume")
     if output_transform is not None and _hangs_under(fixed, output_transform):
-        raise InputError(f"{describe(output_transform)}: the fixed volume {describe(fixed)} hangs under it and would be moved by "
-                         "the result; take the fixed volume from under it, or choose another output transform")
+        raise InputError(
+            f"{describe(output_transform)}: the fixed volume {describe(fixed)} hangs under it and would be moved by "
+            "the result; take the fixed volume from under it, or choose another output transform"
+        )
 
 
 def _hangs_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> bool:
@@ -143,8 +154,10 @@ def _hangs_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRM
 def _scalar_image(node: slicer.vtkMRMLVolumeNode, below: slicer.vtkMRMLTransformNode | None = None) -> sitk.Image:
     image = image_from_volume(node, below)
     if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(f"{describe(node)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed; "
-                         "convert it with the Vector to Scalar Volume module")
+        raise InputError(
+            f"{describe(node)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed; "
+            "convert it with the Vector to Scalar Volume module"
+        )
     return image
 
 
@@ -152,7 +165,9 @@ def _on_grid(mask: sitk.Image, grid: Grid) -> sitk.Image:
     inside = mask != 0
     if Grid.of(inside).same_as(grid):
         return grid.stamp(inside)
-    return sitk.Resample(inside, grid.empty_image(sitk.sitkUInt8), sitk.Transform(3, sitk.sitkIdentity), sitk.sitkNearestNeighbor)
+    return sitk.Resample(
+        inside, grid.empty_image(sitk.sitkUInt8), sitk.Transform(3, sitk.sitkIdentity), sitk.sitkNearestNeighbor
+    )
 
 
 def _record(node: slicer.vtkMRMLTransformNode, result: Any) -> None:

@@ -21,8 +21,14 @@ from .tables import plot_volumes, table_from_csv
 from .transforms import update_transform
 from .volumes import describe
 
-_MARKUPS = {"Fiducial": "Fiducial", "PointList": "Fiducial", "Line": "Line", "Curve": "Curve", "ClosedCurve": "ClosedCurve",
-            "Angle": "Angle"}
+_MARKUPS = {
+    "Fiducial": "Fiducial",
+    "PointList": "Fiducial",
+    "Line": "Line",
+    "Curve": "Curve",
+    "ClosedCurve": "ClosedCurve",
+    "Angle": "Angle",
+}
 
 
 @dataclass
@@ -52,8 +58,8 @@ def load_run(
         as_segmentations: segmentation nodes, which Segment Editor edits, instead of label volumes.
         memory_limit: bytes; default half of the machine's memory.
 
-    Raises InputError when the folder holds no run, does not belong to `volumes`, or is too large for the scene; nothing is
-    left in the scene then.
+    Raises InputError when the folder holds no run, does not belong to `volumes`, or is too large for the scene;
+    nothing is left in the scene then.
     """
     folder = Path(folder)
     scene = scene or (volumes.GetScene() if volumes is not None else slicer.mrmlScene)
@@ -72,7 +78,9 @@ def load_run(
 
 
 class _Loader:
-    def __init__(self, folder: Path, rows: list[dict[str, str]], volumes, scene: slicer.vtkMRMLScene, limit: int | None) -> None:
+    def __init__(
+        self, folder: Path, rows: list[dict[str, str]], volumes, scene: slicer.vtkMRMLScene, limit: int | None
+    ) -> None:
         self._folder, self._rows, self._volumes, self._scene, self._limit = folder, rows, volumes, scene, limit
         labels = self._files("segmentation", ".nrrd")
         self._drawn = _best(labels[0][1]) if labels else None
@@ -103,7 +111,9 @@ class _Loader:
                 browser.SetAndObserveMasterSequenceNodeID(master.GetID())
             run.browser = browse_along(sequence, master, colours=colours, editable=sequence is not run.transforms)
         run.table = table_from_csv(self._scene, self._folder / "frames.csv", f"{self._folder.name} frames")
-        names = {} if self._drawn is None else {one.label: one.name for one in self._drawn.with_distinct_labels().segments}
+        names = (
+            {} if self._drawn is None else {one.label: one.name for one in self._drawn.with_distinct_labels().segments}
+        )
         run.plot = plot_volumes(run.table, names)
         return run
 
@@ -144,7 +154,9 @@ class _Loader:
             stem = path.name[: -len(end)]
             if stem.isdigit():
                 numbered[int(stem)] = path
-        found = [(row["index_value"], numbered.get(int(row["index"]))) for row in self._rows if row.get("status") != "failed"]
+        found = [
+            (row["index_value"], numbered.get(int(row["index"]))) for row in self._rows if row.get("status") != "failed"
+        ]
         return [(value, path) for value, path in found if path is not None]
 
     def _check_size(self, what: str, needed: int) -> None:
@@ -161,7 +173,9 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         with open(folder / "frames.csv", newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
     except OSError as error:
-        raise InputError(f"{folder}: holds no frames.csv ({error.strerror}); choose the output folder of a propagation") from error
+        raise InputError(
+            f"{folder}: holds no frames.csv ({error.strerror}); choose the output folder of a propagation"
+        ) from error
     if not rows or "index" not in rows[0] or "index_value" not in rows[0]:
         raise InputError(f"{folder / 'frames.csv'}: is no table of frames; choose the output folder of a propagation")
     return rows
@@ -171,8 +185,10 @@ def _check_belongs(folder: Path, rows: list[dict[str, str]], volumes: slicer.vtk
     values = {volumes.GetNthIndexValue(number) for number in range(volumes.GetNumberOfDataNodes())}
     strange = [row["index_value"] for row in rows if row["index_value"] not in values]
     if strange:
-        raise InputError(f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence that "
-                         "was propagated, or none")
+        raise InputError(
+            f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence "
+            "that was propagated, or none"
+        )
 
 
 def _best(path: Path) -> Segmentation:
@@ -206,7 +222,9 @@ def _model_node(path: Path) -> slicer.vtkMRMLModelNode:
     return _read(slicer.vtkMRMLModelNode(), slicer.vtkMRMLModelStorageNode(), path)
 
 
-def _read(node: slicer.vtkMRMLStorableNode, storage: slicer.vtkMRMLStorageNode, path: Path) -> slicer.vtkMRMLStorableNode:
+def _read(
+    node: slicer.vtkMRMLStorableNode, storage: slicer.vtkMRMLStorageNode, path: Path
+) -> slicer.vtkMRMLStorableNode:
     storage.SetFileName(str(path))
     if not storage.ReadData(node):
         raise InputError(f"{path}: Slicer cannot read it; run the propagation again, it completes what is missing")

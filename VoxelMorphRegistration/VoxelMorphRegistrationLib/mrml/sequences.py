@@ -31,8 +31,10 @@ class SequenceFrames(Frames):
         if sequence.GetNumberOfDataNodes() == 0:
             raise InputError(f"{describe(sequence)}: has no frames; load or choose another sequence")
         if not sequence.GetNthDataNode(0).IsA("vtkMRMLScalarVolumeNode"):
-            raise InputError(f"{describe(sequence)}: its frames are {sequence.GetDataNodeTagName()} nodes; choose a sequence of "
-                             "volumes")
+            raise InputError(
+                f"{describe(sequence)}: its frames are {sequence.GetDataNodeTagName()} nodes; choose a sequence of "
+                "volumes"
+            )
         self.sequence = sequence
         self.index_name, self.index_unit = sequence.GetIndexName() or "frame", sequence.GetIndexUnit() or ""
         self.index_type = sequence.GetIndexTypeAsString()
@@ -55,7 +57,9 @@ class SequenceFrames(Frames):
             raise InputError(f"{self.name(index)}: is no volume; remove it from the sequence")
         image = image_from_volume(node)
         if image.GetNumberOfComponentsPerPixel() > 1:
-            raise InputError(f"{self.name(index)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed")
+            raise InputError(
+                f"{self.name(index)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed"
+            )
         return image
 
     def name(self, index: int) -> str:
@@ -87,9 +91,14 @@ def proxy_parent(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLTransfor
 
 
 def sequence_like(
-    sequence: slicer.vtkMRMLSequenceNode, name: str, output: slicer.vtkMRMLSequenceNode | None = None, keep: bool = False
+    sequence: slicer.vtkMRMLSequenceNode,
+    name: str,
+    output: slicer.vtkMRMLSequenceNode | None = None,
+    keep: bool = False,
 ) -> slicer.vtkMRMLSequenceNode:
-    """A sequence whose index has the name, unit and type of `sequence`'s: `output`, emptied unless `keep`, or a new one."""
+    """A sequence whose index has the name, unit and type of `sequence`'s: `output`, emptied unless `keep`, or a new
+    one.
+    """
     scene = sequence.GetScene()
     if output is None:
         output = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
@@ -111,7 +120,8 @@ def browse_along(
     colours: slicer.vtkMRMLColorNode | None = None,
     editable: bool = True,
 ) -> slicer.vtkMRMLSequenceBrowserNode:
-    """Link a sequence into the browser of another, where it hangs under the same transform; the browser stays at its item.
+    """Link a sequence into the browser of another, where it hangs under the same transform; the browser stays at its
+    item.
 
     Args:
         like: its display is that of this node. colours: the colour table of label volumes.
@@ -144,7 +154,9 @@ def browse_along(
 
 
 def update_proxies(browser: slicer.vtkMRMLSequenceBrowserNode) -> None:
-    """Show the browser's selected item in its proxy nodes now, by the application's sequences logic where there is one."""
+    """Show the browser's selected item in its proxy nodes now, by the application's sequences logic where there is
+    one.
+    """
     sequences = getattr(getattr(slicer, "modules", None), "sequences", None)
     if sequences is not None:
         logic = sequences.logic()
@@ -160,7 +172,11 @@ def save_as_one_file(sequence: slicer.vtkMRMLSequenceNode, file_name: str | None
     Slicer's default for a sequence it does not know the content of yet is a bundle (.seq.mrb) of one file a frame.
     """
     data = sequence.GetNthDataNode(0)
-    kind = "vtkMRMLTransformSequenceStorageNode" if data.IsA("vtkMRMLTransformNode") else "vtkMRMLVolumeSequenceStorageNode"
+    kind = (
+        "vtkMRMLTransformSequenceStorageNode"
+        if data.IsA("vtkMRMLTransformNode")
+        else "vtkMRMLVolumeSequenceStorageNode"
+    )
     storage = sequence.GetStorageNode()
     if storage is None or storage.GetClassName() != kind:
         storage = sequence.GetScene().AddNewNodeByClass(kind)
@@ -170,14 +186,17 @@ def save_as_one_file(sequence: slicer.vtkMRMLSequenceNode, file_name: str | None
 
 
 def check_fits_in_scene(what: str, frames: int, needed: int, remedy: str, limit: int | None = None) -> None:
-    """Raises InputError when `needed` bytes of results are more than the scene should hold; the message ends in `remedy`.
+    """Raises InputError when `needed` bytes of results are more than the scene should hold; the message ends in
+    `remedy`.
 
     `limit` in bytes; default half of the machine's memory.
     """
     limit = _half_of_memory() if limit is None else limit
     if needed > limit:
-        raise InputError(f"{what} of {frames} frames need {needed / 1e9:.3g} GB in the scene, more than the {limit / 1e9:.3g} GB it may "
-                         f"take; {remedy}")
+        raise InputError(
+            f"{what} of {frames} frames need {needed / 1e9:.3g} GB in the scene, more than the {limit / 1e9:.3g} GB it "
+            f"may take; {remedy}"
+        )
 
 
 def by_file(sequence: slicer.vtkMRMLSequenceNode) -> str:
@@ -186,7 +205,10 @@ def by_file(sequence: slicer.vtkMRMLSequenceNode) -> str:
     name = storage.GetFileName() if storage is not None else None
     name = name or f"{sequence.GetName()}.seq.nrrd"
     quoted = f'"{name}"' if " " in name else name
-    return f"slicer-voxelmorph propagate --sequence {quoted} --segmentation SEGMENTATION.seg.nrrd --reference-frame 0 --output DIR"
+    return (
+        f"slicer-voxelmorph propagate --sequence {quoted} --segmentation SEGMENTATION.seg.nrrd --reference-frame 0 "
+        "--output DIR"
+    )
 
 
 def _half_of_memory() -> int:

@@ -17,8 +17,12 @@ _TEXT_COLUMNS = ("status", "message", "similarity_metric", "flag")
 _VOLUME = "volume_ml_"
 
 
-def fill_table(node: slicer.vtkMRMLTableNode, columns: Sequence[str], rows: Sequence[Sequence[Any]],
-               text: Sequence[str] = _TEXT_COLUMNS) -> None:
+def fill_table(
+    node: slicer.vtkMRMLTableNode,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    text: Sequence[str] = _TEXT_COLUMNS,
+) -> None:
     """Replace what a table node holds: numbers in a column whose values all are numbers or empty (NaN), else text.
 
     Columns named in `text` are text whatever they hold.
@@ -41,7 +45,9 @@ def fill_table(node: slicer.vtkMRMLTableNode, columns: Sequence[str], rows: Sequ
 def table_from_csv(
     scene: slicer.vtkMRMLScene, path: str | Path, name: str | None = None, node: slicer.vtkMRMLTableNode | None = None
 ) -> slicer.vtkMRMLTableNode:
-    """A `frames.csv` as a table node (`node` is filled, or else a new one). Raises InputError when it is missing or empty."""
+    """A `frames.csv` as a table node (`node` is filled, or else a new one). Raises InputError when it is missing or
+    empty.
+    """
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
@@ -70,7 +76,9 @@ def rows_of(table: slicer.vtkMRMLTableNode) -> dict[int, dict[str, str]]:
     return rows
 
 
-def plot_volumes(table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = None) -> slicer.vtkMRMLPlotChartNode | None:
+def plot_volumes(
+    table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = None
+) -> slicer.vtkMRMLPlotChartNode | None:
     """A chart of each label's volume over the frames' index value; None when the table has no volumes.
 
     `names` of label values are shown instead of the column's name. Nothing is opened in the layout.
@@ -80,7 +88,9 @@ def plot_volumes(table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = 
     volumes = [column for column in columns if column.startswith(_VOLUME)]
     if not volumes:
         return None
-    numeric = "index_value" in columns and not isinstance(table.GetTable().GetColumnByName("index_value"), vtk.vtkStringArray)
+    numeric = "index_value" in columns and not isinstance(
+        table.GetTable().GetColumnByName("index_value"), vtk.vtkStringArray
+    )
     over = "index_value" if numeric else "index"
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{table.GetName()} volumes"))
     chart.SetTitle("Label volumes")

@@ -1,8 +1,8 @@
 """Transform nodes and displacements.
 
-The library's displacement pulls: fixed point + u = moving point, LPS mm. In Slicer that is a transform node's *from parent*
-direction (a node hung under it moves by the inverse, from the moving to the fixed image), in RAS mm. Set as *to parent*,
-the same field is the inverse warp.
+The library's displacement pulls: fixed point + u = moving point, LPS mm. In Slicer that is a transform node's *from
+parent* direction (a node hung under it moves by the inverse, from the moving to the fixed image), in RAS mm. Set as
+*to parent*, the same field is the inverse warp.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ import vtk
 from ..displacement import from_array, lps_to_ras
 from ..errors import InputError
 from ..grid import Grid
-from .geometry import apply_to_lps, flip_lps_ras, ijk_to_ras, linear_matrix, matrix_from_vtk, matrix_to_vtk, transform_between
+from .geometry import (
+    apply_to_lps,
+    flip_lps_ras,
+    ijk_to_ras,
+    linear_matrix,
+    matrix_from_vtk,
+    matrix_to_vtk,
+    transform_between,
+)
 from .volumes import describe
 
 #: mm; Slicer's own 0.01 is coarse beside fields that are exact to float32.
@@ -30,12 +38,14 @@ def update_transform(
     moving: slicer.vtkMRMLNode | None = None,
     interpolation: str = "cubic",
 ) -> None:
-    """Replace whatever a transform node held by a displacement (LPS mm of the world), as its from-parent grid transform.
+    """Replace whatever a transform node held by a displacement (LPS mm of the world), as its from-parent grid
+    transform.
 
-    The node hangs directly in the world afterwards, since the displacement is in world coordinates. `fixed` and `moving`
-    become its node references (Slicer's own roles for a registration). `interpolation` between the grid's points is
-    'cubic', which is what Slicer gives a displacement it reads from a file, or 'linear', which it gives the frames of a
-    `.seq.nrrd`: chosen alike, a saved and reloaded node warps the same. At the grid's points both are exact.
+    The node hangs directly in the world afterwards, since the displacement is in world coordinates. `fixed` and
+    `moving` become its node references (Slicer's own roles for a registration). `interpolation` between the grid's
+    points is 'cubic', which is what Slicer gives a displacement it reads from a file, or 'linear', which it gives the
+    frames of a `.seq.nrrd`: chosen alike, a saved and reloaded node warps the same. At the grid's points both are
+    exact.
 
     The node may be of any transform class. A 2D displacement becomes one slice at z = 0.
     """
@@ -47,7 +57,8 @@ def update_transform(
     matrix = ijk_to_ras(grid)
     image.SetOrigin(*matrix[:3, 3])
     image.AllocateScalars(vtk.VTK_FLOAT, 3)
-    # Only the oriented grid transform can be saved by Slicer; direction is normalised, spacing and origin are the image's.
+    # Only the oriented grid transform can be saved by Slicer; direction is normalised, spacing and origin are the
+    # image's.
     transform = slicer.vtkOrientedGridTransform()
     transform.SetDisplacementGridData(image)
     direction = np.eye(4)
@@ -70,7 +81,9 @@ def update_transform(
         node.EndModify(modifying)
 
 
-def add_transform(scene: slicer.vtkMRMLScene, displacement: sitk.Image, name: str, **keywords) -> slicer.vtkMRMLTransformNode:
+def add_transform(
+    scene: slicer.vtkMRMLScene, displacement: sitk.Image, name: str, **keywords
+) -> slicer.vtkMRMLTransformNode:
     """A new general transform node with a displacement; `keywords` as for `update_transform`."""
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", name)
     update_transform(node, displacement, **keywords)
@@ -87,17 +100,23 @@ def displacement_from_transform(node: slicer.vtkMRMLTransformNode, grid: Grid | 
     """
     grid = grid or own_grid(node)
     if grid is None:
-        raise InputError(f"{describe(node)}: it has no grid of its own; choose a reference volume on which the displacement "
-                         "shall lie")
+        raise InputError(
+            f"{describe(node)}: it has no grid of its own; choose a reference volume on which the displacement "
+            "shall lie"
+        )
     points = grid.points()
     vectors = apply_to_lps(_precise(transform_between(None, node)), points) - points
     if not np.isfinite(vectors).all():
-        raise InputError(f"{describe(node)}: it gives values that are not finite on this grid; choose another transform")
+        raise InputError(
+            f"{describe(node)}: it gives values that are not finite on this grid; choose another transform"
+        )
     return from_array(vectors, grid)
 
 
 def own_grid(node: slicer.vtkMRMLTransformNode) -> Grid | None:
-    """The grid, in the world, of the grid transform that a node holds; else of the fixed volume it refers to; else None."""
+    """The grid, in the world, of the grid transform that a node holds; else of the fixed volume it refers to; else
+    None.
+    """
     stored = node.GetTransformFromParent() if stored_from_parent(node) else node.GetTransformToParent()
     parent = linear_matrix(transform_between(node.GetParentTransformNode(), None))
     if isinstance(stored, slicer.vtkOrientedGridTransform) and parent is not None:
@@ -129,8 +148,8 @@ def stored_from_parent(node: slicer.vtkMRMLTransformNode) -> bool:
 
 
 def itk_transform_from_node(node: slicer.vtkMRMLTransformNode, grid: Grid) -> sitk.Transform:
-    """A transform node as the ITK transform fixed point -> moving point (LPS mm of the world): affine where it is linear,
-    else a displacement sampled on `grid`."""
+    """A transform node as the ITK transform fixed point -> moving point (LPS mm of the world): affine where it is
+    linear, else a displacement sampled on `grid`."""
     matrix = linear_matrix(transform_between(None, node))
     if matrix is None:
         from ..displacement import to_transform

@@ -2,8 +2,8 @@
 
 An image made here is in LPS millimetres of the WORLD. A parent transform under which the voxel axes stay perpendicular
 (rigid, reflecting, scaling along them) only changes the image's geometry: no voxel is touched. Any other parent (shear,
-grid, B-spline) does not fit an image header, so the voxels are resampled onto a straight grid that holds all of them; the
-node itself is never changed.
+grid, B-spline) does not fit an image header, so the voxels are resampled onto a straight grid that holds all of them;
+the node itself is never changed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from .geometry import (
     apply_to_lps,
     flip_lps_ras,
     ijk_to_ras,
-    sheared,
     linear_matrix,
     matrix_from_vtk,
     matrix_to_vtk,
     nearest_rotation,
+    sheared,
     transform_between,
 )
 
@@ -58,9 +58,16 @@ def image_from_volume(
     return placed_image(array, _local_ijk_to_ras(node), to_frame, labels, outside, describe(node))
 
 
-def placed_image(array: np.ndarray, ijk_to_ras_matrix: np.ndarray, to_frame: vtk.vtkGeneralTransform, labels: bool,
-                 outside: float, name: str) -> sitk.Image:
-    """Voxels (k, j, i) or (k, j, i, components) of a node as an image, in the coordinates that `to_frame` leads to (LPS mm).
+def placed_image(
+    array: np.ndarray,
+    ijk_to_ras_matrix: np.ndarray,
+    to_frame: vtk.vtkGeneralTransform,
+    labels: bool,
+    outside: float,
+    name: str,
+) -> sitk.Image:
+    """Voxels (k, j, i) or (k, j, i, components) of a node as an image, in the coordinates that `to_frame` leads to
+    (LPS mm).
 
     Their geometry is changed where that is enough; else they are resampled (by nearest neighbour when `labels`), with
     `outside` where there are none. Raises InputError, beginning with `name`, for unusable axes.
@@ -68,8 +75,10 @@ def placed_image(array: np.ndarray, ijk_to_ras_matrix: np.ndarray, to_frame: vtk
     matrix = linear_matrix(to_frame)
     placed = ijk_to_ras_matrix if matrix is None else matrix @ ijk_to_ras_matrix
     if not np.all(np.isfinite(placed)) or abs(np.linalg.det(placed[:3, :3])) < 1e-12:
-        raise InputError(f"{name}: its voxel spacing or axis directions are unusable (a zero, a NaN, or two axes along one "
-                         "line); correct them in the Volumes module")
+        raise InputError(
+            f"{name}: its voxel spacing or axis directions are unusable (a zero, a NaN, or two axes along one "
+            "line); correct them in the Volumes module"
+        )
     if matrix is not None and not sheared(placed[:3, :3]):
         size = tuple(reversed(array.shape[:3]))
         return Grid.from_matrix(size, flip_lps_ras(placed)).image(array, vector=array.ndim == 4)
@@ -79,7 +88,8 @@ def placed_image(array: np.ndarray, ijk_to_ras_matrix: np.ndarray, to_frame: vtk
 def update_volume(
     node: slicer.vtkMRMLVolumeNode, image: sitk.Image, parent: slicer.vtkMRMLTransformNode | None = None
 ) -> None:
-    """Replace the voxels and geometry of a volume node by those of an image in LPS mm of the world, in one modification.
+    """Replace the voxels and geometry of a volume node by those of an image in LPS mm of the world, in one
+    modification.
 
     The node hangs under `parent` afterwards (None: directly in the world), at the same place in the world. 2D images
     become one slice; 64-bit whole numbers, which Slicer cannot show, 32-bit ones (or float64 when they do not fit).
@@ -105,9 +115,16 @@ def update_volume(
         node.EndModify(modifying)
 
 
-def add_volume(scene: slicer.vtkMRMLScene, image: sitk.Image, name: str, labels: bool = False,
-               parent: slicer.vtkMRMLTransformNode | None = None) -> slicer.vtkMRMLVolumeNode:
-    """A new volume node (label volume when `labels`, vector volume for vector pixels) that holds an image; shown as usual."""
+def add_volume(
+    scene: slicer.vtkMRMLScene,
+    image: sitk.Image,
+    name: str,
+    labels: bool = False,
+    parent: slicer.vtkMRMLTransformNode | None = None,
+) -> slicer.vtkMRMLVolumeNode:
+    """A new volume node (label volume when `labels`, vector volume for vector pixels) that holds an image; shown as
+    usual.
+    """
     if labels:
         class_name = "vtkMRMLLabelMapVolumeNode"
     else:
@@ -146,11 +163,14 @@ def _local_ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     return matrix_from_vtk(matrix)
 
 
-def _straightened(array: np.ndarray, local: np.ndarray, to_frame: vtk.vtkGeneralTransform, labels: bool, outside: float) -> sitk.Image:
+def _straightened(
+    array: np.ndarray, local: np.ndarray, to_frame: vtk.vtkGeneralTransform, labels: bool, outside: float
+) -> sitk.Image:
     """Voxels resampled through a transform onto a straight grid that holds all of them, at the spacing they had."""
     size = np.array(array.shape[2::-1])
     lps = flip_lps_ras(local)
-    # Sides may bulge under a warp, so more than the corners is looked at (Slicer's own bounds sample 8 along an axis too).
+    # Sides may bulge under a warp, so more than the corners is looked at (Slicer's own bounds sample 8 along an axis
+    # too).
     steps = [np.linspace(-0.5, n - 0.5, 9) for n in size]
     index = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
     moved = apply_to_lps(to_frame, index @ lps[:3, :3].T + lps[:3, 3])
