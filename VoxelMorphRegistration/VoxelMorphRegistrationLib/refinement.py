@@ -23,7 +23,7 @@ from .refinement_forces import FORCES, Similarity, level_shape, shrink
 from .separable import apply_separable, gaussian_matrices, resize_matrices
 from .similarity import ncc
 
-_MOST_VOXELS = 2_500_000  # of the finest level: a 2 mm head has 1 million
+_MOST_VOXELS = 1_500_000  # of the finest level: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
 _SAME_CONTRAST = (
     0.4  # correlation of the foreground; pairs of one contrast reach .6-.97 unregistered, ADC and b-value .15
@@ -37,20 +37,20 @@ class Scheme:
     Attributes:
         factors: how much coarser than the finest level each level is, and most_steps it may take.
         fluid: sigma of the smoothing of each update.
-        elastic: sigma of the smoothing of the whole change after each update.
+        elastic: sigma of the smoothing of the whole change after each update, level by level.
         step: largest update of a voxel.
     """
 
     factors: tuple[int, ...]
     most_steps: tuple[int, ...]
     fluid: float
-    elastic: float
+    elastic: tuple[float, ...]
     step: float = 0.5
 
 
 SCHEMES = {
-    "lncc": Scheme((4, 2, 1), (40, 40, 15), fluid=1.2, elastic=0.4),
-    "mind": Scheme((4, 2), (40, 30), fluid=1.5, elastic=1.0),
+    "lncc": Scheme((4, 2, 1), (60, 60, 20), fluid=1.0, elastic=(0.4, 0.4, 0.3), step=0.3),
+    "mind": Scheme((4, 2), (40, 30), fluid=1.5, elastic=(1.0, 1.0)),
 }
 
 
@@ -144,7 +144,7 @@ def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Ten
     """'lncc' where the foregrounds of two roughly aligned images (1, 1, *shape) correlate, 'mind' where they do not.
 
     Foreground is what exceeds 5 % of either image's range, at a quarter of the resolution: the empty background, alike
-     in every contrast, and noise say nothing about contrast.
+    in every contrast, and noise say nothing about it.
     """
     shape = level_shape(fixed.shape[2:], 4)
     one, other = shrink(fixed, shape), shrink(moving, shape)
@@ -177,18 +177,18 @@ def _determinant(matrix: list[list[torch.Tensor]]) -> torch.Tensor:
     return total
 
 
-def _optimise(fixed, moving, start, scheme: Scheme, base: int, steps, similarity, mask, padding, progress):
+def _optimise(fixed, moving, start, scheme: Scheme, base: float, steps, similarity, mask, padding, progress):
     """The change to the start's velocity, on the finest velocity grid, and the number of updates."""
     limits = scheme.most_steps if steps == "auto" else _shared_out(int(steps), scheme.most_steps)
     change, taken = None, 0
-    for factor, limit in zip(scheme.factors, limits):
+    for factor, limit, elastic in zip(scheme.factors, limits, scheme.elastic):
         if limit == 0:
             continue
         force = FORCES[similarity](fixed, moving, base * factor, mask)
         image_shape = tuple(force.moving.shape[2:])
         shape = level_shape(image_shape, 2)
         change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else _resize(change, shape)
-        level = _Level(force, _resize(start, shape), image_shape, scheme, padding)
+        level = _Level(force, _resize(start, shape), image_shape, scheme.fluid, elastic, padding)
         stop = _Plateau(scheme.step, steps == "auto")
         while stop.steps < limit:
             value, update = level.update(change)
@@ -206,14 +206,20 @@ class _Level:
     """One resolution: the force on a change of velocity that lives on half the image grid of the level."""
 
     def __init__(
-        self, force, start: torch.Tensor, image_shape: tuple[int, ...], scheme: Scheme, padding: warping.Padding
+        self,
+        force,
+        start: torch.Tensor,
+        image_shape: tuple[int, ...],
+        fluid: float,
+        elastic: float,
+        padding: warping.Padding,
     ):
         self._force, self._start, self._image_shape, self._padding = force, start, image_shape, padding
         shape, device = tuple(start.shape[2:]), start.device
         self._up = resize_matrices(shape, image_shape, device)
         self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
-        self._fluid = gaussian_matrices(shape, scheme.fluid, device)
-        self._elastic = gaussian_matrices(shape, scheme.elastic, device)
+        self._fluid = gaussian_matrices(shape, fluid, device)
+        self._elastic = gaussian_matrices(shape, elastic, device)
         self._scale = _ratio(shape, image_shape, device)
 
     def update(self, change: torch.Tensor) -> tuple[float, torch.Tensor]:
@@ -263,11 +269,8 @@ def _shared_out(steps: int, most: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shares)
 
 
-def _finest_factor(shape: tuple[int, ...]) -> int:
-    factor = 1
-    while math.prod(level_shape(shape, factor)) > _MOST_VOXELS:
-        factor *= 2
-    return factor
+def _finest_factor(shape: tuple[int, ...]) -> float:
+    return max(1.0, (math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape)))
 
 
 def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """The force that pulls a warped moving image towards the fixed one at one resolution: LNCC, or MIND-SSC.
 
 Both give the gradient for an update composed from the right, m o phi o (id + w): the slope in the
-warped image times the warped image's own gradient (Vercauteren et al., Diffeomorphic demons, NeuroImage 2009), in voxels of the
-level.
+warped image times its own gradient (Vercauteren et al., Diffeomorphic demons, NeuroImage 2009), in voxels of the level.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _SMALLEST_AXIS = 5
 _BLUR = 0.45  # of the shrink factor, in voxels: keeps what the coarser grid can hold
 
 
-def level_shape(shape: Sequence[int], factor: int) -> tuple[int, ...]:
+def level_shape(shape: Sequence[int], factor: float) -> tuple[int, ...]:
     return tuple(min(n, max(int(round(n / factor)), _SMALLEST_AXIS)) for n in shape)
 
 
@@ -47,7 +46,7 @@ class LnccForce:
     """Local normalised cross-correlation over windows of `window` voxels, centred on every second voxel."""
 
     def __init__(
-        self, fixed: torch.Tensor, moving: torch.Tensor, factor: int, mask: torch.Tensor | None, window: int = 7
+        self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None, window: int = 7
     ):
         shape = level_shape(fixed.shape[2:], factor)
         self.moving = shrink(moving, shape)
@@ -74,9 +73,9 @@ class LnccForce:
 class MindForce:
     """Minus the mean squared difference of MIND-SSC features, made one level finer and averaged down to this one."""
 
-    def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, factor: int, mask: torch.Tensor | None):
+    def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None):
         shape = level_shape(fixed.shape[2:], factor)
-        finer = level_shape(fixed.shape[2:], max(factor // 2, 1))
+        finer = level_shape(fixed.shape[2:], max(factor / 2, 1))
         self._fixed = shrink(mind_ssc(shrink_inside(fixed, mask, finer)), shape)
         self.moving = shrink(mind_ssc(shrink(moving, finer)), shape)
         self._weight = torch.ones((), device=fixed.device) if mask is None else shrink(mask, shape)

@@ -28,14 +28,29 @@ def score(case: Case, displacement: sitk.Image) -> dict[str, float]:
     for name, (fixed_path, moving_path) in case.labels.items():
         fixed, moving = sitk.ReadImage(fixed_path), sitk.ReadImage(moving_path)
         warped = sitk.Resample(moving, fixed, transform, sitk.sitkNearestNeighbor, 0)
-        truth_labels, found, before = (np.where(mask, sitk.GetArrayFromImage(i), 0) for i in (fixed, warped, moving))
-        values = [v for v in np.unique(truth_labels) if v and (truth_labels == v).sum() >= 100]
-        result[f"dice {name}"] = float(np.mean([_dice(truth_labels == v, found == v) for v in values]))
-        result[f"dice_start {name}"] = float(np.mean([_dice(truth_labels == v, before == v) for v in values]))
-        distances = [_surface95(truth_labels == v, found == v, fixed.GetSpacing()[::-1]) for v in values]
-        result[f"surface95_mm {name}"] = float(np.nanmean(distances))
-        if name == "organs" and 5 in values:
-            result["dice liver"] = _dice(truth_labels == 5, found == 5)
+        result |= _compare(name, fixed, warped, moving, mask)
+    return result
+
+
+def score_labels(case: Case, warped: sitk.Image) -> dict[str, float]:
+    """Scores of a method that returns the warped labels of a case's first label set and no displacement."""
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(case.score_mask)) > 0
+    name, (fixed_path, moving_path) = next(iter(case.labels.items()))
+    return _compare(name, sitk.ReadImage(fixed_path), warped, sitk.ReadImage(moving_path), mask)
+
+
+def _compare(
+    name: str, fixed: sitk.Image, warped: sitk.Image, moving: sitk.Image, mask: np.ndarray
+) -> dict[str, float]:
+    result = {}
+    truth_labels, found, before = (np.where(mask, sitk.GetArrayFromImage(i), 0) for i in (fixed, warped, moving))
+    values = [v for v in np.unique(truth_labels) if v and (truth_labels == v).sum() >= 100]
+    result[f"dice {name}"] = float(np.mean([_dice(truth_labels == v, found == v) for v in values]))
+    result[f"dice_start {name}"] = float(np.mean([_dice(truth_labels == v, before == v) for v in values]))
+    distances = [_surface95(truth_labels == v, found == v, fixed.GetSpacing()[::-1]) for v in values]
+    result[f"surface95_mm {name}"] = float(np.nanmean(distances))
+    if name == "organs" and 5 in values:
+        result["dice liver"] = _dice(truth_labels == 5, found == 5)
     return result
 
 

@@ -1,0 +1,63 @@
+"""Registrations by this project, through its public functions: `python ours.py REQUEST.json`.
+
+One process registers many pairs with one loaded model, as a user's run does. The seconds of a pair are its registration
+alone: importing, loading the model and reading files are not in them. A request holds {"pairs": [{"fixed", "moving",
+"output"}], "refine": 0 | "auto", "adapt": null | budget, "frames": [paths of the sequence, the reference first]}.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+from others import THREADS, Clock
+from VoxelMorphRegistrationLib import __version__
+from VoxelMorphRegistrationLib.models import DEFAULT_MODEL, load_model
+from VoxelMorphRegistrationLib.registration import Registrar, Settings
+
+
+def main() -> None:
+    torch.set_num_threads(THREADS)
+    request = json.loads(Path(sys.argv[1]).read_text())
+    model = load_model(request.get("model") or DEFAULT_MODEL)
+    adapted = {}
+    if request.get("adapt"):
+        from VoxelMorphRegistrationLib.training.adaptation import adapt
+
+        frames = [sitk.ReadImage(path, sitk.sitkFloat32) for path in request["frames"]]
+        clock = Clock()
+        model = adapt(model, frames, reference=0, budget=request["adapt"])
+        adapted = {f"adaptation_{key}": value for key, value in clock.spent().items()}
+    registrar = Registrar(model, Settings(align="none", refine=request["refine"]))
+    moving_path, moving = None, None
+    for pair in request["pairs"]:
+        fixed = sitk.ReadImage(pair["fixed"], sitk.sitkFloat32)
+        if pair["moving"] != moving_path:
+            moving_path, moving = pair["moving"], sitk.ReadImage(pair["moving"], sitk.sitkFloat32)
+        clock = Clock()
+        registration = registrar.register(fixed, moving)
+        spent = clock.spent()
+        sitk.WriteImage(registration.displacement, pair["output"])
+        stages = {key: value for key, value in registration.seconds.items() if value}
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        Path(pair["output"]).with_suffix(".json").write_text(
+            json.dumps(
+                {
+                    **spent,
+                    **adapted,
+                    "memory_mb": memory,
+                    "version": __version__,
+                    "model": model.card.name,
+                    "sha256": model.sha256,
+                    "stages": stages,
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""`make benchmark-accuracy`: this project against other tools on the same pairs; writes a JSON, a table and a plot.
+
+Each method runs in its own process. Finished registrations are kept in the work folder, so that a stopped run goes on
+where it was; `--fresh` starts again. All methods register the same `--frames` of each sequence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import SimpleITK as sitk
+from cases import Case, build
+from others import METHODS, THREADS
+from report import write_report
+from scores import score, score_labels
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
+OURS = {"network": 0, "network + refine": "auto"}
+ADAPTED = {"network + adapt": 0, "network + adapt + refine": "auto"}
+
+
+def main() -> None:
+    options = _arguments()
+    options.work.mkdir(parents=True, exist_ok=True)
+    cases = [
+        case
+        for case in build(options.cases or options.work / "cases", options.subset)
+        if case.frame is None or case.frame in options.frames
+    ]
+    if options.groups:
+        cases = [case for case in cases if any(word in case.group for word in options.groups)]
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(case)
+    for group, members in groups.items():
+        for method in options.methods or [*OURS, *ADAPTED, *METHODS, "segflow4d"]:
+            _run(method, group, members, options)
+    results = _collect(groups, options)
+    write_report(results, HERE / "results.json", HERE / "RESULTS.md", REPOSITORY / "Resources" / "accuracy.png")
+
+
+def _run(method: str, group: str, members: list[Case], options: argparse.Namespace) -> None:
+    pending = [
+        case for case in members if options.fresh or not _output(method, case, options).with_suffix(".json").exists()
+    ]
+    sequence = members[0].frame is not None
+    if not pending or (method in ADAPTED or method == "segflow4d") and not sequence:
+        return
+    print(f"{group}: {method}, {len(pending)} pairs", flush=True)
+    if method in METHODS:
+        for case in pending:
+            request = {
+                "fixed": case.fixed,
+                "moving": case.moving,
+                "contrast": case.contrast,
+                "output": str(_output(method, case, options)),
+            }
+            _call([options.tools_python, "others.py", method], request, options)
+    elif method == "segflow4d":
+        pairs = [{"fixed": c.fixed, "output": str(_output(method, c, options))} for c in members]
+        labels = next(iter(members[0].labels.values()))[1]
+        _call(
+            [options.tools_python, "segflow.py"],
+            {"pairs": pairs, "moving": members[0].moving, "labels": labels},
+            options,
+        )
+    else:
+        request = {
+            "pairs": [
+                {"fixed": c.fixed, "moving": c.moving, "output": str(_output(method, c, options))} for c in pending
+            ],
+            "refine": {**OURS, **ADAPTED}[method],
+            "model": options.model,
+            "adapt": options.adapt if method in ADAPTED else None,
+            "frames": [members[0].moving, *[c.fixed for c in members]],
+        }
+        _call([sys.executable, "ours.py"], request, options)
+
+
+def _call(command: list[str], request: dict, options: argparse.Namespace) -> None:
+    path = options.work / "request.json"
+    path.write_text(json.dumps(request))
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": str(THREADS),
+        "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(THREADS),
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONPATH": str(REPOSITORY / "VoxelMorphRegistration"),
+    }
+    done = subprocess.run([*command, str(path)], cwd=HERE, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        print(f"  failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}", flush=True)
+
+
+def _output(method: str, case: Case, options: argparse.Namespace) -> Path:
+    folder = options.work / "fields" / "".join(c if c.isalnum() else "_" for c in method)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / ("".join(c if c.isalnum() else "_" for c in case.name) + ".mha")
+
+
+def _collect(groups: dict[str, list[Case]], options: argparse.Namespace) -> dict:
+    """All finished registrations, scored."""
+    entries = []
+    for group, members in groups.items():
+        for method in [*OURS, *ADAPTED, *METHODS, "segflow4d"]:
+            for case in members:
+                output = _output(method, case, options)
+                if not output.with_suffix(".json").exists():
+                    continue
+                scores_path = output.with_suffix(".scores.json")
+                if options.fresh or not scores_path.exists() or scores_path.stat().st_mtime < output.stat().st_mtime:
+                    judge = score_labels if method == "segflow4d" else score
+                    scores_path.write_text(json.dumps(judge(case, sitk.ReadImage(str(output)))))
+                entries.append(
+                    {
+                        "method": method,
+                        "case": case.name,
+                        "group": group,
+                        "frame": case.frame,
+                        "scores": json.loads(scores_path.read_text()),
+                        "run": json.loads(output.with_suffix(".json").read_text()),
+                    }
+                )
+    return {
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": THREADS,
+            "load": os.getloadavg()[0],
+            "python": platform.python_version(),
+        },
+        "note": options.note,
+        "adapt": options.adapt,
+        "entries": entries,
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=REPOSITORY / "build" / "benchmark-accuracy")
+    parser.add_argument(
+        "--cases", type=Path, help="where the cases are or shall be written (default: in the work folder)"
+    )
+    parser.add_argument("--subset", choices=("full", "quick"), default="full")
+    parser.add_argument("--frames", type=int, nargs="+", default=[5, 10], help="frames of each sequence to register")
+    parser.add_argument("--groups", nargs="+", help="only groups whose name contains one of these words")
+    parser.add_argument("--methods", nargs="+", help="only these methods")
+    parser.add_argument("--model", help="name or file of the network (default: the bundled one)")
+    parser.add_argument("--adapt", default="90s", help="budget of the adaptation to a sequence")
+    parser.add_argument("--tools-python", default=sys.executable, help="Python that has the other tools")
+    parser.add_argument("--note", default="", help="what the report shall say about this run's machine")
+    parser.add_argument("--fresh", action="store_true", help="register everything again")
+    options = parser.parse_args()
+    options.work = options.work.resolve()
+    return options
+
+
+if __name__ == "__main__":
+    main()
