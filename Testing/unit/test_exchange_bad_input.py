@@ -143,14 +143,18 @@ def test_what_a_sampling_grid_needs_is_asked_for():
     assert "--reference" in refused(grid, "torch", reference=None, moving=FIXED, align_corners=True)
 
 
-def test_array_axes_are_asked_for_only_where_the_shape_does_not_tell():
+def test_array_axes_are_found_by_shape_and_otherwise_the_tools_usual_order_with_a_warning():
     flow = np.random.default_rng(0).normal(0, 1, (1, 3, 8, 9, 10)).astype(np.float32)
     straight = exchange.read(flow, "voxelmorph", FIXED)
     mirrored = exchange.read(np.transpose(flow[0], (0, 3, 2, 1))[::-1].copy(), "voxelmorph", FIXED)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(straight), sitk.GetArrayFromImage(mirrored))
     cube = Grid((8, 8, 8), FIXED.spacing, FIXED.origin, FIXED.direction)
-    assert "--array-axes" in refused(np.ones((1, 3, 8, 8, 8), np.float32), "voxelmorph", cube)
-    exchange.read(np.ones((1, 3, 8, 8, 8), np.float32), "voxelmorph", cube, array_axes="kji")
+    flow = np.random.default_rng(0).normal(0, 1, (1, 3, 8, 8, 8)).astype(np.float32)
+    for convention, usual in (("voxelmorph", "kji"), ("monai", "ijk")):
+        with pytest.warns(exchange.ExchangeWarning, match=f"taken as {usual}"):
+            taken = exchange.read(flow, convention, cube)
+        said = exchange.read(flow, convention, cube, array_axes=usual)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(taken), sitk.GetArrayFromImage(said))
 
 
 def test_a_shape_that_is_not_the_references():
@@ -224,7 +228,7 @@ def test_what_a_convention_cannot_hold_is_refused_or_warned_of(tmp_path):
             exchange.write(bending, tmp_path / name, convention)
     with pytest.warns(exchange.ExchangeWarning, match="is an affine"):
         exchange.write(affine, tmp_path / "affine.nrrd", "itk")
-    large = FIXED.image(np.full((*FIXED.shape, 3), 70.3, np.float32) * [[[[1, 1, 0.1]]]], vector=True)
+    large = FIXED.image(sitk.GetArrayFromImage(bending) * 70, vector=True)
     with pytest.warns(exchange.ExchangeWarning, match="float16 rounds"):
         exchange.write(large, tmp_path / "large.npy", "voxelmorph", dtype="float16")
     with warnings.catch_warnings():

@@ -77,6 +77,15 @@ def warn(message: str) -> None:
     warnings.warn(message, ExchangeWarning, stacklevel=4)
 
 
+def warn_of_axes(name: str, taken: str) -> None:
+    """Tell that a shape reads the same as (k, j, i) and (i, j, k), and which was taken."""
+    other = "ijk" if taken == "kji" else "kji"
+    warn(
+        f"{name}: its shape reads the same as (k, j, i) and as (i, j, k), and was taken as {taken}; say --array-axes"
+        f" {other} if it is the other: kji for SimpleITK and Slicer, ijk for nibabel, ANTsPy and MONAI"
+    )
+
+
 def _grid_of_file(path: str | os.PathLike) -> Grid:
     if not os.path.exists(path):
         raise InputError(f"{path}: no such file; give an existing image")

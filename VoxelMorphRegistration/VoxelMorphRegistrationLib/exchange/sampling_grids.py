@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..grid import Grid
 from .affines import affine_of, check_affine, homogeneous, is_affine, to_sitk
 from .array_files import as_array, read_array, write_array
-from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of, warn
+from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of, warn, warn_of_axes
 from .coverage import densify
 from .identify import label
 
@@ -199,10 +199,7 @@ def _as_kji(array: np.ndarray, fixed: Grid, axes: str | None, name: str) -> np.n
             " image as --reference"
         )
     if len(fits) > 1:
-        raise InputError(
-            f"{name}: its shape fits the reference read as (k, j, i) and as (i, j, k); say --array-axes kji (SimpleITK,"
-            " Slicer) or ijk (nibabel, ANTsPy, MONAI)"
-        )
+        warn_of_axes(name, "kji")
     if fits[0] == "kji":
         return array
     return np.transpose(array, (*range(fixed.dimension - 1, -1, -1), fixed.dimension))[..., ::-1]

@@ -2,8 +2,9 @@
 
 Both warp by `image(x + u(x))` with fixed and moving image on the SAME grid, the reference's. They differ in nothing but
 the array order that comes with their loaders: nibabel and MONAI make (i, j, k), SimpleITK and Slicer (k, j, i). A shape
-tells which, unless it reads the same both ways; then it has to be said. VoxelMorph's half-resolution fields are in
-voxels of their half grid and are brought to full size with align_corners=True and a factor of exactly 2.
+tells which, unless it reads the same both ways; then it is the usual order of the tool, with a warning, unless said.
+VoxelMorph's half-resolution fields are in voxels of their half grid and are brought to full size with
+align_corners=True and a factor of exactly 2.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from ..grid import Grid
 from ..whole_file import whole_file
 from .affines import is_affine
 from .array_files import as_array, read_array, write_array
-from .context import Context, warn
+from .context import Context, warn, warn_of_axes
 from .identify import label
 
 
@@ -35,14 +36,14 @@ class _Layout:
 
 def read_voxelmorph(source: Any, context: Context) -> sitk.Image:
     """A VoxelMorph field, full or half resolution, as the displacement on the reference grid. Raises InputError."""
-    return _read(source, context, half=True)
+    return _read(source, context, usual="kji", half=True)
 
 
 def read_monai(source: Any, context: Context) -> sitk.Image:
     """A dense displacement field for MONAI's Warp block as the displacement on the reference grid. Raises
     InputError.
     """
-    return _read(source, context, half=False)
+    return _read(source, context, usual="ijk", half=False)
 
 
 def write_voxelmorph(displacement: sitk.Image, path: Path, context: Context) -> None:
@@ -57,11 +58,11 @@ def write_monai(displacement: sitk.Image, path: Path, context: Context) -> None:
     _write(displacement, path, context.array_axes or "ijk", context)
 
 
-def _read(source: Any, context: Context, half: bool) -> sitk.Image:
+def _read(source: Any, context: Context, usual: str, half: bool) -> sitk.Image:
     name = label(source)
     grid = context.need_reference(name)
     array, axes = _load(source, context)
-    layout = _layout(array.shape, grid, axes, half, name)
+    layout = _layout(array.shape, grid, axes, usual, half, name)
     field = array.reshape(array.shape[-(grid.dimension + 1) :]) if array.ndim == grid.dimension + 2 else array
     if layout.channel == "last":
         field = np.moveaxis(field, -1, 0)
@@ -94,7 +95,7 @@ def _load(source: Any, context: Context) -> tuple[np.ndarray, str | None]:
     return array, "ijk"
 
 
-def _layout(shape: tuple[int, ...], grid: Grid, axes: str | None, half: bool, name: str) -> _Layout:
+def _layout(shape: tuple[int, ...], grid: Grid, axes: str | None, usual: str, half: bool, name: str) -> _Layout:
     dimension = grid.dimension
     if len(shape) == dimension + 2 and shape[0] == 1:
         shape = shape[1:]
@@ -120,10 +121,8 @@ def _layout(shape: tuple[int, ...], grid: Grid, axes: str | None, half: bool, na
             " ...)"
         )
     if len(found) > 1:
-        raise InputError(
-            f"{name}: its shape fits the reference read as (k, j, i) and as (i, j, k); say --array-axes kji (SimpleITK,"
-            " Slicer) or ijk (nibabel, ANTsPy, MONAI)"
-        )
+        warn_of_axes(name, usual)
+        return next(layout for layout in found if layout.axes == usual)
     return found[0]
 
 
@@ -140,17 +139,13 @@ def _full_resolution(field: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def _refuse_normalised(field: np.ndarray, name: str) -> None:
-    """A sampling grid runs from -1 to 1 along one array axis for each channel; a displacement does not."""
-    if np.abs(field).max() > 1.5:
-        return
-    for channel in range(len(field)):
-        ramps = [np.linspace(-1, 1, n) for n in field.shape[1:]]
-        fits = [
-            np.corrcoef(field[channel].mean(axis=tuple(a for a in range(field.ndim - 1) if a != axis)), ramp)[0, 1]
-            for axis, ramp in enumerate(ramps)
-            if ramp.size > 2 and np.ptp(field[channel]) > 1.2
-        ]
-        if not any(fit > 0.95 for fit in fits):
+    """A sampling grid read as (d, k, j, i) runs from -1 to 1 along the LAST axis in its first channel, and so on."""
+    dimension = len(field)
+    for channel in range(dimension):
+        along = dimension - 1 - channel
+        profile = field[channel].mean(axis=tuple(axis for axis in range(dimension) if axis != along))
+        ramp = np.linspace(-1, 1, len(profile))
+        if len(profile) < 3 or np.abs(profile - ramp).max() > 0.3:
             return
     raise InputError(
         f"{name}: its values run from -1 to 1 across the image, so it is a sampling grid and no displacement; say"
