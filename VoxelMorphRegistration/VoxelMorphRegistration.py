@@ -31,7 +31,8 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
         self.parent.helpText = (
             _(
                 "Registers volumes with VoxelMorph networks: the result is a transform that moves volumes, "
-                "segmentations, points and models, and one segmentation is carried through all frames of a volume sequence."
+                "segmentations, points and models, and one segmentation is carried through all frames of a volume "
+                "sequence."
             )
             + f' <a href="{HOMEPAGE}">{HOMEPAGE}</a>'
         )

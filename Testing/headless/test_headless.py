@@ -164,3 +164,22 @@ def test_a_pair_is_registered_by_file_inside_slicer(pair, tmp_path):
     before, after = (np.abs(sitk.GetArrayFromImage(image - fixed)).mean() for image in (moving, warped))
     assert after < 0.5 * before
     assert (tmp_path / "t.nrrd").is_file() and (tmp_path / "r.json").is_file()
+
+
+def test_a_frame_that_fails_leaves_slicer_with_4_and_the_others_done(pair, tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    image = sitk.ReadImage(str(pair / "fixed.nrrd"))
+    for number in range(2):
+        sitk.WriteImage(image, str(frames / f"{number}.nrrd"))
+    (frames / "2.nrrd").write_bytes((frames / "1.nrrd").read_bytes()[:900])
+    sitk.WriteImage(sitk.Cast(image > 100, sitk.sitkUInt8), str(tmp_path / "labels.nrrd"))
+    done = slicer(
+        *("propagate", "--sequence", frames, "--segmentation", "labels.nrrd", "--reference-frame", "0"),
+        *("--output", "out"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 4, done.stderr
+    assert "2" in done.stderr and "Traceback" not in done.stderr
+    written = sorted(path.name for path in (tmp_path / "out" / "segmentation").glob("*.nrrd"))
+    assert written == ["0000.nrrd", "0001.nrrd"]

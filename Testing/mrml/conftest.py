@@ -17,14 +17,12 @@ for _folder in (_HERE.parents[1] / "VoxelMorphRegistration", _HERE):
         sys.path.insert(0, str(_folder))
 
 
-def _register_conversions():
-    """What the Segmentations module does when Slicer starts: without it no segment has a representation."""
-    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
-    for rule in ("vtkBinaryLabelmapToClosedSurface", "vtkClosedSurfaceToBinaryLabelmap"):
-        factory.RegisterConverterRule(getattr(slicer, f"{rule}ConversionRule")())
+@pytest.fixture(scope="session", autouse=True)
+def representations():
+    """As in Slicer, whose Segmentations module registers them when it starts."""
+    from VoxelMorphRegistrationLib.mrml.segmentations import register_representations
 
-
-_register_conversions()
+    register_representations()
 
 
 @pytest.fixture

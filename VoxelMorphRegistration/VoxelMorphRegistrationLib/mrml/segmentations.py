@@ -21,6 +21,20 @@ from .volumes import describe, image_from_volume, placed_image, update_volume
 _LABELMAP = "Binary labelmap"
 
 
+def register_representations() -> None:
+    """Make segments able to hold label maps and surfaces, as the Segmentations module does when Slicer starts.
+
+    Without the application (slicer-core in a plain Python) nobody has done so, and a copied segment would come out empty.
+    """
+    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
+    if factory.ConstructRepresentationObjectByRepresentation(_LABELMAP) is None:
+        factory.RegisterConverterRule(slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule())
+        factory.RegisterConverterRule(slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule())
+
+
+register_representations()
+
+
 def segmentation_from_node(
     node: slicer.vtkMRMLNode, grid: Grid, below: slicer.vtkMRMLTransformNode | None = None
 ) -> Segmentation:
