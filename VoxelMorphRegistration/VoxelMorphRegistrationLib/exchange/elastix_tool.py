@@ -19,12 +19,13 @@ from ..errors import DependencyMissing, InputError
 from ..grid import Grid
 
 _ITK_ELASTIX = """
-import sys, itk
+import pathlib, sys, itk
 reference, parameters, output = sys.argv[1:]
 maps = itk.ParameterObject.New()
 maps.ReadParameterFile(parameters)
 filter = itk.TransformixFilter.New(Input=itk.imread(reference, itk.F), TransformParameterObject=maps)
 filter.SetComputeDeformationField(True)
+filter.SetOutputDirectory(str(pathlib.Path(output).parent))
 filter.Update()
 itk.imwrite(filter.GetOutputDeformationField(), output)
 """
