@@ -258,9 +258,8 @@ def test_results_too_large_for_the_scene_are_refused_with_the_command_that_does_
     before = scene.GetNumberOfNodes()
     organs = draw(scene)
     count = scene.GetNumberOfNodes()
-    with pytest.raises(
-        InputError, match=r"cine.*4 frames need .* GB.*slicer-voxelmorph propagate --sequence cine.seq.nrrd"
-    ):
+    command = "slicer-voxelmorph propagate --sequence cine.seq.nrrd --segmentation organs.seg.nrrd --reference-frame 0"
+    with pytest.raises(InputError, match=rf"cine.*4 frames need .* GB.*{command}"):
         run(sequence, organs, model, transforms=True, memory_limit=100_000)
     assert scene.GetNumberOfNodes() == count > before
 

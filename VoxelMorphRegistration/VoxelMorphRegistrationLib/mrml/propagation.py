@@ -5,6 +5,7 @@ browser.
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,7 +102,8 @@ def propagate_segmentation(
     drawn = [_drawn(source, frames, number, below) for source, number in zip(sources, numbers)]
     if as_labels is None:
         as_labels = not sources[0].IsA("vtkMRMLSegmentationNode")
-    _check_size(sequence, frames, drawn[0], as_labels, bool(transforms), memory_limit)
+    command = by_file(sequence, sources[0], numbers[0])
+    _check_size(frames, drawn[0], as_labels, bool(transforms), command, memory_limit)
     if frames.plane is not None and (points is not None or surface is not None):
         raise InputError(
             f"{describe(sequence)}: its frames are single slices, and points and surfaces are 3D; leave them out"
@@ -182,15 +184,13 @@ def _flat(image: sitk.Image, frames: SequenceFrames, name: str) -> sitk.Image:
 
 
 def _check_size(
-    sequence, frames: SequenceFrames, drawn: Segmentation, as_labels: bool, transforms: bool, limit
+    frames: SequenceFrames, drawn: Segmentation, as_labels: bool, transforms: bool, command: str, limit: int | None
 ) -> None:
-    voxels = 1
-    for count in drawn.grid.size:
-        voxels *= count
-    each = label_bytes(drawn, cropped=not as_labels) + (voxels * _VECTOR_BYTES if transforms else 0)
+    fields = math.prod(drawn.grid.size) * _VECTOR_BYTES if transforms else 0
+    needed = (label_bytes(drawn, cropped=not as_labels) + fields) * len(frames)
     what = ("label volumes" if as_labels else "segmentations") + (" and transforms" if transforms else "")
-    remedy = f"save sequence and segmentation, and run it by file: {by_file(sequence)}"
-    check_fits_in_scene(f"{describe(sequence)}: {what}", len(frames), each * len(frames), remedy, limit)
+    remedy = f"save sequence and segmentation, and run it by file: {command}"
+    check_fits_in_scene(f"{describe(frames.sequence)}: {what}", len(frames), needed, remedy, limit)
 
 
 def _show(sequence, filled: dict, source, points, surface, drawn: Segmentation, as_labels: bool) -> None:

@@ -24,7 +24,7 @@ _LABELMAP = "Binary labelmap"
 def register_representations() -> None:
     """Make segments able to hold label maps and surfaces, as the Segmentations module does when Slicer starts.
 
-    Without the application (slicer-core in a plain Python) nobody has done so, and a copied segment would come out empty.
+    Without the application (slicer-core in a plain Python) nobody has done so, and a copied segment comes out empty.
     """
     factory = slicer.vtkSegmentationConverterFactory.GetInstance()
     if factory.ConstructRepresentationObjectByRepresentation(_LABELMAP) is None:

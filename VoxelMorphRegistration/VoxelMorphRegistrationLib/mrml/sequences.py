@@ -199,14 +199,15 @@ def check_fits_in_scene(what: str, frames: int, needed: int, remedy: str, limit:
         )
 
 
-def by_file(sequence: slicer.vtkMRMLSequenceNode) -> str:
+def by_file(sequence: slicer.vtkMRMLSequenceNode, segmentation: slicer.vtkMRMLNode, reference: int) -> str:
     """The command that propagates a sequence by file, one frame in memory at a time."""
-    storage = sequence.GetStorageNode()
-    name = storage.GetFileName() if storage is not None else None
-    name = name or f"{sequence.GetName()}.seq.nrrd"
-    quoted = f'"{name}"' if " " in name else name
+    names = []
+    for node, end in ((sequence, ".seq.nrrd"), (segmentation, ".seg.nrrd")):
+        storage = node.GetStorageNode()
+        name = (storage.GetFileName() if storage is not None else None) or f"{node.GetName()}{end}"
+        names.append(f'"{name}"' if " " in name else name)
     return (
-        f"slicer-voxelmorph propagate --sequence {quoted} --segmentation SEGMENTATION.seg.nrrd --reference-frame 0 "
+        f"slicer-voxelmorph propagate --sequence {names[0]} --segmentation {names[1]} --reference-frame {reference} "
         "--output DIR"
     )
 
