@@ -32,7 +32,7 @@ def read_keras(path: Path, architecture: dict | None = None) -> Weights:
             if architecture is None:
                 architecture, shape = _architecture(path, file)
             convolutions = _convolutions(path, file)
-    except (OSError, KeyError, RuntimeError) as error:  # h5py has one for each way a file can be damaged
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:  # h5py has one for each kind of damage
         raise InputError(f"{path}: not an HDF5 file, or a truncated or damaged one; copy or download it again") from error
     return Weights(architecture, _state(path, architecture, convolutions), shape)
 
