@@ -36,35 +36,42 @@ def deformation_by_elastix(parameters: Path, reference: Grid, kind: str) -> sitk
 
     Raises DependencyMissing when there is no elastix here, InputError when it refuses the file.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        program = shutil.which("transformix")
-        if program:
-            command = [program, "-def", "all", "-tp", str(parameters), "-out", folder]
-        elif _has_itk_elastix():
-            image = Path(folder) / "reference.mha"
-            sitk.WriteImage(reference.empty_image(sitk.sitkFloat32), str(image))
-            command = [
-                sys.executable,
-                "-c",
-                _ITK_ELASTIX,
-                str(image),
-                str(parameters),
-                f"{folder}/deformationField.mha",
-            ]
-        else:
-            raise DependencyMissing(
-                f"{parameters}: a {kind} is evaluated by elastix itself, which is not here; put transformix on the "
-                "PATH, or (outside Slicer): pip install itk-elastix"
-            )
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        fields = sorted(Path(folder).glob("deformationField.*"))
-        if done.returncode or not fields:
-            reason = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            raise InputError(
-                f"{parameters}: elastix could not evaluate it ({reason[-1].strip() if reason else 'no message'}); try "
-                f"transformix -def all -tp {parameters} -out FOLDER"
-            )
-        return sitk.Cast(sitk.ReadImage(str(fields[0])), sitk.sitkVectorFloat32)
+    ways = ((_transformix, shutil.which("transformix")), (_itk_elastix, _has_itk_elastix()))
+    commands = [command for command, here in ways if here]
+    if not commands:
+        raise DependencyMissing(
+            f"{parameters}: a {kind} is evaluated by elastix itself, which is not here; put transformix on the PATH, or"
+            " (outside Slicer): pip install itk-elastix"
+        )
+    said = ""
+    for command in commands:
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run(command(parameters, reference, folder), capture_output=True, text=True, check=False)
+            fields = sorted(Path(folder).glob("deformationField.*"))
+            if done.returncode == 0 and fields:
+                return sitk.Cast(sitk.ReadImage(str(fields[0])), sitk.sitkVectorFloat32)
+            said = _telling_line(done.stdout + done.stderr)
+    raise InputError(
+        f"{parameters}: elastix could not evaluate it ({said}); run transformix -def all -tp {parameters} -out FOLDER"
+        " with a version that can, and give its deformationField"
+    )
+
+
+def _transformix(parameters: Path, reference: Grid, folder: str) -> list[str]:
+    return ["transformix", "-def", "all", "-tp", str(parameters), "-out", folder]
+
+
+def _itk_elastix(parameters: Path, reference: Grid, folder: str) -> list[str]:
+    image = Path(folder) / "reference.mha"
+    sitk.WriteImage(reference.empty_image(sitk.sitkFloat32), str(image))
+    return [sys.executable, "-c", _ITK_ELASTIX, str(image), str(parameters), f"{folder}/deformationField.mha"]
+
+
+def _telling_line(output: str) -> str:
+    """elastix ends on "Errors occurred"; what it lacks stands before."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    telling = [line for line in lines if "not installed" in line or "Description" in line] or lines[-1:]
+    return telling[-1] if telling else "no message"
 
 
 def _has_itk_elastix() -> bool:
