@@ -80,7 +80,10 @@ def compare(weights: Path, fixed: np.ndarray, moving: np.ndarray, expected: np.n
     }
     if flow.kind == "velocity":
         exact = integrated_in_float64(flow.field[0].numpy(), flow.steps, flow.factor)
-        result["from_float64_voxels"] = {"ours": measures(displacement - exact), "tensorflow": measures(expected - exact)}
+        result["from_float64_voxels"] = {
+            "ours": measures(displacement - exact),
+            "tensorflow": measures(expected - exact),
+        }
     return result
 
 

@@ -76,7 +76,8 @@ def published(tmp_path, monkeypatch, user):
     (bundled / "built-in.json").write_text(json.dumps({"name": "built-in", "architecture": architecture}))
 
     def make(**entry):
-        card = {"name": "far", "architecture": ARCHITECTURE, "space": {"tensor_axes": "LIA", "spacing": 1}, "licence": "MIT"}
+        space = {"tensor_axes": "LIA", "spacing": 1}
+        card = {"name": "far", "architecture": ARCHITECTURE, "space": space, "licence": "MIT"}
         (bundled / "catalogue.json").write_text(json.dumps({"models": [{"card": card, **entry}]}))
         catalogue._read_catalogue.cache_clear()
 

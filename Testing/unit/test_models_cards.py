@@ -109,7 +109,7 @@ def test_an_option_that_cannot_be_is_refused_naming_the_file(options, words):
 
 def test_weights_that_are_not_those_of_the_card_are_refused(liver):
     card = liver(sha256="0" * 64)
-    with pytest.raises(InputError, match=r"liver\.h5: these are not the weights its card describes \(sha256 [0-9a-f]{12}"):
+    with pytest.raises(InputError, match=r"liver\.h5: these are not the weights its card describes \(sha256 "):
         load_model(card)
 
 

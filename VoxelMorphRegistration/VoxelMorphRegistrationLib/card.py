@@ -32,11 +32,13 @@ class Card:
 
     Attributes:
         name: how it is asked for: lower-case letters, digits, dots, dashes and underscores.
-        architecture: the keys of `networks.build_network`, and `passes` (default 1): how many times the network is run, each
-            time on the image warped so far.
-        space: `tensor_axes` ('native', or letters that say where each tensor axis, in array order, runs to, such as 'LIA'),
-            `spacing` ('native', mm, or mm for each tensor axis), `extent` (None, or the shape in array order), `multiple`.
-        intensity: {"rule": "minmax" | "percentile" (low, high) | "divide" (by, unless_max_below) | "window" (low, high) | "none"}.
+        architecture: the keys of `networks.build_network`, and `passes` (default 1): how many times the network is run,
+            each time on the image warped so far.
+        space: `tensor_axes` ('native', or letters that say where each tensor axis, in array order, runs to, such as
+            'LIA'), `spacing` ('native', mm, or mm for each tensor axis), `extent` (None, or the shape in array order),
+            `multiple` (the shape is a multiple of it in every axis).
+        intensity: {"rule": ...}, one of 'minmax', 'percentile' (with low, high), 'divide' (by, unless_max_below),
+            'window' (low, high) and 'none'.
         contrast: 'same' when both images must be of one modality, 'any' when not.
         preparation: what must have been done to the images before.
         weights, sha256: the file name beside the card, and its checksum.
@@ -118,7 +120,7 @@ class Card:
     def check(self, where: str) -> None:
         """Raise `InputError` for the first value that is not allowed."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", self.name):
-            raise InputError(f"{where}: name {self.name!r}; use lower-case letters, digits, dots, dashes and underscores")
+            raise InputError(f"{where}: name {self.name!r}; use lower-case letters, digits, dots, dashes, underscores")
         if self.contrast not in ("same", "any"):
             raise InputError(f"{where}: contrast {self.contrast!r}; use 'same' or 'any'")
         if "/" in self.weights or "\\" in self.weights:

@@ -1,7 +1,7 @@
 """What models there are: bundled with the program, in the user's folder, and published by VoxelMorph.
 
-The user's folder is the environment variable VOXELMORPH_MODELS_DIR, or else the system's cache folder for users. A model
-there is two files, NAME.h5 or NAME.pt and its card NAME.json. Nothing is ever written into the program's own folder.
+The user's folder is the environment variable VOXELMORPH_MODELS_DIR, or else the system's cache folder for users. A
+model there is two files, NAME.h5 or NAME.pt and its card NAME.json. Nothing is ever written into the program's folder.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Entry:
     """One line of `list_models`.
 
     Attributes:
-        state: 'bundled', 'installed' (downloaded or imported), 'downloadable', or 'manual' (get the file at `url` yourself
-            and import it).
+        state: 'bundled', 'installed' (downloaded or imported), 'downloadable', or 'manual' (get the file at `url`
+            yourself and import it).
         path, card_path: the weights file and its card, where there are such on this machine.
     """
 
@@ -67,7 +67,7 @@ class Entry:
 
 
 def bundled_dir() -> Path:
-    """The folder of the models that come with the program (beside the library when installed by pip, else one above)."""
+    """The folder of the models that come with the program: in the library where pip installed it, else beside it."""
     inside = Path(__file__).parent / "Resources" / "Models"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "Resources" / "Models"
 
@@ -137,9 +137,10 @@ def find_installed(name: str) -> tuple[Path, Card]:
     if entry.path is not None:
         return entry.path, entry.card
     if entry.state == "downloadable":
-        raise InputError(f"model {name!r} is not on this machine; get it with: slicer-voxelmorph models download {name}")
+        raise InputError(f"model {name!r} is not on this machine; get it: slicer-voxelmorph models download {name}")
     raise InputError(
-        f"model {name!r} is not on this machine; download {entry.url} and then: slicer-voxelmorph models import {name} FILE"
+        f"model {name!r} is not on this machine; download {entry.url} and then: "
+        f"slicer-voxelmorph models import {name} FILE"
     )
 
 
@@ -161,7 +162,7 @@ def fits(item: Published, architecture: dict) -> bool:
 def card_from_weights(path: Path, weights: Weights, sha256: str) -> Card:
     """The card of a bare weights file: a published network's where it is known to be one, else what the file says.
 
-    The space is 'native' and the extent free: the network is convolutional, and what else it wants the file does not say.
+    The space is 'native' and the extent free: the network is convolutional, and the file says no more about it.
     """
     card = recognise(path, sha256, weights.architecture, weights.shape)
     if card is not None:

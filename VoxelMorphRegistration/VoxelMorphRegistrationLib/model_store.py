@@ -15,7 +15,7 @@ from typing import Callable, Iterator
 
 from .card import Card
 from .catalogue import (
-    Entry, Published, card_from_weights, fits, list_models, model_info, published, user_dir,
+    MODELS_DIR_VARIABLE, Entry, Published, card_from_weights, fits, list_models, model_info, published, user_dir,
 )
 from .errors import InputError
 from .networks import build_network
@@ -32,8 +32,8 @@ def download_model(name: str, progress: Callable[[int, int | None], None] | None
         progress: called with the bytes received and, where the server says it, the bytes in all.
 
     Raises:
-        InputError: the name is not known or already installed, its checksum is not known (the message names the address to
-            fetch by hand), the address cannot be reached, or what came is not the published file.
+        InputError: the name is not known or already installed, its checksum is not known (the message names the address
+            to fetch by hand), the address cannot be reached, or what came is not the published file.
     """
     item = _published(name)
     _refuse_existing(name)
@@ -107,7 +107,8 @@ def _import_published(item: Published, file: Path, options: dict) -> Entry:
         )
     if not fits(item, weights.architecture):
         raise InputError(
-            f"{file}: its architecture is not that of {item.card.name!r}; check the file, or import it under another name"
+            f"{file}: its architecture is not that of {item.card.name!r}; check the file, or import it under another "
+            "name"
         )
     build_network(weights.architecture, weights.state)
     return _copy_in(item.card.name, file, item.card.with_options(str(file), **options), sha256)
@@ -123,7 +124,8 @@ def _published(name: str) -> Published:
 def _refuse_existing(name: str) -> None:
     for entry in list_models():
         if entry.name == name and entry.path is not None:
-            remedy = "choose another name" if entry.state == "bundled" else f"first: slicer-voxelmorph models remove {name}"
+            bundled = entry.state == "bundled"
+            remedy = "choose another name" if bundled else f"first: slicer-voxelmorph models remove {name}"
             raise InputError(f"model {name!r} is there already ({entry.state}); {remedy}")
 
 
@@ -154,7 +156,9 @@ def _temporary(name: str) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         handle, path = tempfile.mkstemp(dir=folder, prefix=".incoming-", suffix=Path(name).suffix)
     except OSError as error:
-        raise InputError(f"{folder}: models cannot be kept there ({error.strerror}); set VOXELMORPH_MODELS_DIR") from error
+        raise InputError(
+            f"{folder}: models cannot be kept there ({error.strerror}); set {MODELS_DIR_VARIABLE}"
+        ) from error
     os.close(handle)
     try:
         yield Path(path)

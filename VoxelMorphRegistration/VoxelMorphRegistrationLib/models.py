@@ -95,7 +95,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, device: torch.device | 
         card = Card.read(path)
         weights_path = weights_beside(path, card)
         if weights_path is None:
-            raise InputError(f"{path}: no weights file lies beside this card; put it there, or name it in the key 'weights'")
+            raise InputError(f"{path}: no weights file lies beside this card; put it there, or name it in 'weights'")
     else:
         weights_path = path
         card_path = path.with_suffix(".json")
@@ -123,10 +123,14 @@ def _load(path: Path, card: Card | None, device: torch.device | str, options: di
         raise InputError(f"{path}: {error}") from error
     multiple = card.space.get("multiple", network.multiple)
     if multiple % network.multiple:
-        raise InputError(f"{path}: the card's space.multiple is {multiple}; this network needs a multiple of {network.multiple}")
+        raise InputError(
+            f"{path}: the card's space.multiple is {multiple}; this network needs a multiple of {network.multiple}"
+        )
     extent = card.space["extent"]
     if extent is not None and any(n % network.multiple for n in extent):
-        raise InputError(f"{path}: the card's space.extent {extent} is not a multiple of {network.multiple} in every axis")
+        raise InputError(
+            f"{path}: the card's space.extent {extent} is not a multiple of {network.multiple} in every axis"
+        )
     card = replace(card, space={**card.space, "multiple": multiple})
     return Model(card, network.to(device), sha256, path)
 

@@ -1,7 +1,7 @@
 """Reading weights files: Keras `.h5`, VoxelMorph 0.2's torch `.pt`, and the bare state_dict of VoxelMorph 0.3.
 
-Every reader gives the architecture (the keys of `networks.build_network`) and a state_dict for it. What a file cannot say
-(a state_dict knows neither its activation nor its integration) takes VoxelMorph's default and can be overridden.
+Every reader gives the architecture (the keys of `networks.build_network`) and a state_dict for it. What a file cannot
+say (a state_dict knows neither its activation nor its integration) takes VoxelMorph's default and can be overridden.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_torch(path: Path, architecture: dict | None = None) -> Weights:
     """The weights in a torch file: VoxelMorph 0.2's {'config', 'model_state'} or a bare state_dict."""
     content = _load_torch(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: it holds a {type(content).__name__} and not a network's weights; save its state_dict()")
+        raise InputError(f"{path}: it holds a {type(content).__name__} and no network's weights; save its state_dict()")
     if "config" in content and "model_state" in content:
         state = _tensors(path, content["model_state"])
         if architecture is not None:
@@ -98,8 +98,8 @@ def read_torch(path: Path, architecture: dict | None = None) -> Weights:
         return _pairwise(path, state)
     if any(key.startswith("unet_model.") for key in state):
         raise InputError(
-            f"{path}: these are VxmDense weights without their configuration; save them with VoxelMorph's model.save(), or "
-            "write a card with the architecture beside the file"
+            f"{path}: these are VxmDense weights without their configuration; save them with VoxelMorph's "
+            "model.save(), or write a card with the architecture beside the file"
         )
     first = next(iter(state))
     raise InputError(
@@ -177,7 +177,7 @@ def _load_torch(path: Path):
 
 
 def _tensors(path: Path, content: dict) -> dict[str, torch.Tensor]:
-    # VoxelMorph 0.2 keeps sampling grids of the training shape in buffers; wrappers prefix every key with their own name.
+    # VoxelMorph 0.2 keeps sampling grids of the training shape in buffers; wrappers prefix every key with a name.
     tensors = {
         re.sub(r"^(module\.|_orig_mod\.)+", "", str(key)): value
         for key, value in content.items()

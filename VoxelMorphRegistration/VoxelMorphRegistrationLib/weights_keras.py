@@ -33,7 +33,7 @@ def read_keras(path: Path, architecture: dict | None = None) -> Weights:
                 architecture, shape = _architecture(path, file)
             convolutions = _convolutions(path, file)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:  # h5py has one for each kind of damage
-        raise InputError(f"{path}: not an HDF5 file, or a truncated or damaged one; copy or download it again") from error
+        raise InputError(f"{path}: not an HDF5 file, or a truncated or damaged one; copy it again") from error
     return Weights(architecture, _state(path, architecture, convolutions), shape)
 
 
@@ -42,8 +42,8 @@ def _architecture(path: Path, file) -> tuple[dict, tuple[int, ...]]:
     if text is None:
         if "layer_names" in file.attrs:
             raise InputError(
-                f"{path}: the file holds weights without the network's configuration (written by save_weights()); write it "
-                "again with model.save(), or put a card with the architecture beside it"
+                f"{path}: the file holds weights without the network's configuration (written by save_weights()); "
+                "write it again with model.save(), or put a card with the architecture beside it"
             )
         raise InputError(f"{path}: this HDF5 file is not a Keras network (it has no model_config)")
     try:
@@ -68,16 +68,20 @@ def _strided_architecture(path: Path, config: dict) -> tuple[dict, tuple[int, ..
         convolutions = [(name, layer) for kind, name, layer in layers if kind in ("Conv2D", "Conv3D")]
         encoder = [layer["filters"] for _, layer in convolutions if layer["strides"][0] == 2]
         decoder = [
-            layer["filters"] for name, layer in convolutions if layer["strides"][0] == 1 and name not in ("flow", "log_sigma")
+            layer["filters"]
+            for name, layer in convolutions
+            if layer["strides"][0] == 1 and name not in ("flow", "log_sigma")
         ]
         upsamplings = sum(kind.startswith("UpSampling") for kind, _, _ in layers)
         shape = tuple(int(n) for n in shapes[0][1:-1])
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise InputError(f"{path}: this Keras network is not one of VoxelMorph's") from error
     names = [name for name, _ in convolutions]
-    if "flow" not in names or len(encoder) < 2 or upsamplings not in (len(encoder) - 1, len(encoder)) or len(shapes) != 2:
+    known_decoder = upsamplings in (len(encoder) - 1, len(encoder))
+    if "flow" not in names or len(encoder) < 2 or not known_decoder or len(shapes) != 2:
         raise InputError(
-            f"{path}: this Keras network is not one of VoxelMorph's 2018 ones (two images in, strided encoder, layer 'flow')"
+            f"{path}: this Keras network is not one of VoxelMorph's 2018 ones "
+            "(two images in, a strided encoder, a layer 'flow')"
         )
     integrates = any(kind == "VecInt" for kind, _, _ in layers)
     half = upsamplings == len(encoder) - 1
@@ -115,7 +119,9 @@ def _names(values) -> list[str]:
     return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
 
 
-def _state(path: Path, architecture: dict, convolutions: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, torch.Tensor]:
+def _state(
+    path: Path, architecture: dict, convolutions: list[tuple[np.ndarray, np.ndarray]]
+) -> dict[str, torch.Tensor]:
     expected = build_network(architecture).module.state_dict()
     weights = [key for key in expected if key.endswith(".weight")]
     if len(weights) != len(convolutions):

@@ -18,7 +18,7 @@ _MOST_STEPS = 20
 
 
 def check_architecture(architecture: dict) -> None:
-    """Raise `InputError` naming the first key of `architecture` that is not known or has a value that is not allowed."""
+    """Raise `InputError` naming the first key of `architecture` that is not known or whose value is not allowed."""
     kind = architecture.get("class")
     if kind not in CLASSES:
         raise InputError(f"network class {kind!r} is not known; use one of {', '.join(CLASSES)}")

@@ -25,7 +25,8 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
         padding ['zeros' for VxmPairwise, else 'border']: what the integration samples outside the grid.
         activation ['relu'], negative_slope [0.01], unet [{}]: VxmPairwise only; `unet` goes to neurite's BasicUNet.
         convolutions [1]: convolutions a level, VxmDense only.
-        pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1] (`PyramidNetwork`).
+        pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1]
+            (`PyramidNetwork`).
         cue_window [0]: with pyramid only; edge in voxels of the window of `motion_cues`, 0 for a network without them.
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
@@ -68,7 +69,7 @@ def _dense(architecture: dict) -> Network:
     half = bool(architecture.get("half_resolution", False))
     factor = architecture.get("integration_factor", 2 if half else 1)
     if steps == 0 and half:
-        raise InputError("network VxmDense: a half-resolution output without integration has no full field in VoxelMorph")
+        raise InputError("network VxmDense: half resolution without integration has no full field in VoxelMorph")
     field_factor = 2 if half else 1
     if factor % field_factor:
         raise InputError(f"network VxmDense: it predicts at half resolution and cannot integrate at 1/{factor}")

@@ -1,7 +1,8 @@
 """VxmDense, the network of VoxelMorph 0.1 and 0.2, for weights that its TensorFlow and torch versions saved.
 
-The layers and their names follow voxelmorph 0.2 (Apache-2.0), `voxelmorph/torch/networks.py`, so that its `.pt` files load
-by key; Balakrishnan et al., VoxelMorph: A Learning Framework for Deformable Medical Image Registration, IEEE TMI 2019.
+The layers and their names follow voxelmorph 0.2 (Apache-2.0), `voxelmorph/torch/networks.py`, so that its `.pt` files
+load by key; Balakrishnan et al., VoxelMorph: A Learning Framework for Deformable Medical Image Registration, IEEE TMI
+2019.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class ConvBlock(nn.Module):
 
 
 class Unet(nn.Module):
-    """Encoder with max pooling, decoder with nearest upsampling and `cat([upsampled, skip])`, then remaining convolutions.
+    """Encoder with max pooling, decoder with nearest upsampling and `cat([upsampled, skip])`, then more convolutions.
 
     Args:
         features: (encoder, decoder); decoder entries beyond the encoder's length are convolutions at full resolution.

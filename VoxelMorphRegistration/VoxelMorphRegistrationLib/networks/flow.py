@@ -34,7 +34,7 @@ class Flow:
         return self._at_full_resolution(self.field, shape)
 
     def inverse(self, shape: tuple[int, ...]) -> torch.Tensor | None:
-        """The displacement of the inverse, exp(-v), shaped as `displacement`; None where the network gives no velocity."""
+        """The inverse displacement, exp(-v), shaped as `displacement`; None where the network gives no velocity."""
         if self.kind != "velocity":
             return None
         return self._at_full_resolution(-self.field, shape)

@@ -43,7 +43,7 @@ class _OneDNN(TorchFunctionMode):
 
 
 def _arguments(dimension, image, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
-    """`torch.conv3d`'s arguments in the order and form of `torch.mkldnn_convolution`, or None where it cannot take them."""
+    """`torch.conv3d`'s arguments as `torch.mkldnn_convolution` wants them, or None where it cannot take them."""
     if isinstance(padding, str) or image.dtype != torch.float32 or weight.dtype != torch.float32:
         return None
     memory_format = torch.channels_last_3d if dimension == 3 else torch.channels_last

@@ -40,7 +40,7 @@ def cue_channels(architecture: dict) -> int:
 
 
 def activation(architecture: dict) -> nn.Module | None:
-    """The activation module that `architecture['activation']` names: relu, leaky_relu (with negative_slope), elu, none."""
+    """The activation module that `architecture['activation']` names: relu, leaky_relu (negative_slope), elu, none."""
     name = architecture.get("activation", "relu")
     if name == "relu":
         return nn.ReLU()
@@ -58,6 +58,6 @@ class PairwiseNetwork(Network):
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         velocity = self.module(source, target, return_field_type="svf")
-        # The class keeps its last velocity field (and, in training, the whole graph behind it) alive until the next call.
+        # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.
         self.module.velocity = None
         return velocity

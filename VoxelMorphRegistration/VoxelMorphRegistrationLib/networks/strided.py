@@ -1,8 +1,8 @@
 """The networks of the 2018 papers: a U-Net that comes down by strides instead of pooling.
 
 Balakrishnan et al., An Unsupervised Learning Model for Deformable Medical Image Registration, CVPR 2018 (a displacement
-at full resolution) and Dalca et al., Unsupervised Learning for Fast Probabilistic Diffeomorphic Registration, MICCAI 2018
-(mean velocity at half resolution).
+at full resolution) and Dalca et al., Unsupervised Learning for Fast Probabilistic Diffeomorphic Registration, MICCAI
+2018 (mean velocity at half resolution).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .dense import convolution, leaky_relu
 class StridedConvolution(nn.Module):
     """A 3-wide convolution of stride 2 with TensorFlow's `same` padding.
 
-    For an even size TensorFlow pads nothing before and one after; torch's symmetric `padding=1` samples the image half a
-    coarse voxel elsewhere.
+    For an even size TensorFlow pads nothing before and one after; torch's symmetric `padding=1` samples the image
+    half a coarse voxel elsewhere.
     """
 
     def __init__(self, dimension: int, inputs: int, outputs: int) -> None:
@@ -36,8 +36,8 @@ class StridedUnet(nn.Module):
     """(B, 2, *shape) -> (B, d, *shape), or half that resolution without the last upsampling.
 
     Args:
-        features: (encoder, decoder). Decoder: the bottleneck, one entry for each skip but the last, one more convolution
-            at half resolution, and (with `full_resolution`) one or more after the skip from the input images.
+        features: (encoder, decoder). Decoder: the bottleneck, one entry for each skip but the last, one more
+            convolution at half resolution, and (with `full_resolution`) one or more after the skip from the images.
     """
 
     def __init__(
