@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def import_displacement(
             (1, 3, D, H, W) or (3, D, H, W) in voxels of the reference.
         moving, align_corners: for 'torch'.
         array_axes: 'kji', as Slicer's own arrays run, or 'ijk', as nibabel's do. Default what the shape tells; where
-            it fits both, 'kji'.
+            it fits both, the convention's usual order ('kji' for 'voxelmorph'), with a warning in the log.
 
     Raises InputError as `exchange.read` does; no node is changed then.
     """
@@ -62,7 +63,8 @@ def import_displacement(
             )
     image = None if reference is None else image_from_volume(reference)
     options = {"align_corners": align_corners, "moving": None if moving is None else image_from_volume(moving)}
-    displacement = _read(source, convention, image, array_axes, options)
+    with _told():
+        displacement = _read(source, convention, image, array_axes, options)
     if node is None:
         scene = reference.GetScene() if reference is not None else slicer.mrmlScene
         name = scene.GenerateUniqueName(_name(source))
@@ -92,12 +94,8 @@ def export_displacement(
     displacement = displacement_from_transform(node, grid)
     if moving is not None:
         options["moving"] = image_from_volume(moving)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", exchange.ExchangeWarning)
+    with _told() as messages:
         exchange.write(displacement, path, convention, **options)
-    messages = [str(one.message) for one in caught if issubclass(one.category, exchange.ExchangeWarning)]
-    for message in messages:
-        _LOG.warning("%s", message)
     return messages
 
 
@@ -120,7 +118,7 @@ def _read(
     """On the reference's grid; a 2D field becomes that of a single-slice reference."""
     one_slice = image is not None and image.GetSize()[2] == 1
     try:
-        return exchange.read(source, convention, image, array_axes=_axes(source, image, array_axes), **options)
+        return exchange.read(source, convention, image, array_axes=array_axes, **options)
     except InputError:
         if not one_slice:
             raise
@@ -128,7 +126,7 @@ def _read(
         flat = plane.flatten(image, "the reference")
         try:
             options = {**options, "moving": None}
-            read = exchange.read(source, convention, flat, array_axes=_axes(source, flat, array_axes), **options)
+            read = exchange.read(source, convention, flat, array_axes=array_axes, **options)
         except InputError:
             pass  # The first reason is the one about the file as it is.
         else:
@@ -136,15 +134,17 @@ def _read(
         raise
 
 
-def _axes(source: Any, image: sitk.Image | None, said: str | None) -> str | None:
-    if said is not None or image is None or not hasattr(source, "shape"):
-        return said
-    shape, grid = tuple(source.shape), Grid.of(image)
-    fields = [shape[-grid.dimension :], shape[-grid.dimension - 1 : -1]]
-    as_slicer = tuple(grid.shape) in fields
-    if as_slicer and tuple(grid.shape) == tuple(grid.size):
-        _LOG.warning("The array reads the same as (k, j, i) and (i, j, k): taken as (k, j, i), as Slicer's arrays run.")
-    return "kji" if as_slicer else None
+@contextmanager
+def _told() -> Iterator[list[str]]:
+    """What `exchange` warns of, as messages, which the application's log gets too."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", exchange.ExchangeWarning)
+        yield messages
+    for one in caught:
+        if issubclass(one.category, exchange.ExchangeWarning):
+            messages.append(str(one.message))
+            _LOG.warning("%s", one.message)
 
 
 def _name(source: Any) -> str:
