@@ -7,7 +7,9 @@ from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
+from .axis_map import AxisMap, regrid
 from .errors import InputError
 from .grid import Grid
 from .image_space import linear_parts
@@ -58,7 +60,8 @@ def align(
         frame = _Frame.of(fixed)
         mask = None if mask is None else frame.seen(sitk.Cast(mask != 0, sitk.sitkUInt8))
         inner = None if initial is None else frame.transform(initial)
-        found = frame.world(_optimise(frame.seen(fixed), frame.seen(moving), kind, inner, mask, seed))
+        seen = [_in_world_order(frame.seen(image)) for image in (fixed, moving)]
+        found = frame.world(_optimise(*seen, kind, inner, mask, seed))
     return found if initial is None else sitk.CompositeTransform([initial, found])
 
 
@@ -104,7 +107,12 @@ class _Frame:
         outward = sitk.AffineTransform(len(self.centre))
         outward.SetMatrix(self.axes.ravel().tolist())
         outward.SetTranslation(self.centre.tolist())
-        return sitk.CompositeTransform([outward.GetInverse(), transform, outward])
+        whole = sitk.CompositeTransform([outward.GetInverse(), transform, outward])
+        parts = linear_parts(whole)
+        if parts is None:
+            return whole
+        matrix, offset = parts
+        return sitk.AffineTransform(matrix.ravel().tolist(), offset.tolist())
 
     def world(self, transform: sitk.Transform) -> sitk.Transform:
         """A linear transform of this frame, centred on zero, in world coordinates; a rigid one stays rigid."""
@@ -145,6 +153,8 @@ def _method(initial: sitk.Transform | None, mask: sitk.Image | None, seed: int) 
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetMetricSamplingPercentage(1.0, seed)
     method.SetInterpolator(sitk.sitkLinear)
+    # Several threads add up in a different order each time, and wait for one another longer than they work.
+    method.SetNumberOfThreads(1)
     if initial is not None:
         method.SetMovingInitialTransform(initial)
     if mask is not None:
@@ -191,6 +201,16 @@ def _descend(
             "give an initial transform, or use the alignment 'none' or 'centers'"
         ) from error
     return transform
+
+
+def _in_world_order(image: sitk.Image) -> sitk.Image:
+    """The same voxels, float32, stored in one order, so that the arithmetic after this is the same to the last bit.
+
+    Descent multiplies differences of rounding: an affine one ended millimetres apart for two storages of one pair.
+    """
+    grid = network_grid(image, Space(_WORLD[image.GetDimension()], max_voxels=None))
+    values = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))[None]
+    return grid.image(regrid(values, AxisMap.between(grid, Grid.of(image)), grid.shape)[0].numpy())
 
 
 def _pyramid(fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:

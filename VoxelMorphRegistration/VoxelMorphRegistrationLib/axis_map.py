@@ -50,7 +50,8 @@ class AxisMap:
 
     def positions(self, axis: int, count: int) -> np.ndarray:
         """Source indices (float64, whole where they are meant to be) of target indices 0..count-1 along `axis`."""
-        positions = self.offset[axis] + self.scale[axis] * np.arange(count, dtype=float)
+        # What the matrices leave of rounding depends on how the image is stored; the result should not.
+        positions = np.round(self.offset[axis] + self.scale[axis] * np.arange(count, dtype=float), 9)
         nearest = np.rint(positions)
         return nearest if np.abs(positions - nearest).max() < _WHOLE else positions
 

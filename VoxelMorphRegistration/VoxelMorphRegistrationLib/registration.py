@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import SimpleITK as sitk
 import torch
 
-from . import displacement as displacements
 from . import warping
 from .alignment import ALIGNMENTS, align, read_transform
 from .errors import InputError
 from .grid import Grid
-from .image_space import forward_displacement, inverse_displacement, linear_parts
-from .images import check_labels, write_image
-from .label_warping import SmoothWarper
+from .image_space import forward_displacement
 from .network_space import (
     NetworkInputs,
     check_overlap,
@@ -31,13 +25,13 @@ from .network_space import (
     on_network_grid,
 )
 from .networks import Flow
-from .quality import PairSimilarity
+from .quality import Metric
+from .registration_result import Registration, Stopwatch
 
 if TYPE_CHECKING:
     from .models import Model
 
 _SQUARINGS = 7
-STAGES = ("read", "align", "network", "integrate", "refine", "warp", "write")
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,7 @@ class Settings:
         initial_transform: ITK transform or its file, fixed point to moving point, applied before `align`.
         network_spacing: overrides the card's: mm or 'native'.
         refine: steps by which this pair's velocity is optimised after the network; 'auto' until it stops gaining.
-        refine_similarity: 'lncc' or 'mind'; 'auto' takes 'mind' for models of any contrast.
+        refine_similarity: 'lncc' or 'mind'; 'auto' looks at the pair: 'mind' where the contrasts differ.
         device: 'auto' (a GPU where there is one), 'cpu', 'cuda:0'.
         seed: of everything drawn at random.
         label_interpolation: 'nearest' or 'smooth', for those who warp labels by these settings.
@@ -86,155 +80,6 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r}: is not supported; use auto, cpu or cuda:0")
     return device
-
-
-class Stopwatch:
-    """Seconds spent in each stage, and in all."""
-
-    def __init__(self) -> None:
-        self.seconds = {"total": 0.0, **dict.fromkeys(STAGES, 0.0)}
-
-    @contextmanager
-    def stage(self, name: str, device: torch.device | None = None) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            # Kernels run on after a CUDA call returns.
-            if device is not None and device.type == "cuda":
-                torch.cuda.synchronize(device)
-            self.seconds[name] += time.perf_counter() - started
-
-
-class Registration:
-    """The result of one pair. What costs time and may not be wanted is computed when it is asked for.
-
-    Attributes:
-        displacement: on exactly the fixed grid, LPS mm, float32, pulls, contains the alignment.
-        alignment: fixed point to moving point, None for the identity.
-        network_grid: the grid the network saw; its array order is the tensor's.
-        similarity: {'metric', 'before' (after the alignment, before the network), 'after'}, on the network's grid.
-        seconds: of each stage, and the total.
-        notes: what was done to the input that a person should know.
-    """
-
-    def __init__(
-        self,
-        moving: sitk.Image,
-        inputs: NetworkInputs,
-        flows: list[Flow],
-        flow: torch.Tensor,
-        displacement: sitk.Image,
-        alignment: sitk.Transform | None,
-        similarity: dict[str, Any],
-        stopwatch: Stopwatch,
-        description: dict[str, Any],
-    ) -> None:
-        """`flow` (1, d, *network shape) is the whole network displacement, `flows` the single passes it is made of."""
-        self._moving = moving
-        self._inputs = inputs
-        self._flows = flows
-        self._flow = flow
-        self._stopwatch = stopwatch
-        self._description = description
-        self.displacement = displacement
-        self.alignment = alignment
-        self.network_grid = inputs.grid
-        self.similarity = similarity
-        self.notes = inputs.notes
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        return self._stopwatch.seconds
-
-    def transform(self) -> sitk.DisplacementFieldTransform:
-        """An ITK transform, fixed point to moving point, that owns a float64 copy of the displacement."""
-        return displacements.to_transform(self.displacement)
-
-    @cached_property
-    def warped(self) -> sitk.Image:
-        """The moving image on the fixed grid, linear, in its own pixel type; its smallest value where it has none."""
-        with self._stopwatch.stage("warp"), self._stopwatch.stage("total"):
-            outside = float(sitk.GetArrayViewFromImage(self._moving).min())
-            return displacements.warp(self._moving, self.displacement, "linear", outside)
-
-    def warp_labels(self, labels: sitk.Image, interpolation: str = "nearest") -> sitk.Image:
-        """A label map of the moving image (on any grid that overlaps it) on the fixed grid, in its own pixel type.
-
-        Raises InputError for labels that are not whole numbers or lie elsewhere than the moving image.
-        """
-        if interpolation not in ("nearest", "smooth"):
-            raise InputError(f"label interpolation {interpolation!r}: use 'nearest' or 'smooth'")
-        check_labels(labels)
-        check_labels_overlap(labels, self._moving)
-        with self._stopwatch.stage("warp"), self._stopwatch.stage("total"):
-            if interpolation == "smooth":
-                return SmoothWarper(labels).warp(self.displacement)
-            return displacements.warp(labels, self.displacement, "nearest")
-
-    @property
-    def inverse_displacement(self) -> sitk.Image:
-        """On the moving grid: moving point + u = fixed point. exp(-v) where the network gives a velocity."""
-        return self._inverse[0]
-
-    @property
-    def inverse_residual(self) -> float | None:
-        """mm that the fixed-point inverse left at worst; None when the inverse comes from the velocity."""
-        return self._inverse[1]
-
-    @cached_property
-    def _inverse(self) -> tuple[sitk.Image, float | None]:
-        with self._stopwatch.stage("integrate"), self._stopwatch.stage("total"):
-            grid = Grid.of(self._moving)
-            flow = self._inverse_flow()
-            inverse = None if flow is None else inverse_displacement(flow, self.network_grid, grid, self.alignment)
-            return displacements.invert(self.displacement, grid) if inverse is None else (inverse, None)
-
-    def _inverse_flow(self) -> torch.Tensor | None:
-        """The inverse of the passes T1(T2(...)) is ...(T2^-1(T1^-1)): (1, d, *shape), None where one has no velocity."""
-        total = None
-        for flow in self._flows:
-            inverse = flow.inverse(tuple(self.network_grid.shape))
-            if inverse is None:
-                return None
-            total = inverse if total is None else warping.compose_flows(inverse, total, flow.padding)
-        return total
-
-    @cached_property
-    def folded_percent(self) -> float:
-        """Percent of the fixed grid's voxels where the displacement folds."""
-        with self._stopwatch.stage("total"):
-            return displacements.folded_percent(self.displacement)
-
-    def report(self) -> dict[str, Any]:
-        """What `--report` writes: JSON-ready."""
-        return {
-            **self._description,
-            "alignment_matrix": _matrix(self.alignment, self.network_grid.dimension),
-            "network_grid": {"size": list(self.network_grid.size), "spacing": list(self.network_grid.spacing)},
-            "similarity": dict(self.similarity),
-            "folded_percent": self.folded_percent,
-            "notes": list(self.notes),
-            "seconds": dict(self.seconds),
-        }
-
-    def dump_network_inputs(self, folder: str | Path) -> None:
-        """Write exactly what the network saw, and gave, as images on its grid.
-
-        fixed.nrrd, moving.nrrd (normalised, aligned), warped.nrrd (the network's own warped moving image),
-        displacement.nrrd (the network's alone, LPS mm) and alignment.tfm where there is one.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        grid = self.network_grid
-        fixed, moving = self._inputs.fixed, self._inputs.moving
-        warped = warping.warp(moving, self._flow, self._flows[-1].padding)
-        for name, tensor in (("fixed", fixed), ("moving", moving), ("warped", warped)):
-            write_image(grid.image(tensor[0, 0].cpu().numpy()), folder / f"{name}.nrrd")
-        flow = displacements.from_voxel_flow(self._flow[0].cpu().numpy(), grid)
-        write_image(flow, folder / "displacement.nrrd")
-        if self.alignment is not None:
-            sitk.WriteTransform(self.alignment, str(folder / "alignment.tfm"))
 
 
 @dataclass
@@ -293,14 +138,11 @@ class Registrar:
         torch.manual_seed(settings.seed)
         with _memory_errors(self.device):
             flows, flow = self._run(inputs, watch)
-        metric = "nmi" if self.model.card.contrast == "any" else "ncc"
-        alike = PairSimilarity(inputs.fixed, metric, inputs.mask)
-        after = alike(inputs.moving, flow, flows[-1].padding)
-        similarity = {"metric": metric, "before": alike(inputs.moving), "after": after}
         with watch.stage("integrate"):
             field = forward_displacement(flow, inputs.grid, Grid.of(fixed), alignment)
+        metric: Metric = "nmi" if self.model.card.contrast == "any" else "ncc"
         return Registration(
-            moving_state.cleaned, inputs, flows, flow, field, alignment, similarity, watch, self._description()
+            moving_state.cleaned, inputs, flows, flow, field, alignment, metric, watch, self._description()
         )
 
     def _check_dimension(self, image: sitk.Image, name: str) -> None:
@@ -373,19 +215,17 @@ class Registrar:
         earlier = flows[:-1] if extends else flows
         before = self._composed(earlier, shape) if extends else total
         moving = inputs.moving if before is None else warping.warp(inputs.moving, before, last.padding)
-        kind = self.settings.refine_similarity
-        if kind == "auto":
-            kind = "mind" if self.model.card.contrast == "any" else "lncc"
         squarings = last.steps if extends else _SQUARINGS
         result = refine(
             inputs.fixed,
             moving,
             warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
             steps=self.settings.refine,
-            similarity=kind,
+            similarity=self.settings.refine_similarity,
             mask=inputs.mask,
             padding=last.padding,
             integration_steps=squarings,
+            in_domain=self.model.card.anatomy not in ("", "any"),
             seed=self.settings.seed,
         )
         if not result.accepted:
@@ -428,14 +268,6 @@ def register(
     return registration
 
 
-def check_labels_overlap(labels: sitk.Image, image: sitk.Image, name: str = "labels") -> None:
-    """Raises InputError when a label map lies on no part of the image it belongs to."""
-    try:
-        check_overlap(Grid.of(image), Grid.of(labels), None)
-    except InputError as error:
-        raise InputError(f"{name}: the label map does not lie on its image; give the labels of the moving image") from error
-
-
 def _loaded(model: Model | str | Path | None, device: torch.device) -> Model:
     from .models import DEFAULT_MODEL, load_model
 
@@ -455,14 +287,3 @@ def _memory_errors(device: torch.device) -> Iterator[None]:
         if "can't allocate memory" in str(error):
             raise InputError(f"not enough memory on {device} for this grid; give a coarser network spacing") from error
         raise
-
-
-def _matrix(alignment: sitk.Transform | None, dimension: int) -> list[list[float]] | None:
-    """Homogeneous matrix, LPS mm, fixed point to moving point; None for an alignment that is not linear."""
-    matrix = np.eye(dimension + 1)
-    if alignment is not None:
-        parts = linear_parts(alignment)
-        if parts is None:
-            return None
-        matrix[:-1, :-1], matrix[:-1, -1] = parts
-    return matrix.tolist()
