@@ -1,4 +1,4 @@
-"""Does it matter how a pair of heads is stored? Labels of one head on the other, from several storages of the same pair.
+"""Does it matter how a pair of heads is stored? Labels of one head on the other, from several storages of one pair.
 
 The pair is stored again with its axes permuted and flipped (each head differently), with both headers turned obliquely
 together, and both ways at once. Each storage is registered from scratch (affine alignment, then VoxelMorph's brain T1
@@ -84,7 +84,8 @@ def main() -> None:
     fixed, moving = read_image(heads / "b.nii.gz"), read_image(heads / "a.nii.gz")
     labels = one_label_map(heads / "a_labels_onehot.nii.gz")
     labels.CopyInformation(moving)
-    registrar = Registrar(load_model(args.shared / "weights" / "vxm_dense_brain_T1_3D_mse.h5"), Settings(align=args.align))
+    model = load_model(args.shared / "weights" / "vxm_dense_brain_T1_3D_mse.h5")
+    registrar = Registrar(model, Settings(align=args.align))
     reference, rows = None, {}
     print(f"{'storage':32s} {'lowest Dice':>12s} {'mean Dice':>10s} {'ncc before':>11s} {'after':>7s}")
     for name, (fixed_storage, moving_storage) in STORAGES.items():
@@ -101,8 +102,8 @@ def main() -> None:
         }
         row = rows[name]
         similarity = row["similarity"]
-        print(f"{name:32s} {row['lowest']:12.5f} {row['mean']:10.5f} {similarity['before']:11.4f} {similarity['after']:7.4f}",
-              flush=True)
+        scores = f"{similarity['before']:11.4f} {similarity['after']:7.4f}"
+        print(f"{name:32s} {row['lowest']:12.5f} {row['mean']:10.5f} {scores}", flush=True)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps({"align": args.align, "storages": rows}, indent=2) + "\n")
 

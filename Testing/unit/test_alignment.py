@@ -54,7 +54,8 @@ RIGID = sitk.Euler3DTransform((2, 1, 3), 0.15, -0.12, 0.2, (6, -5, 4))
 @pytest.mark.parametrize("contrast", [None, lambda values: 500.0 - values], ids=["same contrast", "inverted"])
 def test_a_rigid_motion_is_found_again(contrast):
     grid = _grid()
-    found = align(_seen(grid, noise=4), _seen(_grid((50, 45, 40), (2, 2, 2.2), (15, 5, -10)), RIGID, contrast, 4), "rigid")
+    moving = _seen(_grid((50, 45, 40), (2, 2, 2.2), (15, 5, -10)), RIGID, contrast, 4)
+    found = align(_seen(grid, noise=4), moving, "rigid")
     assert _furthest(found, RIGID, grid) < 0.5
     matrix = np.reshape(found.GetMatrix(), (3, 3))
     assert np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-6)

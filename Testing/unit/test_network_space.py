@@ -186,7 +186,8 @@ def test_without_an_alignment_parallel_grids_give_what_simpleitk_gives():
     fixed = _image((24, 24, 24), (1.5, 1.5, 1.5))
     moving = _image((20, 30, 22), (2.0, 1.5, 1.7), seed=1)
     inputs = prepare(fixed, moving, None, Space("LIA", multiple=8, intensity=NONE))
-    oracle = sitk.Resample(moving, inputs.grid.empty_image(), sitk.Transform(), sitk.sitkLinear, float(_array(moving).min()))
+    minimum = float(_array(moving).min())
+    oracle = sitk.Resample(moving, inputs.grid.empty_image(), sitk.Transform(), sitk.sitkLinear, minimum)
     assert np.abs(inputs.moving[0, 0].numpy() - _array(oracle)).max() < 1e-2
 
 
@@ -259,8 +260,17 @@ class TestIntensity:
         with pytest.raises(InputError, match="window"):
             self._seen({"rule": "window", "low": 5000, "high": 6000})
 
-    @pytest.mark.parametrize("rule", [{}, {"rule": "zscore"}, {"rule": "window"}, {"rule": "window", "low": 2, "high": 1},
-                                      {"rule": "percentile", "low": 99, "high": 1}, {"rule": "divide", "by": 0}])
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            {},
+            {"rule": "zscore"},
+            {"rule": "window"},
+            {"rule": "window", "low": 2, "high": 1},
+            {"rule": "percentile", "low": 99, "high": 1},
+            {"rule": "divide", "by": 0},
+        ],
+    )
     def test_rules_that_cannot_be_followed_are_refused(self, rule):
         with pytest.raises(InputError):
             Space("native", intensity=rule)

@@ -290,7 +290,8 @@ def test_the_report_has_the_keys_tools_rely_on():
     fixed_grid, moving_grid = GEOMETRIES["straight"]
     result = register(_picture(fixed_grid), _picture(moving_grid, (2, -1, 1)), _model(), align="rigid")
     report = result.report()
-    assert {"version", "model", "device", "alignment", "network_grid", "similarity", "folded_percent", "seconds"} <= set(report)
+    keys = {"version", "model", "device", "alignment", "network_grid", "similarity", "folded_percent", "seconds"}
+    assert keys <= set(report)
     assert set(report["model"]) == {"name", "sha256"}
     assert set(report["network_grid"]) == {"size", "spacing"}
     assert set(report["similarity"]) == {"metric", "before", "after"}

@@ -1,4 +1,4 @@
-"""The start before the network: none, centres laid on each other, rigid, or affine, by SimpleITK's registration framework."""
+"""The start before the network: none, centres on each other, rigid or affine, by SimpleITK's registration framework."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def read_transform(path: str) -> sitk.Transform:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
-            f"{path}: cannot be read as a transform ({reason[:160]}); give an ITK transform file (.tfm, .txt, .mat, .h5)"
+            f"{path}: cannot be read as a transform ({reason[:160]}); give an ITK transform (.tfm, .txt, .mat, .h5)"
         ) from error
 
 
@@ -253,7 +253,7 @@ def _affine(start: sitk.Transform) -> sitk.AffineTransform:
 
 
 def _centres(fixed: sitk.Image, moving: sitk.Image, initial: sitk.Transform | None) -> sitk.TranslationTransform:
-    """The translation that lays the centre of the fixed foreground on that of the moving one, seen through `initial`."""
+    """The translation that lays the centre of the fixed foreground on the moving one's, seen through `initial`."""
     target = _centre_of_foreground(moving)
     if initial is not None:
         target = _preimage(initial, target)
@@ -271,7 +271,7 @@ def _centre_of_foreground(image: sitk.Image) -> np.ndarray:
 
 
 def _preimage(transform: sitk.Transform, point: np.ndarray) -> np.ndarray:
-    """The point that `transform` takes to `point`: exact for a linear transform, by fixed-point iteration for others."""
+    """The point that `transform` takes to `point`: exact for a linear transform, else by fixed-point iteration."""
     affine = linear_parts(transform)
     if affine is not None:
         return np.linalg.solve(affine[0], point - affine[1])

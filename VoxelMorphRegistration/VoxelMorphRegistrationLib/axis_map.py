@@ -30,7 +30,7 @@ class AxisMap:
 
     @classmethod
     def between(cls, target: Grid, source: Grid) -> AxisMap | None:
-        """The map, or None when the axes of the two grids are not parallel (to a thousandth of a voxel over the grid)."""
+        """The map, or None when the axes of the two grids are not parallel (to a thousandth of a voxel)."""
         dimension = target.dimension
         matrix = source.physical_to_index() @ target.index_to_physical()
         linear = matrix[:dimension, :dimension][::-1, ::-1]
@@ -69,8 +69,8 @@ def regrid(
 ) -> torch.Tensor:
     """The values of `array` (C, *source shape) at the voxels of a parallel target grid of array shape `shape`.
 
-    Linear between voxels, exact where the lattices coincide. A voxel covers half a step to each side of its centre; beyond
-    that `outside` holds, or with None the nearest edge voxel.
+    Linear between voxels, exact where the lattices coincide. A voxel covers half a step to each side of its centre;
+    beyond that `outside` holds, or with None the nearest edge voxel.
 
     Args:
         sigma: of a Gaussian that smooths the array first, in source voxels along each source axis (array order).

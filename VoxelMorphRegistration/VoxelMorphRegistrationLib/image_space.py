@@ -64,7 +64,7 @@ def inverse_displacement(
 def network_vectors(
     flow: torch.Tensor, network_grid: Grid, target: Grid, entry: tuple[np.ndarray, np.ndarray] | None = None
 ) -> torch.Tensor:
-    """u at entry(x) for the voxels x of `target`: LPS mm, (d, *target.shape), blended to zero outside the network's grid.
+    """u at entry(x) for the voxels x of `target`: LPS mm, (d, *target.shape), fading outside the network's grid.
 
     Args:
         flow: (1, d, *network_grid.shape) in network voxels, channel c along array axis c.
@@ -93,7 +93,7 @@ def network_vectors(
 def index_positions(
     target: Grid, source: Grid, entry: tuple[np.ndarray, np.ndarray] | None = None
 ) -> torch.Tensor:
-    """Array indices in `source` of entry(x) for the voxels x of `target`: float32 (d, *target.shape), axis c in channel c."""
+    """Array indices in `source` of entry(x) for the voxels x of `target`: float32 (d, *target.shape)."""
     matrix = target.index_to_physical()
     if entry is not None:
         through = np.eye(len(matrix))

@@ -30,8 +30,8 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
     Args:
         dimension: 2, 3 or 4 when the image must have so many axes.
 
-    Raises InputError, naming the file, when it is missing, empty, cut short, no image, of several components, of another
-    dimension, or of a geometry without volume.
+    Raises InputError, naming the file, when it is missing, empty, cut short, no image, of several components, of
+    another dimension, or of a geometry without volume.
     """
     path = Path(path)
     if not path.exists():
@@ -44,7 +44,7 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
         try:
             image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
         except RuntimeError as error:
-            raise InputError(f"{path}: cannot be read as an image ({_reason(error)}); give a whole image file") from error
+            raise InputError(f"{path}: cannot be read as an image ({_reason(error)}); give an image file") from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     check_scalar(image, str(path))
@@ -68,7 +68,7 @@ def check_scalar(image: sitk.Image, name: str) -> None:
     """Raises InputError for images of several components (colour, vectors, one-hot maps)."""
     components = image.GetNumberOfComponentsPerPixel()
     if components > 1 or "vector" in image.GetPixelIDTypeAsString() or "complex" in image.GetPixelIDTypeAsString():
-        raise InputError(f"{name}: each voxel holds {components} numbers, one is needed; convert it to a scalar image first")
+        raise InputError(f"{name}: each voxel holds {components} numbers, one is needed; make it a scalar image first")
 
 
 def check_labels(labels: sitk.Image, name: str = "labels") -> None:
@@ -77,7 +77,7 @@ def check_labels(labels: sitk.Image, name: str = "labels") -> None:
         return
     values = sitk.GetArrayViewFromImage(labels)
     if not np.all(np.isfinite(values)) or np.any(values != np.rint(values)):
-        raise InputError(f"{name}: labels that are not whole numbers; give a label map, not a probability or intensity image")
+        raise InputError(f"{name}: labels that are not whole numbers; give a label map, not an intensity image")
 
 
 def check_geometry(image: sitk.Image, name: str = "image") -> None:
@@ -171,8 +171,8 @@ class _without_itk_warnings:
 def _reason(error: Exception) -> str:
     """The telling line of SimpleITK's several."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "ERROR" in line.upper() or "expected" in line] or lines or [type(error).__name__]
-    return telling[-1].split("ERROR:")[-1].strip()[:160]
+    telling = [line for line in lines if "ERROR" in line.upper() or "expected" in line]
+    return (telling or lines or [type(error).__name__])[-1].split("ERROR:")[-1].strip()[:160]
 
 
 def _dicom_files(folder: Path) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ def check_rule(rule: dict[str, Any]) -> None:
 def normalise(values: np.ndarray, rule: dict[str, Any], name: str = "image") -> np.ndarray:
     """The values (any shape, finite) as the rule wants them, float32.
 
-    Raises InputError, naming the image, when it is constant: before the rule, or after (a window that holds none of it).
+    Raises InputError, naming the image, when it is constant, or when a window holds none of it.
     """
     check_rule(rule)
     low, high = float(values.min()), float(values.max())

@@ -29,8 +29,8 @@ class Space:
     """What a model's card says about the images its network takes.
 
     Attributes:
-        tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order) with the
-            direction it runs towards: 'LIA', 'SPL'; 'PL' in 2D.
+        tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order): the
+            direction it runs towards, as in 'LIA', 'SPL'; 'PL' in 2D.
         spacing: 'native', mm, or mm for each tensor axis (array order).
         extent: the tensor's shape when the network takes only one, None when it takes any multiple.
         multiple: each side of a free extent is a multiple of this.
@@ -54,9 +54,9 @@ class Space:
         if self.tensor_axes != "native":
             axes = [_LETTERS.get(letter, (None, 0))[0] for letter in self.tensor_axes]
             if None in axes or sorted(axes) != list(range(len(axes))):
-                raise InputError(f"tensor axes {self.tensor_axes!r}: not one direction for each axis; write e.g. 'LIA', 'SPL'")
+                raise InputError(f"tensor axes {self.tensor_axes!r}: not one direction an axis; write e.g. 'LIA'")
         if self.multiple < 1:
-            raise InputError(f"multiple {self.multiple}: a grid's sides are multiples of 1 or more; correct the model's card")
+            raise InputError(f"multiple {self.multiple}: must be 1 or more; correct the model's card")
         check_rule(self.intensity)
 
 

@@ -3,9 +3,9 @@
 The fixed image is brought onto the network's grid (`network_grid.py`) by cropping and padding, the moving image is
 resampled onto it in physical space, through the alignment.
 
-Before an image is sampled more coarsely than its voxels it is smoothed with a Gaussian whose width matches the two point
-spreads: sigma = sqrt(coarse**2 - fine**2) / (2 sqrt(2 ln 2)) along each axis (Cardoso et al., Scale factor point spread
-function matching, MICCAI 2015).
+Before an image is sampled more coarsely than its voxels it is smoothed with a Gaussian whose width matches the two
+point spreads: sigma = sqrt(coarse**2 - fine**2) / (2 sqrt(2 ln 2)) along each axis (Cardoso et al., Scale factor point
+spread function matching, MICCAI 2015).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def on_network_grid(
 
 
 def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:
-    """1 where the mask is not zero, float32 (1, 1, *grid.shape); raises InputError when it is zero all over the grid."""
+    """1 where the mask is not zero, float32 (1, 1, *grid.shape); raises InputError when that is nowhere."""
     on_grid = sitk.Resample(
         mask != 0, grid.empty_image(sitk.sitkUInt8), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
     )
@@ -120,7 +120,7 @@ def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -
     """Raises InputError when the images have different dimensions or share no point of space after the alignment."""
     if fixed.dimension != moving.dimension:
         raise InputError(
-            f"fixed image has {fixed.dimension} dimensions, moving image {moving.dimension}; give images of the same kind"
+            f"fixed image has {fixed.dimension} dimensions, moving image {moving.dimension}; give two of one kind"
         )
     lattice = _lattice(fixed)
     if alignment is not None:
@@ -147,7 +147,7 @@ def _lattice(grid: Grid, count: int = 17) -> np.ndarray:
 
 
 def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> tuple[float, ...]:
-    """Gaussian sigma in source voxels along each source axis (array order) before it is sampled on `grid`; 0 for none."""
+    """Gaussian sigma, in source voxels along each source axis (array order), before sampling on `grid`; 0 is none."""
     along = grid.axes / np.linalg.norm(grid.axes, axis=0)
     affine = None if alignment is None else linear_parts(alignment)
     if affine is not None:

@@ -59,13 +59,12 @@ def dice(a: sitk.Image, b: sitk.Image) -> dict[int, float]:
     Raises InputError when the two are of different size.
     """
     if a.GetSize() != b.GetSize():
-        raise InputError(f"Dice: label maps of size {a.GetSize()} and {b.GetSize()}; resample one onto the other's grid")
+        raise InputError(f"Dice: label maps of size {a.GetSize()} and {b.GetSize()}; resample one like the other")
     first, second = (sitk.GetArrayViewFromImage(image).ravel() for image in (a, b))
     in_a, in_b = _counts(first), _counts(second)
     common = _counts(first[first == second])
-    return {
-        label: 2.0 * common.get(label, 0) / (in_a.get(label, 0) + in_b.get(label, 0)) for label in sorted({*in_a, *in_b})
-    }
+    found = sorted({*in_a, *in_b})
+    return {label: 2.0 * common.get(label, 0) / (in_a.get(label, 0) + in_b.get(label, 0)) for label in found}
 
 
 def label_volumes_ml(labels: sitk.Image) -> dict[int, float]:

@@ -137,7 +137,7 @@ class Registration:
             return displacements.invert(self.displacement, grid) if inverse is None else (inverse, None)
 
     def _inverse_flow(self) -> torch.Tensor | None:
-        """The inverse of the passes T1(T2(...)) is ...(T2^-1(T1^-1)): (1, d, *shape), None where one has no velocity."""
+        """The inverse of T1(T2(...)), ...(T2^-1(T1^-1)): (1, d, *shape); None where a pass has no velocity."""
         total = None
         for flow in self._flows:
             inverse = flow.inverse(tuple(self.network_grid.shape))
@@ -189,7 +189,7 @@ def check_labels_overlap(labels: sitk.Image, image: sitk.Image, name: str = "lab
     try:
         check_overlap(Grid.of(image), Grid.of(labels), None)
     except InputError as error:
-        raise InputError(f"{name}: the label map does not lie on its image; give the labels of the moving image") from error
+        raise InputError(f"{name}: the label map does not lie on its image; give labels of the moving image") from error
 
 
 def _matrix(alignment: sitk.Transform | None, dimension: int) -> list[list[float]] | None:
