@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.frames import open_frames, select_frames
+from VoxelMorphRegistrationLib.frames import ReadableFrames, open_frames, select_frames
 
 SHAPE = (4, 5, 6)  # k, j, i
 OBLIQUE = (0.0, -0.8, 0.6, 1.0, 0.0, 0.0, 0.0, 0.6, 0.8)
@@ -146,6 +146,14 @@ def test_images_in_memory_are_frames(series):
     frames = open_frames(series)
     assert len(frames) == 12 and frames.file(0) is None
     assert_same(frames[4], series[4])
+
+
+def test_a_frame_that_cannot_be_read_is_replaced_by_its_neighbour_where_any_will_do(tmp_path, series):
+    for index in (0, 2):
+        sitk.WriteImage(series[index], str(tmp_path / f"{index}.nrrd"))
+    frames = ReadableFrames(open_frames([tmp_path / f"{index}.nrrd" for index in range(4)]))
+    assert_same(frames[3], series[2])
+    assert_same(frames[0], series[0])
 
 
 def test_frames_are_chosen_as_python_slices_do():

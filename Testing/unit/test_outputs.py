@@ -228,8 +228,20 @@ def test_a_dry_run_writes_nothing_and_tells_what_would_happen(case, tmp_path, ca
     assert command(case, tmp_path / "out", "--dry-run", "--frames", "::2") == 0
     said = capsys.readouterr().out
     assert not (tmp_path / "out").exists()
-    for word in ("3 of 6", "28 x 26 x 24", "28 x 28 x 24", "s a frame", "memory", "disk"):
+    for word in ("3 of 6", "28 x 26 x 24", "28 x 28 x 24", "s a registration", "memory", "disk"):
         assert word in said
+
+
+def test_an_adapted_network_is_trained_once_and_kept_for_the_runs_that_continue(case, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    assert command(case, output, "--adapt", "2steps", "--frames", "0:3") == 0
+    assert (output / "adapted" / "network.pt").is_file()
+    assert json.loads((output / "run.json").read_text())["settings"]["adapt"] == "2steps"
+    from VoxelMorphRegistrationLib.training import adaptation
+
+    monkeypatch.setattr(adaptation, "adapt", lambda *_, **__: pytest.fail("the network was adapted again"))
+    assert command(case, output, "--adapt", "2steps") == 0
+    assert command(case, output) == 1
 
 
 def test_json_progress_is_one_object_a_line(case, tmp_path, capsys):

@@ -158,6 +158,7 @@ def _described(args: argparse.Namespace, propagation: Propagation, segmentations
 
 def _adapt(args: argparse.Namespace, propagation: Propagation, folder: RunFolder, progress: Progress) -> None:
     """Train the network on the sequence, or take what an interrupted run trained."""
+    from .frames import ReadableFrames
     from .models import load_model
     from .training.adaptation import AdaptationSettings, adapt
 
@@ -166,7 +167,7 @@ def _adapt(args: argparse.Namespace, propagation: Propagation, folder: RunFolder
         propagation.model = load_model(folder.adapted_weights, device)
         return
     propagation.model = adapt(
-        propagation.model, propagation.frames, reference=propagation.references[0].index, budget=args.adapt, seed=args.seed,
+        propagation.model, ReadableFrames(propagation.frames), reference=propagation.references[0].index, budget=args.adapt, seed=args.seed,
         device=device, progress=lambda share, measures: progress.stage("adapting", min(share, 1.0)),
         output=folder.adapted_weights, settings=AdaptationSettings(align=args.align))
 
@@ -194,8 +195,8 @@ def _dry_run(propagation: Propagation, output: Path, wanted: Wanted, args: argpa
         seconds, message = _timed(propagation, others)
         if message:
             print(f"a frame failed  {message}")
-        # Two passes are seen: the first one carries what is done once.
-        print(f"time            {seconds:.2f} s a frame, about {_duration(seconds * count)} in all"
+        registered = count / args.keyframe_step if args.strategy == "keyframes" else count
+        print(f"time            {seconds:.2f} s a registration, about {_duration(seconds * registered)} in all"
               + (f", after {args.adapt} of adapting" if args.adapt else ""))
     print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
     print(f"disk            at most {disk / 1e6:.0f} MB, {free_bytes(output) / 1e6:.0f} MB are free at {output}")
@@ -203,6 +204,7 @@ def _dry_run(propagation: Propagation, output: Path, wanted: Wanted, args: argpa
 
 
 def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:
+    """Seconds of the faster of two frames (the first one also carries what is done once), and why one failed."""
     wanted, strategy = propagation.select, propagation.strategy
     propagation.select, propagation.strategy = others[:2], "direct"
     try:

@@ -111,6 +111,25 @@ class SeriesFrames(Frames):
         return self._series.path
 
 
+class ReadableFrames(Sequence):
+    """The frames for a purpose that any frames will do for: one that cannot be read is replaced by the nearest that can."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        error: InputError | None = None
+        for other in sorted(range(len(self)), key=lambda number: abs(number - index % len(self))):
+            try:
+                return self._frames[other]
+            except InputError as found:
+                error = error or found
+        raise error or IndexError(index)
+
+
 def open_frames(source: Frames | str | Path | Sequence[str | Path | sitk.Image]) -> Frames:
     """The frames of `source`; none of them is read yet.
 

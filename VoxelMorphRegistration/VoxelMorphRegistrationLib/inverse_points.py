@@ -18,8 +18,8 @@ def invert_at(
     """The points x with x + u(x) = y for LPS points y (n, d), and the residual |x + u(x) - y| of each in mm (n,).
 
     Fixed-point iteration x <- x - s (x + u(x) - y) (Chen et al., A simple fixed-point approach to invert a deformation
-    field, Medical Physics 35, 2008); s starts at 1 and is halved for a point whose residual grows, which converges for
-    rotations up to a right angle as well. Beyond the field its edge vector holds.
+    field, Medical Physics 35, 2008); s starts at 1 and is halved for a point whose residual grows, so that an
+    alignment turned by as much as 60 degrees inside the displacement converges as well. Beyond the field its edge vector holds.
     """
     target = np.asarray(points, dtype=float)
     if len(target) == 0:

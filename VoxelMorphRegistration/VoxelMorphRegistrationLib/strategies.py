@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
@@ -104,32 +105,46 @@ def direct(bench: Bench, reference: Reference, indices: Sequence[int], step: int
             yield bench.direct(index, reference, following)
 
 
+@dataclass(frozen=True)
+class _Reached:
+    """The frame a chain has come to: its image, and its displacement to the reference (None at the reference itself)."""
+
+    index: int
+    image: sitk.Image
+    displacement: sitk.Image | None = None
+
+
 def sequential(bench: Bench, reference: Reference, indices: Sequence[int], step: int = 0) -> Iterator[Outcome]:
     yield from _reference_itself(bench, reference, indices)
     for chain in _outward(reference, indices):
-        passed: list[int] = []  # finished frames since `last`
-        last, image, total = reference.index, reference.image, None
+        reached = _Reached(reference.index, reference.image)
+        passed: list[int] = []  # finished frames beyond the one reached
         for index, following in _with_next(chain):
             if index in bench.finished:
                 passed.append(index)
                 continue
-            for candidate in reversed(passed):
-                kept = bench.recall(candidate)
-                if kept is not None:
-                    last, image, total = candidate, bench.read(candidate, index), kept
-                    break
+            reached = _resumed(bench, passed, index) or reached
             passed = []
-
-            def find(frame: sitk.Image) -> Outcome:
-                one_step, notes = bench.register(frame, image)
-                whole = one_step if total is None else displacements.compose(one_step, total)
-                release = () if last == reference.index else (last,)
-                return Outcome(index, reference, frame, whole, notes=tuple(notes), keep=True, release=release)
-
-            outcome = bench.attempt(index, reference, following, find)
+            outcome = bench.attempt(index, reference, following, partial(_one_step, bench, reference, reached, index))
             yield outcome
             if not outcome.error:
-                last, image, total = index, outcome.image, outcome.displacement
+                reached = _Reached(index, outcome.image, outcome.displacement)
+
+
+def _resumed(bench: Bench, passed: list[int], ahead: int) -> _Reached | None:
+    """The last of the finished frames whose displacement was kept."""
+    for index in reversed(passed):
+        kept = bench.recall(index)
+        if kept is not None:
+            return _Reached(index, bench.read(index, ahead), kept)
+    return None
+
+
+def _one_step(bench: Bench, reference: Reference, reached: _Reached, index: int, frame: sitk.Image) -> Outcome:
+    step, notes = bench.register(frame, reached.image)
+    whole = step if reached.displacement is None else displacements.compose(step, reached.displacement)
+    release = () if reached.index == reference.index else (reached.index,)
+    return Outcome(index, reference, frame, whole, notes=tuple(notes), keep=True, release=release)
 
 
 def keyframes(bench: Bench, reference: Reference, indices: Sequence[int], step: int) -> Iterator[Outcome]:
