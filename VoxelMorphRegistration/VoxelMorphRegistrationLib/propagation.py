@@ -102,6 +102,10 @@ class Propagation:
         self._check_landmarks()
         self.settings = Settings(**{"align": "none", **settings})
         self.registrar = Registrar(model, self.settings)
+        dimension = self.references[0].image.GetDimension()
+        if dimension != self.model.network.dimension:
+            raise InputError(f"{self.frames.name(self.references[0].index)}: has {dimension} dimensions, the model "
+                             f"{self.model.card.name} takes {self.model.network.dimension}; choose another model")
         self._quality: dict[int, FrameQuality] = {}
 
     @property

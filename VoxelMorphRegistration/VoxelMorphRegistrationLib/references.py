@@ -74,6 +74,9 @@ def _open(frames: Frames, source: Source, number: int) -> Reference:
         image = frames[number]
     except InputError as error:
         raise InputError(f"reference frame {number}: {error}") from error
+    values = sitk.GetArrayViewFromImage(image)
+    if values.size and values.min() == values.max():
+        raise InputError(f"reference {frames.name(number)}: all its voxels are {values.flat[0]}; choose a frame with content")
     if source is None:
         return Reference(number, image, None)
     name = str(source) if isinstance(source, (str, Path)) else "segmentation"

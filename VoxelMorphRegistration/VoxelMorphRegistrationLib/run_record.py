@@ -111,10 +111,11 @@ def describe_file(path: str | Path | None) -> Input:
 
 
 def describe_frames(frames: Frames) -> list[Input]:
-    files = {frames.file(index) for index in (0, len(frames) - 1)}
-    if len(frames) > 1 and len(files) == 1:
-        return [describe_file(files.pop())]
-    return [describe_file(frames.file(index)) for index in range(len(frames))]
+    """One entry a frame, or one for all where they are in one file."""
+    files = [frames.file(index) for index in range(len(frames))]
+    if len(set(files)) == 1:
+        return [describe_file(files[0])]
+    return [describe_file(file) for file in files]
 
 
 def installed_versions() -> dict[str, str]:
