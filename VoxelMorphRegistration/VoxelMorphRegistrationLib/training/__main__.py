@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--size", type=int, default=48, help="edge of the training images in voxels, a multiple of 16")
+    parser.add_argument("--start", type=Path, help="weights of the same architecture to begin with, such as an earlier run's")
     parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
     parser.add_argument("--learning-rate", type=float, default=LoopSettings.learning_rate)
     parser.add_argument("--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH"))
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             displacement=tuple(options.displacement),
             contrast_change=options.contrast_change,
         ),
-        loop=replace(LoopSettings(), learning_rate=options.learning_rate, check_every=options.check_every),
+        loop=replace(PretrainingSettings().loop, learning_rate=options.learning_rate, check_every=options.check_every),
         smoothness=options.smoothness,
         held_back=options.held_back,
         seed=options.seed,
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{100 * spent:5.1f} %  step {row['step']}  {row['seconds']:.0f} s  {values}", flush=True)
 
     try:
-        Pretraining(settings, parse_budget(options.budget), options.folder, options.device).run(report)
+        Pretraining(settings, parse_budget(options.budget), options.folder, options.device, options.start).run(report)
     except (InputError, DependencyMissing) as error:
         print(error, file=sys.stderr)
         return 1 if isinstance(error, InputError) else 3

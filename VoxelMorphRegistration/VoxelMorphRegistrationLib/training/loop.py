@@ -26,6 +26,7 @@ class LoopSettings:
     Attributes:
         learning_rate: of Adam, warmed up over `warmup` steps and lowered to a hundredth along a cosine.
         clip: the greatest norm of a gradient.
+        accumulate: so many losses are averaged in one step.
         average: decay of the running mean of the weights that is evaluated and kept; 0 keeps the weights themselves.
         check_every: steps between evaluations.
         patience: evaluations without a better one before it ends; None never ends early.
@@ -34,6 +35,7 @@ class LoopSettings:
     learning_rate: float = 5e-4
     warmup: int = 100
     clip: float = 0.5
+    accumulate: int = 1
     average: float = 0.999
     check_every: int = 500
     patience: int | None = None
@@ -84,6 +86,7 @@ class Loop:
         self.best_state: dict[str, torch.Tensor] = {}
         self.progress = Progress()
         self._running: dict[str, float] = {}
+        self._taken_up = 0
 
     def run(
         self,
@@ -103,7 +106,8 @@ class Loop:
         start = time.monotonic() - self.progress.seconds
         while not self._ended(cancelled):
             for loss, parts in self.losses(self.network):
-                self._step(loss, parts)
+                if not self._learn(loss, parts):
+                    continue
                 self.progress.seconds = time.monotonic() - start
                 if self.progress.step % self.settings.check_every == 0:
                     self._check()
@@ -131,9 +135,19 @@ class Loop:
             self.restore_data(state["data"])
         return True
 
-    def _step(self, loss: torch.Tensor, parts: dict[str, float]) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+    def _learn(self, loss: torch.Tensor, parts: dict[str, float]) -> bool:
+        """Take up a loss; True when that made a step."""
+        (loss / self.settings.accumulate).backward()
+        for name, value in {"train_loss": float(loss.detach()), **parts}.items():
+            self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
+        self._taken_up += 1
+        if self._taken_up < self.settings.accumulate:
+            return False
+        self._taken_up = 0
+        self._step()
+        return True
+
+    def _step(self) -> None:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         rate = self.settings.learning_rate * self._schedule()
         for group in self.optimizer.param_groups:
@@ -141,11 +155,11 @@ class Loop:
         # A pair nothing can be learned from may have no finite gradient; it must not end a night's work.
         if torch.isfinite(norm):
             self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.progress.step += 1
         decay = min(self.settings.average, self.progress.step / (self.progress.step + 10.0))
         get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), list(self.network.parameters()), None)
-        for name, value in {"train_loss": float(loss.detach()), "gradient_norm": float(norm), **parts}.items():
-            self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
+        self._running["gradient_norm"] = 0.98 * self._running.get("gradient_norm", float(norm)) + 0.02 * float(norm)
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.settings.warmup))

@@ -59,5 +59,5 @@ def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: f
         "overlap": 1.0 - overlap(warped[:, images:], content[:, images:]),
         "gradient": gradient_penalty(velocity),
     }
-    total = parts["dissimilarity"] + parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
+    total = parts["dissimilarity"] + 4.0 * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
     return total, {name: float(value.detach()) for name, value in parts.items()}

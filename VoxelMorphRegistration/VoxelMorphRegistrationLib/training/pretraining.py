@@ -13,6 +13,7 @@ from torch import nn
 from ..card import Card
 from ..networks import build_network
 from ..networks.pyramid import PyramidNetwork
+from ..weights import file_sha256, read_weights
 from .budget import Budget
 from .loop import Loop, Losses, LoopSettings, Progress
 from .losses import pair_loss
@@ -51,9 +52,9 @@ class PretrainingSettings:
 
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
-    loop: LoopSettings = LoopSettings()
+    loop: LoopSettings = LoopSettings(accumulate=3)
     schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (2, 1), (4, 2, 1, 1))
-    curriculum: float = 0.3
+    curriculum: float = 0.1
     smoothness: float = 0.2
     held_back: int = 8
     seed: int = 0
@@ -82,13 +83,24 @@ def new_network(architecture: dict, seed: int) -> PyramidNetwork:
 class Pretraining:
     """A run: `Pretraining(settings, budget, folder).run()` leaves `model.pt`, `model.json` and `log.csv` in the folder."""
 
-    def __init__(self, settings: PretrainingSettings, budget: Budget, folder: Path, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        settings: PretrainingSettings,
+        budget: Budget,
+        folder: Path,
+        device: str = "cpu",
+        start: Path | None = None,
+    ) -> None:
+        """`start`: weights (.pt) of the same architecture to begin with in place of random ones."""
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
-        network = new_network(settings.architecture, settings.seed).to(self.device)
-        network = network.to(memory_format=torch.channels_last_3d)
+        network = new_network(settings.architecture, settings.seed)
+        if start is not None:
+            network = build_network(settings.architecture, read_weights(start, settings.architecture).state)
+        self.start = None if start is None else file_sha256(start)
+        network = network.to(self.device).to(memory_format=torch.channels_last_3d)
         self.generator = torch.Generator(self.device).manual_seed(settings.seed)
         held_back = torch.Generator(self.device).manual_seed(HELD_BACK_SEED)
         self.held_back = [synthesise(settings.synthesis, held_back) for _ in range(settings.held_back)]
@@ -156,6 +168,7 @@ class Pretraining:
             "data": "synthetic pairs from random shapes; no real image",
             "steps": progress.step,
             "seconds": round(progress.seconds),
+            "started_from": self.start,
             "settings": json.loads(json.dumps(asdict(self.settings))),
             "held_back": {key: round(progress.rows[-1][key], 4) for key in ("loss", "error")},
         }

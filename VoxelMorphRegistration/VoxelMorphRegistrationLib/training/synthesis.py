@@ -29,6 +29,8 @@ class SynthesisSettings:
         shapes: least and greatest number of labels beside the background.
         displacement: least and greatest root mean square of the velocity; drawn log-uniformly.
         motion_length: least and greatest distance over which the velocity varies.
+        stretch: greatest root mean square of the velocity's gradient. Without a bound a large motion of short length has no
+            counterpart in tissue and cannot be found again by anything.
         contrast_change: how often the two images have intensities of their own.
         background: how often the content is a body in an empty background.
         labels: how many labels are returned as one-hot maps.
@@ -38,7 +40,8 @@ class SynthesisSettings:
     margin: int = 6
     shapes: tuple[int, int] = (4, 14)
     displacement: tuple[float, float] = (0.4, 5.0)
-    motion_length: tuple[float, float] = (8.0, 40.0)
+    motion_length: tuple[float, float] = (10.0, 48.0)
+    stretch: float = 0.25
     contrast_change: float = 0.4
     background: float = 0.6
     labels: int = 5
@@ -77,7 +80,8 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     # A velocity this smooth loses nothing on a grid of half the voxels, where its exponential costs an eighth.
     coarse = tuple((n + 1) // 2 for n in canvas)
     bounds = (settings.displacement[0] / 2, settings.displacement[1] / 2)
-    velocity = random_velocity(coarse, bounds, settings.motion_length[0] / 2, settings.motion_length[1] / 2, generator)
+    lengths = (settings.motion_length[0] / 2, settings.motion_length[1] / 2)
+    velocity = random_velocity(coarse, bounds, lengths, settings.stretch, generator)
     displacement = resize_flow(integrate(velocity, 7, "border"), canvas)
 
     content = _content_fields(canvas, settings, draw)
@@ -120,19 +124,24 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
 
 
 def random_velocity(
-    shape: tuple[int, ...], amplitude: tuple[float, float], shortest: float, longest: float, generator: torch.Generator
+    shape: tuple[int, ...],
+    amplitude: tuple[float, float],
+    lengths: tuple[float, float],
+    stretch: float,
+    generator: torch.Generator,
 ) -> torch.Tensor:
     """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along one axis.
 
     Args:
         amplitude: bounds of its root mean square, drawn log-uniformly.
-        shortest, longest: bounds of the distance over which the noise varies.
+        lengths: bounds of the distance over which the noise varies.
+        stretch: the root mean square of its gradient is lowered to this where it is greater.
     """
     draw = _Draw(generator)
     rms = math.exp(draw.uniform(math.log(amplitude[0]), math.log(amplitude[1])))
     velocity = torch.zeros(1, 3, *shape, device=generator.device)
     for _ in range(3):
-        length = draw.uniform(shortest, longest)
+        length = draw.uniform(*lengths)
         noise = smooth_noise(shape, length, 3, generator, smoothing=2)
         # Short motions are small ones: the gradient, not the displacement, is of one size in tissue.
         velocity += draw.uniform(0.2, 1.0) * length * noise / _rms(noise)
@@ -147,7 +156,9 @@ def random_velocity(
         # Breathing is mostly along one axis.
         axis = draw.integer(0, 2)
         velocity[:, [c for c in range(3) if c != axis]] *= 0.2
-    return velocity * (rms / _rms(velocity))
+    velocity *= rms / _rms(velocity)
+    gradient = sum(float(velocity.diff(dim=axis).pow(2).sum(1).mean()) for axis in (2, 3, 4)) ** 0.5
+    return velocity * min(1.0, stretch / max(gradient, 1e-6))
 
 
 def smooth_noise(
