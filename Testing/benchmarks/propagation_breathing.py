@@ -152,9 +152,16 @@ def main() -> None:
             found["smoothed_over_time"] = {str(sigma): round(smoothed_over_time(case, fields, sigma) - unsmoothed, 4)
                                            for sigma in (0.5, 1.0, 2.0)}
         print(strategy, json.dumps({k: v for k, v in found[strategy].items() if k != "error_by_frame"}), flush=True)
-    direct, sequential = (np.asarray(found[name]["error_by_frame"]) for name in ("direct", "sequential"))
-    found["sequential_drift"] = round(float((sequential - direct).max()), 4)
-    found["keyframes_cost"] = round(found["keyframes"]["mean_error"] - found["direct"]["mean_error"], 4)
+        save(found)
+
+
+def save(found: dict) -> None:
+    """After every strategy, so that a run that is stopped has not run for nothing."""
+    if "sequential" in found:
+        direct, sequential = (np.asarray(found[name]["error_by_frame"]) for name in ("direct", "sequential"))
+        found["sequential_drift"] = round(float((sequential - direct).max()), 4)
+    if "keyframes" in found:
+        found["keyframes_cost"] = round(found["keyframes"]["mean_error"] - found["direct"]["mean_error"], 4)
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "propagation_breathing.json").write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps({k: v for k, v in found.items() if not isinstance(v, dict)} | {"smoothing": found["smoothed_over_time"]}))
