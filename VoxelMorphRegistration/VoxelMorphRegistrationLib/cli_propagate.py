@@ -180,13 +180,12 @@ def _dry_run(propagation: Propagation, output: Path, wanted: Wanted, args: argpa
     grid = propagation.network_grid()
     reference = propagation.references[0].image
     others = [index for index in propagation.select if index not in {r.index for r in propagation.references}]
-    trial = Path(args.sequence)
     voxels = reference.GetNumberOfPixels()
     label_bytes = 0 if propagation.references[0].segmentation is None else voxels * sum(
         layer.GetSizeOfPixelComponent() for layer in propagation.references[0].segmentation.layers)
     transform_bytes = 4 * reference.GetDimension() * voxels // max(1, wanted.transforms) ** reference.GetDimension()
     disk = count * (2 * label_bytes + (transform_bytes if wanted.transforms else 0))
-    print(f"frames          {count} of {len(propagation.frames)} in {trial}, reference "
+    print(f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
           f"{', '.join(str(r.index) for r in propagation.references)}")
     print(f"frame grid      {_size(reference.GetSize())} voxels of {_size(reference.GetSpacing())} mm")
     print(f"network grid    {_size(grid.size)} voxels of {_size(grid.spacing)} mm, model {propagation.model.card.name} "
