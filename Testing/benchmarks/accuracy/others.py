@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -78,7 +77,10 @@ def elastix_default(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tup
 
     settings = itk.ParameterObject.New()
     for kind in ("affine", "bspline"):
-        settings.AddParameterMap(settings.GetDefaultParameterMap(kind))
+        parameters = settings.GetDefaultParameterMap(kind, 4, 10.0)
+        # elastix 5.3's bending penalty crashes when its metrics run in threads; the result is the same without.
+        parameters["UseMultiThreadingForMetrics"] = ["false"]
+        settings.AddParameterMap(parameters)
     return _elastix(fixed, moving, settings)
 
 
@@ -88,19 +90,19 @@ def elastix_par0057(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tup
 
     settings = itk.ParameterObject.New()
     bspline = settings.GetDefaultParameterMap("bspline", 4, 10.0)
-    bspline |= {
-        "Transform": ["RecursiveBSplineTransform"],
-        "Metric": ["AdvancedMattesMutualInformation"],
-        "Registration": ["MultiResolutionRegistration"],
-        "NumberOfHistogramBins": ["32"],
-        "Optimizer": ["AdaptiveStochasticGradientDescent"],
-        "MaximumNumberOfIterations": ["2000"],
-        "NumberOfSpatialSamples": ["2048"],
-        "FinalBSplineInterpolationOrder": ["3"],
+    changes = {
+        "Transform": "RecursiveBSplineTransform",
+        "Metric": "AdvancedMattesMutualInformation",
+        "Registration": "MultiResolutionRegistration",
+        "NumberOfHistogramBins": "32",
+        "MaximumNumberOfIterations": "2000",
+        "NumberOfSpatialSamples": "2048",
     }
+    for key, value in changes.items():
+        bspline[key] = [value]
     for key in ("Metric0Weight", "Metric1Weight"):
         if key in bspline:
-            del bspline[key]
+            bspline.erase(key)
     settings.AddParameterMap(bspline)
     return _elastix(fixed, moving, settings)
 
@@ -108,21 +110,28 @@ def elastix_par0057(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tup
 def _elastix(fixed: sitk.Image, moving: sitk.Image, settings) -> tuple[sitk.Image, dict[str, float]]:
     import itk
 
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder) / f"{name}.mha") for name in ("fixed", "moving")]
-        for image, path in zip((fixed, moving), paths):
-            sitk.WriteImage(image, path)
-        one, other = (itk.imread(path, itk.F) for path in paths)
-        clock = Clock()
-        registration = itk.ElastixRegistrationMethod.New(one, other)
-        registration.SetParameterObject(settings)
-        registration.SetNumberOfThreads(THREADS)
-        registration.SetLogToConsole(False)
-        registration.UpdateLargestPossibleRegion()
-        spent = clock.spent()
-        field = itk.transformix_deformation_field(other, registration.GetTransformParameterObject())
-        itk.imwrite(field, str(Path(folder) / "field.mha"))
-        return sitk.ReadImage(str(Path(folder) / "field.mha"), sitk.sitkVectorFloat32), spent
+    one, other = (_itk_image(image) for image in (fixed, moving))
+    clock = Clock()
+    registration = itk.ElastixRegistrationMethod.New(one, other)
+    registration.SetParameterObject(settings)
+    registration.SetNumberOfThreads(THREADS)
+    registration.SetLogToConsole(False)
+    registration.UpdateLargestPossibleRegion()
+    spent = clock.spent()
+    field = itk.transformix_deformation_field(other, registration.GetTransformParameterObject())
+    result = sitk.GetImageFromArray(itk.array_from_image(field).astype(np.float32), isVector=True)
+    result.CopyInformation(fixed)
+    return result, spent
+
+
+def _itk_image(image: sitk.Image):
+    import itk
+
+    result = itk.image_from_array(sitk.GetArrayFromImage(image))
+    result.SetSpacing(image.GetSpacing())
+    result.SetOrigin(image.GetOrigin())
+    result.SetDirection(np.reshape(image.GetDirection(), (3, 3)))
+    return result
 
 
 def convex_adam(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, dict[str, float]]:

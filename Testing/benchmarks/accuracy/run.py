@@ -85,7 +85,7 @@ def _run(method: str, group: str, members: list[Case], options: argparse.Namespa
 
 
 def _call(command: list[str], request: dict, options: argparse.Namespace) -> None:
-    path = options.work / "request.json"
+    path = options.work / f"request-{os.getpid()}.json"
     path.write_text(json.dumps(request))
     environment = {
         **os.environ,
