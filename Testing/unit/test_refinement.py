@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from VoxelMorphRegistrationLib import warping
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.refinement import choose_similarity, folded_voxels, refine
+from VoxelMorphRegistrationLib.refinement import choose_similarity, field_of_view, folded_voxels, refine
 
 SHAPE = (36, 40, 38)
 
@@ -94,6 +94,16 @@ def test_the_similarity_is_chosen_by_the_contrast_of_the_pair(pair):
     assert choose_similarity(0.2 + 0.5 * fixed**0.7, moving) == "lncc"
     assert choose_similarity(1 - fixed, moving) == "mind"
     assert refine(1 - fixed, moving, steps=2).similarity == "mind"
+
+
+def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
+    moving, truth = _texture((36, 40, 44), 5), np.zeros((3, 36, 40, 44), np.float32)
+    truth[2] = 2.5  # tissue moves through the ends of a slab that was cut along the last axis
+    cut = (slice(None), slice(None), slice(8, 36))
+    fixed, moving = (np.pad(image[cut], ((0, 0), (0, 0), (2, 2))) for image in (_pulled(moving, truth), moving))
+    assert field_of_view(_tensor(fixed), _tensor(moving))[4] == slice(2, 30)
+    found = refine(_tensor(fixed), _tensor(moving)).displacement[0, 2].numpy()
+    assert abs(np.median(found[8:-8, 8:-8, 4:-6]) - 2.5) < 0.3
 
 
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 
 from . import warping
 from .errors import InputError
@@ -25,6 +26,8 @@ from .similarity import ncc
 
 _MOST_VOXELS = 1_500_000  # of the finest level: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
+_CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
+_LEAST_PLANES = 8
 _SAME_CONTRAST = (
     0.4  # correlation of the foreground; pairs of one contrast reach .6-.97 unregistered, ADC and b-value .15
 )
@@ -123,16 +126,20 @@ def refine(
         folds = folded_voxels(before)
         return Refinement(velocity, before, 0, similarity, value, value, folds, folds, False)
 
-    scheme, base = SCHEMES[similarity], _finest_factor(shape)
-    change, taken = _optimise(fixed, moving, velocity, scheme, base, steps, similarity, mask, padding, progress)
-    change = _resize(change, shape)
+    view = field_of_view(fixed, moving)
+    fixed, moving = fixed[view], moving[view]
+    mask = None if mask is None else mask[view]
+    inner = tuple(fixed.shape[2:])
+    scheme, base = SCHEMES[similarity], _finest_factor(inner)
+    change, taken = _optimise(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
+    change = _extended(_resize(change, inner), view, shape)
     judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)
-    at_level = level_shape(shape, base * scheme.factors[-1])
-    value_before, folds_before = judge.value(_resize(before, at_level)), folded_voxels(before)
+    at_level = level_shape(inner, base * scheme.factors[-1])
+    value_before, folds_before = judge.value(_resize(before[view], at_level)), folded_voxels(before)
     for share in _BACKTRACK:
         candidate = velocity + share * change
         after = _integrated(candidate, False, integration_steps, padding)
-        value, folds = judge.value(_resize(after, at_level)), folded_voxels(after)
+        value, folds = judge.value(_resize(after[view], at_level)), folded_voxels(after)
         if value > value_before and folds <= folds_before:
             return Refinement(candidate, after, taken, similarity, value_before, value, folds_before, folds, True)
     return Refinement(
@@ -155,6 +162,29 @@ def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Ten
     if mask is not None:
         foreground = foreground * shrink(mask, shape)
     return "lncc" if float(ncc(one, other, foreground)) >= _SAME_CONTRAST else "mind"
+
+
+def field_of_view(fixed: torch.Tensor, moving: torch.Tensor) -> tuple[slice, ...]:
+    """Where two images (1, 1, *shape) have content: both without the planes a network's grid was padded with.
+
+    Padding ends at a cut through the anatomy, and a similarity that saw the cut would hold it fast against tissue that
+    moves through it. Constant planes are padding when the first other plane is mostly filled; the empty surroundings of
+    a skull-stripped head end in a plane that is nearly empty itself, and stay.
+    """
+    view = [slice(None), slice(None)]
+    for axis in range(2, fixed.dim()):
+        others = [a for a in range(fixed.dim()) if a != axis]
+        filled = torch.stack([(i > i.amin(others, keepdim=True) + 1e-6).float().mean(others) for i in (fixed, moving)])
+        filled = filled.amax(0)
+        content = torch.nonzero(filled > 0).flatten()
+        if len(content) == 0:
+            view.append(slice(None))
+            continue
+        first, last = int(content[0]), int(content[-1])
+        low = first if filled[first] > _CUT else 0
+        high = last + 1 if filled[last] > _CUT else len(filled)
+        view.append(slice(low, high) if high - low >= _LEAST_PLANES else slice(None))
+    return tuple(view)
 
 
 def folded_voxels(displacement: torch.Tensor) -> int:
@@ -276,6 +306,15 @@ def _finest_factor(shape: tuple[int, ...]) -> float:
 def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:
     with torch.no_grad():
         return velocity if is_zero else warping.integrate(velocity, steps, padding)
+
+
+def _extended(change: torch.Tensor, view: tuple[slice, ...], shape: tuple[int, ...]) -> torch.Tensor:
+    """A change inside the field of view on the whole grid, repeated outwards."""
+    pads: list[int] = []
+    for part, n in zip(reversed(view[2:]), reversed(shape)):
+        start, stop, _ = part.indices(n)
+        pads += [start, n - stop]
+    return F.pad(change, pads, mode="replicate") if any(pads) else change
 
 
 def _ratio(old, new, device) -> torch.Tensor:
