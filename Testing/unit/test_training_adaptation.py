@@ -18,8 +18,12 @@ from VoxelMorphRegistrationLib.training.pretraining import new_network
 
 PAIRWISE = {"class": "VxmPairwise", "ndim": 3, "features": [4, 8], "activation": "leaky_relu", "integration_steps": 4}
 PYRAMID = {**PAIRWISE, "pyramid": [2, 1]}
-DENSE = {"class": "VxmDense", "ndim": 3, "features": [[4, 8], [8, 8, 4]], "integration_steps": 4, "half_resolution": True}
-QUICK = AdaptationSettings(loop=LoopSettings(learning_rate=2e-3, warmup=1, clip=1.0, average=0.5, check_every=5), window=5)
+DENSE = {
+    "class": "VxmDense", "ndim": 3, "features": [[4, 8], [8, 8, 4]], "integration_steps": 4, "half_resolution": True
+}
+QUICK = AdaptationSettings(
+    loop=LoopSettings(learning_rate=2e-3, warmup=1, clip=1.0, average=0.5, check_every=5), window=5
+)
 
 
 def _model(architecture: dict) -> Model:
@@ -32,7 +36,8 @@ def _model(architecture: dict) -> Model:
             network.module.flow.weight.mul_(0.02)
     else:
         network = new_network(architecture, 0)
-    card = Card("tiny", architecture, space={"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 4})
+    space = {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 4}
+    card = Card("tiny", architecture, space=space)
     return Model(card, network, "0" * 64, Path("tiny.pt"))
 
 
@@ -73,7 +78,9 @@ def test_adaptation_that_makes_things_worse_gives_back_the_network_it_began_with
 
 
 def test_a_budget_in_steps_with_the_same_seed_gives_the_same_weights(frames):
-    one, again = (adapt(_model(PAIRWISE), frames, reference=3, budget="6steps", seed=4, settings=QUICK) for _ in range(2))
+    one, again = (
+        adapt(_model(PAIRWISE), frames, reference=3, budget="6steps", seed=4, settings=QUICK) for _ in range(2)
+    )
     assert one.sha256 == again.sha256
 
 
@@ -105,7 +112,8 @@ def test_progress_is_told_and_cancelling_keeps_the_best_so_far(frames):
 
 
 def test_two_frames_are_enough(frames):
-    assert adapt(_model(PAIRWISE), frames[:2], reference=1, budget="2steps", settings=QUICK).card.training["frames"] == [0]
+    adapted = adapt(_model(PAIRWISE), frames[:2], reference=1, budget="2steps", settings=QUICK)
+    assert adapted.card.training["frames"] == [0]
 
 
 @pytest.mark.parametrize("reference", [7, -8])

@@ -1,4 +1,4 @@
-"""Scores models on the public cases of ../accuracy, all of them together: what training is judged by, never what it sees.
+"""Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
 `python score_model.py CASES_FOLDER MODEL... [--json OUT] [--pyramid 4,2,1] [--spacing 2]`; the cases are those of
 `../accuracy/cases.py --subset quick` and are made in CASES_FOLDER when they are not there.

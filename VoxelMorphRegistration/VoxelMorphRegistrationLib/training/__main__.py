@@ -19,19 +19,21 @@ from .synthesis import SynthesisSettings
 def main(arguments: list[str] | None = None) -> int:
     """Returns the exit status: 0, 1 for bad input, 3 for a missing dependency, 130 when interrupted."""
     parser = argparse.ArgumentParser(prog="python -m VoxelMorphRegistrationLib.training", description=__doc__)
-    parser.add_argument("folder", type=Path, help="for checkpoint, log and model; an interrupted run there is continued")
+    parser.add_argument("folder", type=Path, help="for checkpoint, log and model; a run there is continued")
     parser.add_argument("--budget", default="2h", help="time (90s, 5min, 2h) or steps (500steps); default 2h")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--size", type=int, default=48, help="edge of the training images in voxels, a multiple of 16")
-    parser.add_argument("--start", type=Path, help="weights of the same architecture to begin with, such as an earlier run's")
+    parser.add_argument("--start", type=Path, help="weights of the same architecture to begin with")
     parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
     parser.add_argument("--learning-rate", type=float, default=LoopSettings.learning_rate)
-    parser.add_argument("--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH"))
+    parser.add_argument(
+        "--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH")
+    )
     parser.add_argument("--contrast-change", type=float, default=SynthesisSettings.contrast_change)
     parser.add_argument("--smoothness", type=float, default=PretrainingSettings.smoothness)
-    parser.add_argument("--held-back", type=int, default=PretrainingSettings.held_back, help="pairs that judge the training")
+    parser.add_argument("--held-back", type=int, default=PretrainingSettings.held_back, help="pairs that judge it")
     parser.add_argument("--check-every", type=int, default=LoopSettings.check_every)
     options = parser.parse_args(arguments)
     # Numbers too small to matter would cost a CPU a hundred times the time of others.

@@ -180,7 +180,8 @@ class Loop:
         with torch.no_grad():
             measures = self.evaluate(self.averaged)
         progress = self.progress
-        progress.rows.append({"step": progress.step, "seconds": round(progress.seconds, 1), **measures, **self._running})
+        where = {"step": progress.step, "seconds": round(progress.seconds, 1)}
+        progress.rows.append({**where, **measures, **self._running})
         if measures["loss"] < progress.best:
             progress.best = measures["loss"]
             progress.checks_without_gain = 0

@@ -35,7 +35,9 @@ def gradient_penalty(velocity: torch.Tensor) -> torch.Tensor:
     return sum(velocity.diff(dim=axis).pow(2).mean() for axis in axes) / len(axes)
 
 
-def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2) -> tuple[torch.Tensor, dict]:
+def pair_loss(
+    velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2
+) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a velocity (1, 3, *shape) for a synthetic pair, and its parts.
 
     The correlation is that of the clean images, which are alike in contrast whatever the network was shown.

@@ -81,7 +81,7 @@ def new_network(architecture: dict, seed: int) -> PyramidNetwork:
 
 
 class Pretraining:
-    """A run: `Pretraining(settings, budget, folder).run()` leaves `model.pt`, `model.json` and `log.csv` in the folder."""
+    """A run: `Pretraining(settings, budget, folder).run()` leaves `model.pt`, `model.json` and `log.csv` there."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Pretraining:
         )
 
     def losses(self, network: PyramidNetwork) -> Losses:
-        """The losses of the passes over one new pair; each pass sees what the passes before, as they were, left over."""
+        """The losses of the passes over one new pair; each pass sees what those before it left over."""
         pair = synthesise(self._difficulty(), self.generator)
         choice = int(torch.randint(len(self.settings.schedules), (), generator=self.generator, device=self.device))
         velocity = None
@@ -136,7 +136,9 @@ class Pretraining:
             displacement=(low, low + (high - low) * (0.5 + 0.5 * reached)),
         )
 
-    def _improved(self, network: PyramidNetwork, pair: Pair, velocity: torch.Tensor | None, factor: int) -> torch.Tensor:
+    def _improved(
+        self, network: PyramidNetwork, pair: Pair, velocity: torch.Tensor | None, factor: int
+    ) -> torch.Tensor:
         # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it
         # aside where the deepest level comes down to that.
         deepest = min(pair.fixed.shape[2:]) // (factor * network.multiple)
@@ -144,7 +146,7 @@ class Pretraining:
             return network.improve(pair.fixed, pair.moving, velocity, factor)
 
     def evaluate(self, network: PyramidNetwork) -> dict[str, float]:
-        """Mean loss, its parts and the end-point error in voxels over the held-back pairs, with the network's own passes."""
+        """Mean loss, its parts and the end-point error in voxels over the held-back pairs, by the card's passes."""
         totals: dict[str, float] = {}
         for pair in self.held_back:
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision):

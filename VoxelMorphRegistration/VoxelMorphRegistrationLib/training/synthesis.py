@@ -29,8 +29,8 @@ class SynthesisSettings:
         shapes: least and greatest number of labels beside the background.
         displacement: least and greatest root mean square of the velocity; drawn log-uniformly.
         motion_length: least and greatest distance over which the velocity varies.
-        stretch: greatest root mean square of the velocity's gradient. Without a bound a large motion of short length has no
-            counterpart in tissue and cannot be found again by anything.
+        stretch: greatest root mean square of the velocity's gradient. Without a bound a large motion of short length has
+            no counterpart in tissue and cannot be found again by anything.
         contrast_change: how often the two images have intensities of their own.
         background: how often the content is a body in an empty background.
         labels: how many labels are returned as one-hot maps.
@@ -130,7 +130,7 @@ def random_velocity(
     stretch: float,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along one axis.
+    """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along an axis.
 
     Args:
         amplitude: bounds of its root mean square, drawn log-uniformly.
@@ -200,7 +200,10 @@ def _content_fields(shape: tuple[int, ...], settings: SynthesisSettings, draw: "
 def _body(shape: tuple[int, ...], draw: "_Draw") -> torch.Tensor:
     """A field above 0 in a rough ellipsoid."""
     centred = torch.stack(
-        [(c - n * draw.uniform(0.4, 0.6)) / (n * draw.uniform(0.25, 0.6)) for c, n in zip(identity(shape, draw.device)[0], shape)]
+        [
+            (c - n * draw.uniform(0.4, 0.6)) / (n * draw.uniform(0.25, 0.6))
+            for c, n in zip(identity(shape, draw.device)[0], shape)
+        ]
     )
     return (1.0 - centred.pow(2).sum(0))[None, None] + 0.3 * smooth_noise(shape, 20.0, 1, draw.generator)
 
@@ -227,7 +230,8 @@ def _photograph(image: torch.Tensor, draw: "_Draw", margin: int) -> torch.Tensor
     image = _crop(image, margin)
     shape = tuple(image.shape[2:])
     if draw.chance(0.5):
-        image = image * torch.exp(draw.uniform(0.0, 0.3) * smooth_noise(shape, draw.uniform(24.0, 64.0), 1, draw.generator))
+        bias = draw.uniform(0.0, 0.3) * smooth_noise(shape, draw.uniform(24.0, 64.0), 1, draw.generator)
+        image = image * torch.exp(bias)
     image = image + draw.uniform(0.0, 0.06) * torch.randn(image.shape, generator=draw.generator, device=image.device)
     if draw.chance(0.1):
         axis = draw.integer(2, 4)
