@@ -59,7 +59,7 @@ def test_register_writes_everything_it_was_asked_for_on_the_grids_it_promises(fo
     assert report["similarity"]["after"] > report["similarity"]["before"] - 0.05
     assert set(report["seconds"]) == {"total", "read", "align", "network", "integrate", "refine", "warp", "write"}
     assert set(report) >= {"version", "model", "device", "alignment", "network_grid", "similarity", "folded_percent"}
-    assert sorted(p.suffix for p in (tmp_path / "seen").iterdir()) == [".nrrd"] * 3
+    assert {p.name for p in (tmp_path / "seen").iterdir()} >= {"fixed.nrrd", "moving.nrrd", "warped.nrrd"}
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".mha", ".h5"])
