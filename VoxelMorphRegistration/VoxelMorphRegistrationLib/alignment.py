@@ -97,9 +97,12 @@ class _Frame:
     def seen(self, image: sitk.Image) -> sitk.Image:
         """The image in this frame's coordinates."""
         moved = sitk.Image(image)
-        moved.SetOrigin(((np.asarray(image.GetOrigin()) - self.centre) @ self.axes).tolist())
-        direction = np.reshape(image.GetDirection(), self.axes.shape)
-        moved.SetDirection((self.axes.T @ direction).ravel().tolist())
+        origin = (np.asarray(image.GetOrigin()) - self.centre) @ self.axes
+        direction = self.axes.T @ np.reshape(image.GetDirection(), self.axes.shape)
+        # What rounding leaves differs with how the pair lies, and descent multiplies it: to millimetres for affine.
+        moved.SetOrigin(np.round(origin, 6).tolist())
+        moved.SetDirection(np.round(direction, 9).ravel().tolist())
+        moved.SetSpacing(np.round(image.GetSpacing(), 9).tolist())
         return moved
 
     def transform(self, transform: sitk.Transform) -> sitk.Transform:
@@ -153,6 +156,9 @@ def _method(initial: sitk.Transform | None, mask: sitk.Image | None, seed: int) 
     method.SetMetricSamplingStrategy(method.NONE)
     method.SetMetricSamplingPercentage(1.0, seed)
     method.SetInterpolator(sitk.sitkLinear)
+    # The filter's gradient is that of a smoothed copy: descent along it stops early.
+    method.MetricUseMovingImageGradientFilterOff()
+    method.MetricUseFixedImageGradientFilterOff()
     # Several threads add up in a different order each time, and wait for one another longer than they work.
     method.SetNumberOfThreads(1)
     if initial is not None:
@@ -204,13 +210,14 @@ def _descend(
 
 
 def _in_world_order(image: sitk.Image) -> sitk.Image:
-    """The same voxels, float32, stored in one order, so that the arithmetic after this is the same to the last bit.
-
-    Descent multiplies differences of rounding: an affine one ended millimetres apart for two storages of one pair.
-    """
+    """The same voxels, float32, stored in one order, so that the arithmetic after this is the same to the last bit."""
     grid = network_grid(image, Space(_WORLD[image.GetDimension()], max_voxels=None))
     values = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))[None]
-    return grid.image(regrid(values, AxisMap.between(grid, Grid.of(image)), grid.shape)[0].numpy())
+    ordered = grid.image(regrid(values, AxisMap.between(grid, Grid.of(image)), grid.shape)[0].numpy())
+    ordered.SetOrigin(np.round(ordered.GetOrigin(), 6).tolist())
+    ordered.SetDirection(np.round(ordered.GetDirection(), 9).tolist())
+    ordered.SetSpacing(np.round(ordered.GetSpacing(), 9).tolist())
+    return ordered
 
 
 def _pyramid(fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:
@@ -231,9 +238,11 @@ def _sampled(image: sitk.Image, count: int, rule: dict) -> sitk.Image:
     own = np.asarray(oriented.spacing)
     length = own * np.asarray(oriented.size)
     spacing = np.maximum(own, np.minimum(length.max() / count, length / _FEWEST))
-    space = Space(axes, tuple(spacing[::-1].tolist()), intensity=rule, max_voxels=None)
+    space = Space(axes, tuple(np.round(spacing[::-1], 6).tolist()), intensity=rule, max_voxels=None)
     grid = network_grid(image, space)
-    return grid.image(on_network_grid(image, grid, None, space)[0, 0].numpy())
+    sampled = grid.image(on_network_grid(image, grid, None, space)[0, 0].numpy())
+    sampled.SetOrigin(np.round(sampled.GetOrigin(), 6).tolist())
+    return sampled
 
 
 def _rigid(dimension: int, start: sitk.TranslationTransform | None = None) -> sitk.Transform:

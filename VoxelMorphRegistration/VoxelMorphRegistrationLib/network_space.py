@@ -157,5 +157,6 @@ def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None)
     # Spacing of the network's grid as met along each source axis; the squared cosines sum to one.
     met = ((own.T @ along) ** 2) @ np.asarray(grid.spacing)
     ratio = met / np.asarray(source.spacing)
-    sigma = [math.sqrt(r * r - 1.0) / _FWHM if r > 1.01 and n > 1 else 0.0 for r, n in zip(ratio, source.size)]
+    widths = [math.sqrt(max(r * r - 1.0, 0.0)) / _FWHM if r > 1.01 else 0.0 for r in ratio]
+    sigma = [round(width, 6) if n > 1 else 0.0 for width, n in zip(widths, source.size)]
     return tuple(reversed(sigma))
