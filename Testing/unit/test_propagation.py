@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
+from VoxelMorphRegistrationLib.displacement import from_transform, to_voxel_flow, transform_points
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.grid import Grid
 from VoxelMorphRegistrationLib.markups_files import Points
+from VoxelMorphRegistrationLib.networks import Flow
 from VoxelMorphRegistrationLib.propagation import Propagation, propagate
 
 sys.path.insert(0, str(Path(__file__).parent))
-from propagation_cases import CENTRE, GRID, centroid_model, frame, labels, shift_of  # noqa: E402
+from propagation_cases import CENTRE, GRID, CentroidNetwork, centroid_model, frame, labels, shift_of  # noqa: E402
 
 
 def dice(found: sitk.Image, truth: sitk.Image) -> float:
@@ -177,3 +181,31 @@ def test_input_nothing_can_be_done_with_is_refused_at_once(make, reason):
     arguments = {"segmentation": labels(0), "reference": 0, **make(frames)}
     with pytest.raises(InputError, match=reason):
         propagate(frames, model=centroid_model(), **arguments)
+
+
+class _TurnNetwork(CentroidNetwork):
+    """Each call hands out the next of some given voxel flows."""
+
+    kind, steps = "displacement", 0
+
+    def __init__(self, flows) -> None:
+        super().__init__()
+        self.flows = iter(flows)
+
+    def flow(self, fixed, moving):
+        return Flow(torch.as_tensor(next(self.flows), dtype=torch.float32)[None], "displacement", 1, "border", 0)
+
+
+def test_sequential_composes_steps_in_the_order_in_which_tissue_moved():
+    """Steps that do not commute: a turn, then a stretch. SimpleITK says where the points of the last frame come from."""
+    middle = GRID.extent_corners().mean(0).tolist()
+    turn = sitk.Euler3DTransform(middle, 0.0, 0.0, 0.3)
+    stretch = sitk.ScaleTransform(3, (1.25, 0.9, 1.0))
+    stretch.SetCenter(middle)
+    flows = [to_voxel_flow(from_transform(step, GRID)) for step in (turn, stretch)]
+    model = replace(centroid_model(), network=_TurnNetwork(flows))
+    results = list(propagate([frame(i) for i in range(3)], labels(0), 0, model, strategy="sequential"))
+    for offset in ((0, 0, 0), (6, 3, -4), (-5, 4, 5)):
+        point = (np.asarray(middle) + offset).tolist()
+        expected = turn.TransformPoint(stretch.TransformPoint(point))
+        assert np.allclose(transform_points(results[2].displacement, np.array([point]))[0], expected, atol=0.05)
