@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 GREY_MATTER, WHITE_MATTER = 1, 2
-LARGEST_MOTION_MM = 12.0
+LARGEST_MOTION_MM = 8.0
 
 
 @dataclass(frozen=True)
