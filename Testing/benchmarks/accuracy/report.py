@@ -99,6 +99,7 @@ def _plot(results: dict, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     rows = _rows(results)
     columns = 4
@@ -124,6 +125,9 @@ def _plot(results: dict, path: Path) -> None:
                     zorder=3,
                 )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_title(group, fontsize=10)
         axis.set_ylabel(
             "error, mm (lower is better)" if known else f"Dice of {name[5:]} (higher is better)", fontsize=8

@@ -62,12 +62,12 @@ def _run(method: str, group: str, members: list[Case], options: argparse.Namespa
                 "contrast": case.contrast,
                 "output": str(_output(method, case, options)),
             }
-            _call([options.tools_python, "others.py", method], request, options)
+            _call([options.tools_python, str(HERE / "others.py"), method], request, options)
     elif method == "segflow4d":
         pairs = [{"fixed": c.fixed, "output": str(_output(method, c, options))} for c in members]
         labels = next(iter(members[0].labels.values()))[1]
         _call(
-            [options.tools_python, "segflow.py"],
+            [options.tools_python, str(HERE / "segflow.py")],
             {"pairs": pairs, "moving": members[0].moving, "labels": labels},
             options,
         )
@@ -81,7 +81,7 @@ def _run(method: str, group: str, members: list[Case], options: argparse.Namespa
             "adapt": options.adapt if method in ADAPTED else None,
             "frames": [members[0].moving, *[c.fixed for c in members]],
         }
-        _call([sys.executable, "ours.py"], request, options)
+        _call([sys.executable, str(HERE / "ours.py")], request, options)
 
 
 def _call(command: list[str], request: dict, options: argparse.Namespace) -> None:
@@ -94,7 +94,7 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
         "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONPATH": str(REPOSITORY / "VoxelMorphRegistration"),
     }
-    done = subprocess.run([*command, str(path)], cwd=HERE, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*command, str(path)], cwd=options.work, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(f"  failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}", flush=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,29 +26,20 @@ def main() -> None:
         sitk.WriteImage(
             sitk.JoinSeries([sitk.ReadImage(p, sitk.sitkFloat32) for p in paths]), f"{folder}/frames.nii.gz"
         )
-        started = time.perf_counter()
-        subprocess.run(
-            [
-                str(Path(sys.executable).with_name("segflow4d")),
-                "--image4d",
-                f"{folder}/frames.nii.gz",
-                "--output",
-                f"{folder}/out",
-                "--tp-ref",
-                "1",
-                "--tp-targets",
-                *[str(n) for n in range(2, len(paths) + 1)],
-                "--seg-ref",
-                request["labels"],
-                "--registration-backend",
-                "greedy",
-                "--threads",
-                str(THREADS),
-                "--log-level",
-                "WARNING",
+        # Its command line hands the other back end's options to greedy, which refuses them; its settings file does not.
+        settings = {
+            "image4d": f"{folder}/frames.nii.gz",
+            "output": f"{folder}/out",
+            "registration_backend": "greedy",
+            "registration_backend_options": {"threads": THREADS},
+            "tp_input_groups": [
+                {"tp_ref": 1, "tp_targets": list(range(2, len(paths) + 1)), "seg_ref": request["labels"]}
             ],
-            check=True,
-        )
+        }
+        Path(folder, "settings.yaml").write_text(json.dumps(settings))
+        tool = str(Path(sys.executable).with_name("segflow4d"))
+        started = time.perf_counter()
+        subprocess.run([tool, "--config", f"{folder}/settings.yaml"], check=True)
         seconds = (time.perf_counter() - started) / len(request["pairs"])
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         record = {
@@ -58,17 +48,12 @@ def main() -> None:
             "memory_mb": used.ru_maxrss / 1024,
             "version": version("segflow4d"),
         }
-        for number, pair in enumerate(request["pairs"], start=2):
-            found = sorted(Path(folder, "out").rglob(f"*{number:03d}*.nii.gz"))
-            if not found:
-                raise SystemExit(
-                    f"no segmentation of time point {number}: {[p.name for p in Path(folder, 'out').rglob('*')]}"
-                )
-            image = sitk.ReadImage(str(found[0]))
+        found = sitk.ReadImage(f"{folder}/out/seg-4d.nii.gz")
+        for number, pair in enumerate(request["pairs"], start=1):
+            image = found[:, :, :, number]
             image.CopyInformation(sitk.ReadImage(pair["fixed"]))
             sitk.WriteImage(image, pair["output"])
             Path(pair["output"]).with_suffix(".json").write_text(json.dumps(record))
-        shutil.rmtree(f"{folder}/out")
 
 
 if __name__ == "__main__":
