@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from .errors import InputError
+from .whole_file import whole_file
 
 INTENSITY_RULES = {
     "none": (),
@@ -105,17 +104,9 @@ class Card:
 
     def write(self, path: str | Path) -> None:
         """Write the card as JSON, whole or not at all."""
-        path = Path(path)
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
 
     def check(self, where: str) -> None:
         """Raise `InputError` for the first value that is not allowed."""
