@@ -108,7 +108,7 @@ def opened(paths: list[Path], labels: sitk.Image, model, output: Path) -> tuple[
 
 
 def resident_megabytes() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return round(int(line.split()[1]) / 1000, 1)
     return float("nan")

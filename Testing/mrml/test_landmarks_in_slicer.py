@@ -71,7 +71,7 @@ def test_points_slicer_saved_are_read_where_slicer_has_them(scene, tmp_path, sto
     source.AddControlPoint(99, 99, 99, "never placed")
     source.UnsetNthControlPointPosition(3)
     assert node.WriteData(source)
-    assert space in path.read_text()
+    assert space in path.read_text(encoding="utf-8")
     points = read_points(path)
     np.testing.assert_allclose(points.positions, LPS, atol=1e-6)
     assert points.labels == LABELS

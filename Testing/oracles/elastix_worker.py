@@ -36,7 +36,7 @@ def run(folder: Path) -> None:
         found = itk.ParameterObject.New()
         found.ReadParameterFile(str(folder / "ours.txt"))
     else:
-        maps = parameter_object((folder / "maps.txt").read_text().split())
+        maps = parameter_object((folder / "maps.txt").read_text(encoding="utf-8").split())
         _, found = itk.elastix_registration_method(
             fixed,
             moving,

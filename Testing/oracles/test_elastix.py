@@ -87,7 +87,7 @@ def test_a_chain_of_parameter_files_warps_as_transformix_does(elastix, case):
 @pytest.mark.parametrize("case", CASES, ids=[" / ".join(value) for value in CASES.values()])
 def test_landmarks_go_where_transformix_takes_them(elastix, case):
     folder = elastix / case
-    text = (folder / "outputpoints.txt").read_text()
+    text = (folder / "outputpoints.txt").read_text(encoding="utf-8")
     theirs = [list(map(float, numbers.split())) for numbers in re.findall(r"OutputPoint = \[ ([^\]]+) \]", text)]
     fixed = Grid.of(sitk.ReadImage(str(folder / "fixed.mha")))
     mapping = exchange.read_mapping(parameter_files(folder)[-1], reference=fixed)
@@ -110,7 +110,7 @@ def test_transformix_warps_with_the_parameter_file_we_write(elastix, index, kind
 def test_a_class_that_only_elastix_has_is_evaluated_by_elastix(elastix):
     """An AffineLogTransform, through whichever elastix is here."""
     folder = elastix / "00"
-    text = parameter_files(folder)[0].read_text()
+    text = parameter_files(folder)[0].read_text(encoding="utf-8")
     text = text.replace('"TranslationTransform"', '"AffineLogTransform"')
     text = re.sub(r"\(NumberOfParameters 3\)", "(NumberOfParameters 12)\n(CenterOfRotationPoint 10 -20 30)", text)
     logarithm = "0 -0.1 0 0.1 0 0 0 0 0 1 2 3"

@@ -55,7 +55,7 @@ def finished_frames(output: Path) -> dict[str, int]:
     table = output / "frames.csv"
     if not table.exists():
         return {}
-    text = table.read_text()
+    text = table.read_text(encoding="utf-8")
     rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
     return {row["index"]: (output / "segmentation" / f"{int(row['index']):04d}.nrrd").stat().st_mtime_ns for row in rows}
 

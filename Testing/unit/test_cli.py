@@ -55,7 +55,7 @@ def test_register_writes_everything_it_was_asked_for_on_the_grids_it_promises(fo
     np.testing.assert_allclose(
         sitk.GetArrayViewFromImage(resampled), sitk.GetArrayViewFromImage(written["W.nrrd"]), atol=0.02
     )
-    report = json.loads((tmp_path / "R.json").read_text())
+    report = json.loads((tmp_path / "R.json").read_text(encoding="utf-8"))
     assert report["similarity"]["after"] > report["similarity"]["before"] - 0.05
     assert set(report["seconds"]) == {"total", "read", "align", "network", "integrate", "refine", "warp", "write"}
     assert set(report) >= {"version", "model", "device", "alignment", "network_grid", "similarity", "folded_percent"}

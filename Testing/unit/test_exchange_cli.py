@@ -73,7 +73,7 @@ def test_landmarks_go_to_the_moving_image_and_come_back(case, capsys):
     (case / "points.csv").write_text("label,l,p,s\nfirst,-4,16,30\nsecond,-8,20,34\n")
     assert convert(case, *ANTS_LIST, "--points", "points.csv", "--output", "moved.mrk.json") == 0
     assert "places in the moving image" in capsys.readouterr().out
-    moved = json.loads((case / "moved.mrk.json").read_text())["markups"][0]
+    moved = json.loads((case / "moved.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert moved["coordinateSystem"] == "LPS"
     field = sitk.DisplacementFieldTransform(
         sitk.Cast(sitk.ReadImage(str(case / "1Warp.nii.gz")), sitk.sitkVectorFloat64)
@@ -83,7 +83,7 @@ def test_landmarks_go_to_the_moving_image_and_come_back(case, capsys):
         np.testing.assert_allclose(point["position"], chain.TransformPoint(start), atol=1e-3)
     back = ("--points", "moved.mrk.json", "--points-on", "moving", "--output", "back.mrk.json")
     assert convert(case, *ANTS_LIST, *back) == 0
-    returned = json.loads((case / "back.mrk.json").read_text())["markups"][0]["controlPoints"]
+    returned = json.loads((case / "back.mrk.json").read_text(encoding="utf-8"))["markups"][0]["controlPoints"]
     np.testing.assert_allclose([point["position"] for point in returned], [(-4, 16, 30), (-8, 20, 34)], atol=1e-3)
 
 

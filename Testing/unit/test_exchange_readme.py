@@ -18,7 +18,7 @@ from VoxelMorphRegistrationLib import exchange  # noqa: E402
 from VoxelMorphRegistrationLib.cli import main  # noqa: E402
 
 _README = _TESTING.parent / "README.md"
-_TEXT = _README.read_text() if _README.is_file() else ""
+_TEXT = _README.read_text(encoding="utf-8") if _README.is_file() else ""
 COMMANDS = re.findall(r"`slicer-voxelmorph (convert [^`]*--output [^`]*)`", _TEXT)
 
 

@@ -123,7 +123,7 @@ def test_what_is_written_says_lps_and_keeps_curves_flags_and_points_that_were_ne
     }
     points = read_points(points_file(tmp_path, json.dumps(document), ".mrk.json"))
     write_points(points.at(points.positions + 10), tmp_path / "moved.mrk.json")
-    markup = json.loads((tmp_path / "moved.mrk.json").read_text())["markups"][0]
+    markup = json.loads((tmp_path / "moved.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert (markup["type"], markup["coordinateSystem"], markup["display"]) == ("Curve", "LPS", {"color": [1, 0, 0]})
     assert "measurements" not in markup
     assert [point.get("position") for point in markup["controlPoints"]] == [[9.0, 8.0, 13.0], "", [6.0, 5.0, 16.0]]

@@ -67,7 +67,7 @@ def test_every_frame_gets_a_label_volume_on_its_own_grid_and_a_row(plain):
 
 
 def test_the_record_says_what_made_the_files(plain, case):
-    record = json.loads((plain / "run.json").read_text())
+    record = json.loads((plain / "run.json").read_text(encoding="utf-8"))
     assert record["settings"]["strategy"] == "direct" and record["model"]["name"] == "tiny"
     assert len(record["model"]["sha256"]) == 64 and "torch" in record["versions"]
     assert record["inputs"]["segmentation of frame 0"].startswith(case["segmentation"].name)
@@ -93,7 +93,7 @@ def test_transforms_points_and_surface_are_written_when_asked_for(case, tmp_path
     for folder, ending in (("transforms", "nrrd"), ("points", "mrk.json"), ("surface", "vtp")):
         assert sorted(p.name for p in (output / folder).iterdir()) == [f"{i:04d}.{ending}" for i in range(3)]
     # The point found in frame 2 is pulled back onto the point that was given, by SimpleITK.
-    point = json.loads((output / "points" / "0002.mrk.json").read_text())["markups"][0]
+    point = json.loads((output / "points" / "0002.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert point["coordinateSystem"] == "LPS" and point["controlPoints"][0]["label"] == "apex"
     transform = sitk.DisplacementFieldTransform(
         sitk.Cast(sitk.ReadImage(str(output / "transforms" / "0002.nrrd")), sitk.sitkVectorFloat64))
@@ -187,20 +187,20 @@ def test_chosen_frames_are_redone_with_other_settings_and_kept_so(case, tmp_path
     assert command(case, output, "--overwrite", "--frames", "3:5", "--label-interpolation", "smooth") == 0
     redone = voxels(output)
     assert [n for n in first if not np.array_equal(first[n], redone[n])] == ["0003.nrrd", "0004.nrrd"]
-    record = json.loads((output / "run.json").read_text())
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
     assert record["frame_runs"] == {"3": 1, "4": 1}
     assert record["reruns"][0]["settings"]["label_interpolation"] == "smooth"
     assert command(case, output) == 0
     assert same(voxels(output), redone)
     assert command(case, output, "--overwrite") == 0
-    assert same(voxels(output), first) and json.loads((output / "run.json").read_text())["reruns"] == []
+    assert same(voxels(output), first) and json.loads((output / "run.json").read_text(encoding="utf-8"))["reruns"] == []
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(case, tmp_path):
     (tmp_path / "segmentation").mkdir()
     (tmp_path / "segmentation" / "0000.nrrd").write_text("mine")
     assert command(case, tmp_path) == 1
-    assert (tmp_path / "segmentation" / "0000.nrrd").read_text() == "mine"
+    assert (tmp_path / "segmentation" / "0000.nrrd").read_text(encoding="utf-8") == "mine"
     (tmp_path / "file").write_text("")
     assert command(case, tmp_path / "file") == 1
 
@@ -236,7 +236,7 @@ def test_an_adapted_network_is_trained_once_and_kept_for_the_runs_that_continue(
     output = tmp_path / "out"
     assert command(case, output, "--adapt", "2steps", "--frames", "0:3") == 0
     assert (output / "adapted" / "network.pt").is_file()
-    assert json.loads((output / "run.json").read_text())["settings"]["adapt"] == "2steps"
+    assert json.loads((output / "run.json").read_text(encoding="utf-8"))["settings"]["adapt"] == "2steps"
     from VoxelMorphRegistrationLib.training import adaptation
 
     monkeypatch.setattr(adaptation, "adapt", lambda *_, **__: pytest.fail("the network was adapted again"))

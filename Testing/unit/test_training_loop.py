@@ -128,4 +128,4 @@ def test_the_command_line_trains_and_says_what_it_cannot_read(tmp_path):
         env=environment, capture_output=True, text=True,
     )
     assert good.returncode == 0, good.stderr
-    assert json.loads((tmp_path / "run" / "model.json").read_text())["training"]["steps"] == 2
+    assert json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 2

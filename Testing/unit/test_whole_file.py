@@ -32,7 +32,7 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
             partial.write_text("new")
             raise error
     assert [path.name for path in tmp_path.iterdir()] == ["0000.nrrd"]
-    assert (tmp_path / "0000.nrrd").read_text() == "old"
+    assert (tmp_path / "0000.nrrd").read_text(encoding="utf-8") == "old"
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):

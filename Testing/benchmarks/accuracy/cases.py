@@ -73,7 +73,7 @@ def build(folder: Path, subset: str = "full") -> list[Case]:
         except Unavailable as reason:
             print(f"{maker.__name__}: left out, {reason}", flush=True)
             continue
-        cases += [Case(**entry) for entry in json.loads(index.read_text())]
+        cases += [Case(**entry) for entry in json.loads(index.read_text(encoding="utf-8"))]
     return cases
 
 

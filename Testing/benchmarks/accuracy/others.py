@@ -179,7 +179,7 @@ def main() -> None:
     import resource
 
     method, package = METHODS[sys.argv[1]]
-    request = json.loads(Path(sys.argv[2]).read_text())
+    request = json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     fixed, moving = (sitk.ReadImage(request[key], sitk.sitkFloat32) for key in ("fixed", "moving"))
     field, spent = method(fixed, moving, request["contrast"])
     if field.GetSize() != fixed.GetSize():

@@ -22,7 +22,7 @@ from VoxelMorphRegistrationLib.registration import Registrar, Settings
 
 def main() -> None:
     torch.set_num_threads(THREADS)
-    request = json.loads(Path(sys.argv[1]).read_text())
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     model = load_model(request.get("model") or DEFAULT_MODEL)
     adapted = {}
     if request.get("adapt"):

@@ -124,8 +124,8 @@ def _collect(groups: dict[str, list[Case]], options: argparse.Namespace) -> dict
                         "case": case.name,
                         "group": group,
                         "frame": case.frame,
-                        "scores": json.loads(scores_path.read_text()),
-                        "run": json.loads(output.with_suffix(".json").read_text()),
+                        "scores": json.loads(scores_path.read_text(encoding="utf-8")),
+                        "run": json.loads(output.with_suffix(".json").read_text(encoding="utf-8")),
                     }
                 )
     return {

@@ -20,7 +20,7 @@ from others import THREADS
 
 
 def main() -> None:
-    request = json.loads(Path(sys.argv[1]).read_text())
+    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     paths = [request["moving"], *[pair["fixed"] for pair in request["pairs"]]]
     with tempfile.TemporaryDirectory() as folder:
         sitk.WriteImage(

@@ -158,7 +158,7 @@ def write_parameters(path: Path, kind: str, numbers: Sequence[float], grid: Grid
     }
     lines = [f"({key} {_text(value)})" for key, value in entries.items() if value != []]
     with whole_file(path) as partial:
-        partial.write_text("\n".join(lines) + "\n")
+        partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _text(value: object) -> str:

@@ -142,7 +142,7 @@ def _write_lta(affine: np.ndarray, path: Path, fixed: Grid, moving: Grid | None)
         f" 4\n{rows}\nsrc volume info\n{_geometry_text(moving)}dst volume info\n{_geometry_text(fixed)}"
     )
     with whole_file(path) as partial:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
 
 
 def _geometry_text(grid: Grid | None) -> str:

@@ -227,7 +227,8 @@ def _without_inverse(path: Path, folder: Path) -> Path:
                         "TransformType", data=[name.removeprefix("Inverse")], dtype=h5py.string_dtype("ascii")
                     )
     else:
-        copy.write_text(re.sub(r"^(Transform:\s*)Inverse", r"\1", path.read_text(), flags=re.MULTILINE))
+        text = path.read_text(encoding="utf-8")
+        copy.write_text(re.sub(r"^(Transform:\s*)Inverse", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
     return copy
 
 
