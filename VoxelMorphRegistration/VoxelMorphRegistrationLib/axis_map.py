@@ -55,10 +55,6 @@ class AxisMap:
         nearest = np.rint(positions)
         return nearest if np.abs(positions - nearest).max() < _WHOLE else positions
 
-    def is_whole(self, shape: tuple[int, ...]) -> bool:
-        """Whether every voxel of a target of this array shape is a voxel of the (unbounded) source lattice."""
-        return all(_is_whole(self.positions(axis, count)) for axis, count in enumerate(shape))
-
 
 def regrid(
     array: torch.Tensor,

@@ -244,7 +244,7 @@ class _Level:
         elastic: float,
         padding: warping.Padding,
     ):
-        self._force, self._start, self._image_shape, self._padding = force, start, image_shape, padding
+        self._force, self._start, self._padding = force, start, padding
         shape, device = tuple(start.shape[2:]), start.device
         self._up = resize_matrices(shape, image_shape, device)
         self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
