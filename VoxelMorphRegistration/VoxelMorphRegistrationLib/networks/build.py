@@ -28,6 +28,7 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
         pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1]
             (`PyramidNetwork`).
         cue_window [0]: with pyramid only; edge in voxels of the window of `motion_cues`, 0 for a network without them.
+        symmetric [False]: with pyramid only; every pass sees the pair in both orders.
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
 
@@ -58,7 +59,12 @@ def _pairwise(architecture: dict) -> Network:
     if options["kind"] != "velocity" or any(factor not in (1, 2, 4, 8) or factor > 2**levels for factor in pyramid):
         raise InputError(f"network VxmPairwise: pyramid {pyramid} needs integration and factors among 1, 2, 4 and 8")
     return PyramidNetwork(
-        module, dimension, factors=tuple(pyramid), cue_window=architecture.get("cue_window", 0), **options
+        module,
+        dimension,
+        factors=tuple(pyramid),
+        cue_window=architecture.get("cue_window", 0),
+        symmetric=architecture.get("symmetric", False),
+        **options,
     )
 
 

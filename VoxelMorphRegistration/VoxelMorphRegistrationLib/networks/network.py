@@ -62,6 +62,10 @@ class Network(nn.Module):
         with torch.no_grad(), fast_convolutions(fixed):
             return self.forward(fixed, moving)
 
+    def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        """What a refinement that does the finest work itself starts from: `flow`, where it has no cheaper part."""
+        return self.flow(fixed, moving)
+
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """As `flow`, but differentiable in the parameters and the images: the path for training and adaptation."""
         self._check(fixed, moving)

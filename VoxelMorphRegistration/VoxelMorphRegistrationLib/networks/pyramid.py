@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from ..warping import Padding, integrate, resize_flow, warp
 from ..separable import apply_separable, gaussian_matrices
 from .flow import Flow
+from .inference import fast_convolutions
 from .motion_cues import motion_cues
 from .pairwise import PairwiseNetwork
 
@@ -23,23 +24,38 @@ class PyramidNetwork(PairwiseNetwork):
     et al., Symmetric Log-Domain Diffeomorphic Registration, MICCAI 2008), and what that leaves the next pass sees. The
     outcome stays one stationary velocity field, with its inverse for free.
 
+    With `symmetric` each pass looks at the pair in both orders and takes half the difference: two images that are the same
+    get no motion at all, whatever bias the weights have, and a chain of small steps does not drift.
+
     With `cue_window` a pass starts from what the images say by themselves (`motion_cues`, smoothed, weighted by how far it
     can be believed), shows it to the network beside the images, and the network adds what is missing.
 
     Attributes:
         factors: how much coarser than the input each pass looks, such as (4, 2, 1); powers of two up to `multiple`.
         cue_window: edge in voxels of the window of the motion cues, 0 for none.
+        symmetric: whether a pass sees both orders.
     """
 
-    def __init__(self, *args, factors: tuple[int, ...] = (1,), cue_window: int = 0, **options) -> None:
+    def __init__(
+        self, *args, factors: tuple[int, ...] = (1,), cue_window: int = 0, symmetric: bool = False, **options
+    ) -> None:
         super().__init__(*args, **options)
         self.factors = tuple(factors)
         self.cue_window = cue_window
+        self.symmetric = symmetric
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        return self._passes(fixed, moving, self.factors)
+
+    def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        """The passes that look coarsely: an eighth of the time or less, and refinement ends as well from there."""
+        with torch.no_grad(), fast_convolutions(fixed):
+            return self._passes(fixed, moving, tuple(f for f in self.factors if f > 1) or self.factors)
+
+    def _passes(self, fixed: torch.Tensor, moving: torch.Tensor, factors: tuple[int, ...]) -> Flow:
         self._check(fixed, moving)
         velocity = None
-        for factor in self.factors:
+        for factor in factors:
             velocity = self.improve(fixed, moving, velocity, factor)
         return Flow(velocity, self.kind, 1, self.padding, self.steps)
 
@@ -64,6 +80,11 @@ class PyramidNetwork(PairwiseNetwork):
         return step if velocity is None else velocity + step
 
     def _step(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        if not self.symmetric:
+            return self._one_way(fixed, moving)
+        return 0.5 * (self._one_way(fixed, moving) - self._one_way(moving, fixed))
+
+    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
         if not self.cue_window:
             return self.predict(moving, fixed).float()
         # Sums over windows lose too much in half precision, and what was seen is not to be learned from.

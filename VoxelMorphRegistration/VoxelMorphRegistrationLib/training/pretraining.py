@@ -28,10 +28,11 @@ ARCHITECTURE = {
     "negative_slope": 0.2,
     "integration_steps": 7,
     "padding": "border",
-    "pyramid": [4, 2, 1],
+    "pyramid": [4, 4, 2, 2, 1, 1],
     "cue_window": 7,
+    "symmetric": True,
 }
-SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 8}
+SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 8, "max_voxels": 1_500_000}
 INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
 CITATION = (
     "Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022; "
@@ -53,7 +54,7 @@ class PretrainingSettings:
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings(accumulate=3)
-    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (2, 1), (4, 2, 1, 1))
+    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (4, 4, 2, 2, 1, 1), (4, 2, 2, 1, 1), (2, 1, 1))
     curriculum: float = 0.1
     smoothness: float = 0.2
     held_back: int = 8

@@ -1,0 +1,58 @@
+"""The passes of a network that looks at a pair several times."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from VoxelMorphRegistrationLib.networks import build_network
+
+pytest.importorskip("voxelmorph")
+ARCHITECTURE = {
+    "class": "VxmPairwise",
+    "ndim": 3,
+    "features": [[4, 4], [4, 4]],
+    "integration_steps": 5,
+    "padding": "border",
+    "pyramid": [4, 2, 1],
+    "cue_window": 5,
+    "symmetric": True,
+}
+
+
+def _network(**changes):
+    torch.manual_seed(3)
+    network = build_network({**ARCHITECTURE, **changes})
+    with torch.no_grad():
+        for parameter in network.module.flow_layer.parameters():
+            parameter.normal_(0, 0.3)
+    return network
+
+
+@pytest.fixture(scope="module")
+def images():
+    torch.manual_seed(5)
+    coarse = torch.rand(2, 1, 6, 6, 6)
+    return torch.nn.functional.interpolate(coarse, size=(24, 24, 24), mode="trilinear").split(1)
+
+
+def test_two_images_that_are_the_same_get_no_motion_from_a_symmetric_network_whatever_its_weights(images):
+    assert _network().flow(images[0], images[0]).field.abs().max() < 1e-5
+    assert _network(symmetric=False).flow(images[0], images[0]).field.abs().max() > 0.1
+
+
+def test_the_single_pass_of_a_symmetric_network_there_and_back_are_opposite(images):
+    network = _network(pyramid=[1])
+    there, back = (network.flow(*pair).field for pair in (images, images[::-1]))
+    assert there.abs().max() > 0.1
+    torch.testing.assert_close(there, -back, atol=1e-4, rtol=1e-4)
+
+
+def test_the_rough_flow_is_what_the_coarse_passes_alone_find(images):
+    rough = _network().rough_flow(*images)
+    torch.testing.assert_close(rough.field, _network(pyramid=[4, 2]).flow(*images).field)
+    assert (rough.field - _network().flow(*images).field).abs().max() > 0.01
+
+
+def test_a_network_without_coarse_passes_has_no_cheaper_flow(images):
+    network = _network(pyramid=[1, 1])
+    torch.testing.assert_close(network.rough_flow(*images).field, network.flow(*images).field)
