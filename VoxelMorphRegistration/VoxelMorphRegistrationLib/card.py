@@ -21,7 +21,7 @@ INTENSITY_RULES = {
 _INTENSITY_DEFAULTS = {"percentile": {"low": 1, "high": 99}, "divide": {"unless_max_below": None}}
 _NATIVE_SPACE = {"tensor_axes": "native", "spacing": "native", "extent": None}
 _ARCHITECTURE_OPTIONS = ("features", "integration_steps", "activation", "negative_slope", "padding", "passes", "unet")
-_SPACE_OPTIONS = ("tensor_axes", "spacing", "extent", "multiple")
+_SPACE_OPTIONS = ("tensor_axes", "spacing", "extent", "multiple", "max_voxels")
 _TEXT_OPTIONS = ("name", "title", "modality", "anatomy", "contrast", "licence", "citation", "source", "preparation")
 
 
@@ -35,7 +35,8 @@ class Card:
             each time on the image warped so far.
         space: `tensor_axes` ('native', or letters that say where each tensor axis, in array order, runs to, such as
             'LIA'), `spacing` ('native', mm, or mm for each tensor axis), `extent` (None, or the shape in array order),
-            `multiple` (the shape is a multiple of it in every axis).
+            `multiple` (the shape is a multiple of it in every axis), `max_voxels` (optional: a larger grid gets a coarser
+            spacing).
         intensity: {"rule": ...}, one of 'minmax', 'percentile' (with low, high), 'divide' (by, unless_max_below),
             'window' (low, high) and 'none'.
         contrast: 'same' when both images must be of one modality, 'any' when not.
@@ -128,8 +129,8 @@ class Card:
         _check_intensity(self.intensity, where)
 
     def with_options(self, where: str = "options", **options: Any) -> Card:
-        """The card with single values replaced: tensor_axes, spacing, extent, multiple, intensity (a rule's name or its
-        object), features, integration_steps, activation, negative_slope, padding, passes, unet, and the texts.
+        """The card with single values replaced: tensor_axes, spacing, extent, multiple, max_voxels, intensity (a rule's
+        name or its object), features, integration_steps, activation, negative_slope, padding, passes, unet, and the texts.
 
         Raises:
             InputError: an option that is not one of these, or a value that is not allowed.
@@ -195,9 +196,10 @@ def _check_space(space: dict, dimension: int, where: str) -> None:
         isinstance(extent, (list, tuple)) and len(extent) == dimension and all(_whole(n) and n > 0 for n in extent)
     ):
         raise InputError(f"{where}: space.extent {extent!r}; use null or {dimension} whole numbers")
-    multiple = space.get("multiple", 1)
-    if not _whole(multiple) or multiple < 1:
-        raise InputError(f"{where}: space.multiple {multiple!r}; use a whole number from 1")
+    for key in ("multiple", "max_voxels"):
+        value = space.get(key, 1)
+        if not _whole(value) or value < 1:
+            raise InputError(f"{where}: space.{key} {value!r}; use a whole number from 1")
 
 
 def _whole(value: Any) -> bool:
