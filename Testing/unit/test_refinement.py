@@ -9,6 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from VoxelMorphRegistrationLib import warping
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib import refinement
 from VoxelMorphRegistrationLib.refinement import choose_similarity, field_of_view, folded_voxels, refine
 
 SHAPE = (36, 40, 38)
@@ -104,6 +105,23 @@ def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
     assert field_of_view(_tensor(fixed), _tensor(moving))[4] == slice(2, 30)
     found = refine(_tensor(fixed), _tensor(moving)).displacement[0, 2].numpy()
     assert abs(np.median(found[8:-8, 8:-8, 4:-6]) - 2.5) < 0.3
+
+
+def test_noise_moves_frames_of_one_tissue_less_than_the_scheme_for_two_people_would_let_it(pair, monkeypatch):
+    fixed, moving, truth = pair
+    noisy = [image + 0.05 * torch.randn(image.shape, generator=torch.Generator().manual_seed(n))
+             for n, image in enumerate((fixed, moving))]
+    near = torch.from_numpy(0.8 * truth)[None]
+    chosen = refine(*noisy, near)
+    monkeypatch.setattr(refinement, "SMOOTH", refinement.DETAILED)
+    detailed = refine(*noisy, near)
+    assert _error(chosen.displacement, truth) < 0.7 * _error(detailed.displacement, truth)
+
+
+def test_smoothing_grows_with_the_agreement_of_the_start():
+    schemes = [refinement.scheme_for(agreement) for agreement in (0.3, 0.7, 0.87, 0.95)]
+    assert schemes[0] == schemes[1] == refinement.DETAILED and schemes[3] == refinement.SMOOTH
+    assert refinement.DETAILED.fluid < schemes[2].fluid < refinement.SMOOTH.fluid
 
 
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):

@@ -5,14 +5,17 @@ log-domain demons scheme (Vercauteren et al., Symmetric log-domain diffeomorphic
 by LNCC or MIND-SSC. What is optimised is the change to the start, so a network's velocity is never smoothed away.
 
 The smoothing was chosen by known displacements and labels (Testing/benchmarks/accuracy), not by the similarity: in
-its own domain a trained network beats the similarity's optimum, and following the similarity there loses overlap.
+its own domain a trained network beats the similarity's optimum, and following the similarity there loses overlap. Two
+pairs want two smoothings. Where the start makes the images alike nearly everywhere, they show the same tissue, what
+is left is small, and short motion would be noise; where it does not, two people differ in detail and short motion is
+what is missing. How alike they are decides between the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,7 +23,7 @@ import torch.nn.functional as F
 
 from . import warping
 from .errors import InputError
-from .refinement_forces import FORCES, Similarity, level_shape, shrink
+from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
 from .separable import apply_separable, gaussian_matrices, resize_matrices
 from .similarity import ncc
 
@@ -28,9 +31,7 @@ _MOST_VOXELS = 1_500_000  # of the finest level: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
-_SAME_CONTRAST = (
-    0.4  # correlation of the foreground; pairs of one contrast reach .6-.97 unregistered, ADC and b-value .15
-)
+_SAME_CONTRAST = 0.6  # correlation of the foregrounds; pairs of one contrast reach .9 and more, ADC and b-value .5
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,20 @@ class Scheme:
     step: float = 0.5
 
 
-SCHEMES = {
-    "lncc": Scheme((4, 2, 1), (60, 60, 20), fluid=1.0, elastic=(0.4, 0.4, 0.3), step=0.3),
-    "mind": Scheme((4, 2), (40, 30), fluid=1.5, elastic=(1.0, 1.0)),
-}
+DETAILED = Scheme((4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
+SMOOTH = Scheme((4, 2, 1), (60, 60, 20), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
+OTHER_CONTRAST = Scheme((4, 2), (40, 30), fluid=3.0, elastic=(1.0, 1.0))
+_ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
+
+
+def scheme_for(alike: float) -> Scheme:
+    """The scheme for a pair of one contrast whose start reaches this `agreement`."""
+    share = min(1.0, max(0.0, (alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0])))
+    return replace(
+        DETAILED,
+        fluid=DETAILED.fluid + share * (SMOOTH.fluid - DETAILED.fluid),
+        elastic=tuple(a + share * (b - a) for a, b in zip(DETAILED.elastic, SMOOTH.elastic)),
+    )
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,11 @@ def refine(
     fixed, moving = fixed[view], moving[view]
     mask = None if mask is None else mask[view]
     inner = tuple(fixed.shape[2:])
-    scheme, base = SCHEMES[similarity], _finest_factor(inner)
+    base = _finest_factor(inner)
+    if similarity == "mind":
+        scheme = OTHER_CONTRAST
+    else:
+        scheme = scheme_for(agreement(fixed, warping.warp(moving, before[view], "border"), mask))
     change, taken = _optimise(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
     change = _extended(_resize(change, inner), view, shape)
     judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)

@@ -16,7 +16,10 @@ from .separable import apply_separable, gaussian_matrices, resize_matrices
 from .similarity import LocalCorrelation, mind_ssc
 
 Similarity = Literal["lncc", "mind"]
+_WINDOW = 7
 _SMALLEST_AXIS = 5
+_STRUCTURE = 0.01  # share of the image's variance that a window has when it shows more than empty surroundings
+_NOISE_SMOOTHING = 1.0  # voxels; leaves a fiftieth of white noise's variance
 _BLUR = 0.45  # of the shrink factor, in voxels: keeps what the coarser grid can hold
 
 
@@ -42,11 +45,21 @@ def shrink_inside(image: torch.Tensor, mask: torch.Tensor | None, shape: Sequenc
     return torch.where(weight > 1e-3, shrink(image * mask, shape) / weight.clamp(min=1e-3), torch.zeros_like(weight))
 
 
+def agreement(fixed: torch.Tensor, warped: torch.Tensor, mask: torch.Tensor | None = None) -> float:
+    """How alike two images (1, 1, *shape) are but for noise: their squared local correlation, 0 to 1, after a little
+    smoothing, over the windows in which the fixed image has structure."""
+    matrices = gaussian_matrices(fixed.shape[2:], _NOISE_SMOOTHING, fixed.device)
+    with torch.no_grad():
+        correlation = LocalCorrelation(apply_separable(fixed, matrices), _WINDOW, mask, stride=2)
+        local = correlation.local(apply_separable(warped, matrices))
+        return float(local[correlation.structured(_STRUCTURE)].mean().nan_to_num())
+
+
 class LnccForce:
     """Local normalised cross-correlation over windows of `window` voxels, centred on every second voxel."""
 
     def __init__(
-        self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None, window: int = 7
+        self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None, window: int = _WINDOW
     ):
         shape = level_shape(fixed.shape[2:], factor)
         self.moving = shrink(moving, shape)

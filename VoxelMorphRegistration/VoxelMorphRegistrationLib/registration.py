@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,6 +185,30 @@ class Registrar:
 
         T = T1(T2(...)): the last pass acts on the fixed image first.
         """
+        if self._refines_fully and inputs.mask is None:
+            flows, total = self._predicted(inputs, self.model.network.rough_flow, watch)
+            with watch.stage("refine", self.device):
+                refined = self._refined(inputs, flows, total, "lncc")
+            if refined is not None:
+                return refined
+        flows, total = self._predicted(inputs, self.model.network.flow, watch)
+        if self.settings.refine:
+            with watch.stage("refine", self.device):
+                return self._refined(inputs, flows, total) or (flows, total)
+        return flows, total
+
+    @property
+    def _in_domain(self) -> bool:
+        return self.model.card.anatomy not in ("", "any")
+
+    @property
+    def _refines_fully(self) -> bool:
+        """Whether refinement runs until it gains no more, so that it need not be given the network's finest work."""
+        return self.settings.refine == "auto" and self.settings.refine_similarity != "mind" and not self._in_domain
+
+    def _predicted(
+        self, inputs: NetworkInputs, predict: Callable[[torch.Tensor, torch.Tensor], Flow], watch: Stopwatch
+    ) -> tuple[list[Flow], torch.Tensor]:
         flows: list[Flow] = []
         total, moving = None, inputs.moving
         shape = tuple(inputs.grid.shape)
@@ -193,22 +217,28 @@ class Registrar:
                 with watch.stage("integrate", self.device):
                     moving = warping.warp(inputs.moving, total, flows[-1].padding)
             with watch.stage("network", self.device):
-                flow = self.model.network.flow(inputs.fixed, moving)
+                flow = predict(inputs.fixed, moving)
             with watch.stage("integrate", self.device):
                 step = flow.displacement(shape)
                 total = step if total is None else warping.compose_flows(total, step, flow.padding)
                 flows.append(flow)
-        if self.settings.refine:
-            with watch.stage("refine", self.device):
-                flows, total = self._refined(inputs, flows, total)
         return flows, total
 
     def _refined(
-        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor
-    ) -> tuple[list[Flow], torch.Tensor]:
-        """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing."""
-        from .refinement import refine
+        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor, only: str | None = None
+    ) -> tuple[list[Flow], torch.Tensor] | None:
+        """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing.
 
+        None when nothing better was found, or when the pair wants another similarity than `only`.
+        """
+        from .refinement import choose_similarity, refine
+
+        similarity = self.settings.refine_similarity
+        if similarity == "auto":
+            warped = warping.warp(inputs.moving, total, "border")
+            similarity = choose_similarity(inputs.fixed, warped, inputs.mask)
+        if only is not None and similarity != only:
+            return None
         last = flows[-1]
         shape = tuple(inputs.grid.shape)
         extends = last.kind == "velocity"
@@ -221,15 +251,15 @@ class Registrar:
             moving,
             warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
             steps=self.settings.refine,
-            similarity=self.settings.refine_similarity,
+            similarity=similarity,
             mask=inputs.mask,
             padding=last.padding,
             integration_steps=squarings,
-            in_domain=self.model.card.anatomy not in ("", "any"),
+            in_domain=self._in_domain,
             seed=self.settings.seed,
         )
         if not result.accepted:
-            return flows, total
+            return None
         flow = Flow(result.velocity, "velocity", 1, last.padding, squarings)
         step = result.displacement
         return [*earlier, flow], step if before is None else warping.compose_flows(before, step, last.padding)

@@ -79,6 +79,10 @@ class LocalCorrelation:
         variance = (square - mean**2).clamp(min=0) + self.floor
         return covariance**2 / (self._variance * variance)
 
+    def structured(self, share: float) -> torch.Tensor:
+        """Windows, (B, 1, *centres), where the reference varies by more than this share of its whole variance."""
+        return (self._variance > self.floor + share) & (self._weight > 0)
+
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         return _mean(self.local(image), self._weight)
 
