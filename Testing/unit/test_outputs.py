@@ -210,6 +210,10 @@ def test_frames_may_not_lie_where_the_results_go(case, tmp_path, capsys):
     frames.rename(tmp_path / "segmentation")
     assert command(case, tmp_path, sequence=tmp_path / "segmentation", segmentation=segmentation) == 1
     assert "lies where the results go" in capsys.readouterr().err
+    (tmp_path / "segmentation").rename(tmp_path / "frames")
+    assert command(case, tmp_path / "frames", sequence=tmp_path / "frames", segmentation=segmentation) == 1
+    assert "lies where the results go" in capsys.readouterr().err
+    assert command(case, tmp_path, sequence=tmp_path / "frames", segmentation=segmentation) == 0
 
 
 def test_failed_frames_give_status_4_and_are_named_and_tried_again(case, tmp_path, capsys):

@@ -27,7 +27,7 @@ import SimpleITK as sitk
 from .displacement_files import write_displacement
 from .errors import InputError
 from .frame_table import FrameTable
-from .frames import Frames
+from .frames import FileFrames, Frames
 from .grid import Grid
 from .images import write_image
 from .label_sequence import SequenceFrame, write_label_sequence
@@ -251,11 +251,14 @@ class RunFolder:
             entry.unlink(missing_ok=True)
 
     def _refuse_inputs_inside(self, frames: Frames) -> None:
-        """Frames that lie where results go would be overwritten."""
+        """Frames that lie where results go would be overwritten, or the assembled sequence be taken for a frame next time."""
         taken = [(self.path / name).resolve() for name in (*_FOLDERS, *_FILES)]
         for index in {0, len(frames) - 1}:
             file = frames.file(index)
-            if file is not None and any(place in (file.resolve(), *file.resolve().parents) for place in taken):
+            if file is None:
+                continue
+            beside = isinstance(frames, FileFrames) and file.resolve().parent == self.path.resolve()
+            if beside or any(place in (file.resolve(), *file.resolve().parents) for place in taken):
                 raise InputError(f"{file}: this frame lies where the results go; give another output folder than {self.path}")
 
 
