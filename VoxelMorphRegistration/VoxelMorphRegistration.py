@@ -177,6 +177,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         frames=None,
         align="none",
         maskNode=None,
+        maskMargin=None,
         outputAsLabels=None,
         outputTransformSequenceNode=None,
         pointsNode=None,
@@ -198,6 +199,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         The results are linked into the input's own sequence browser; its selected item stays. Other results are node
         references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True),
         .Points, .Surface, .Table, .Plot. `frames` is a list of frame numbers or a slice as text ("0:100:2").
+        With maskMargin (mm) images are compared only so far around the segmentation.
         `progress` is called as progress(done, total, result) after each frame; returning False stops.
         """
         self.ensureInstalled(interactive)
@@ -219,6 +221,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             surface_output=outputSurfaceSequenceNode,
             table=tableNode,
             mask=maskNode,
+            mask_margin=maskMargin,
             progress=progress,
             model=model,
             strategy=strategy,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy.ndimage import distance_transform_edt
 from VoxelMorphRegistrationLib.displacement import from_transform, to_voxel_flow, transform_points
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.grid import Grid
@@ -173,6 +175,9 @@ def test_quality_says_what_the_registration_gained_and_what_the_labels_measure()
     (lambda f: dict(select=[9]), "frames"),
     (lambda f: dict(segmentation=labels(0, Grid(GRID.size, GRID.spacing, (900.0, 0.0, 0.0), GRID.direction))), "labelled voxel"),
     (lambda f: dict(refine=-1), "refine"),
+    (lambda f: dict(mask=labels(0), mask_margin=5.0), "give one of them"),
+    (lambda f: dict(segmentation=None, points=Points(CENTRE[None], {}), mask_margin=5.0), "no segmentation to measure it from"),
+    (lambda f: dict(mask_margin=-1.0), "mask margin -1.0"),
     (lambda f: f.__setitem__(0, frame(0) * 0 + 3) or {}, "all its voxels are 3"),
     (lambda f: f.__setitem__(0, frame(0)[:, :, 11]) or dict(segmentation=labels(0)[:, :, 11]), "2 dimensions"),
 ])
@@ -209,3 +214,22 @@ def test_sequential_composes_steps_in_the_order_in_which_tissue_moved():
         point = (np.asarray(middle) + offset).tolist()
         expected = turn.TransformPoint(stretch.TransformPoint(point))
         assert np.allclose(transform_points(results[2].displacement, np.array([point]))[0], expected, atol=0.05)
+
+
+def test_a_mask_margin_compares_images_around_each_references_own_segmentation(monkeypatch):
+    seen = {}
+
+    def register(self, fixed, moving, mask=None):
+        seen[moving.GetPixel(0, 0, 0), fixed.GetPixel(0, 0, 0)] = mask
+        return SimpleNamespace(displacement=Grid.of(fixed).empty_image(sitk.sitkVectorFloat32, 3), notes=[])
+
+    monkeypatch.setattr("VoxelMorphRegistrationLib.propagation.Registrar.register", register)
+    frames = [frame(index) for index in range(4)]
+    for index, image in enumerate(frames):
+        image[0, 0, 0] = float(index)  # So that a frame is recognised.
+    drawn = [labels(0), labels(3)]
+    carry(frames, drawn, [0, 3], mask_margin=6.0)
+    for frame_number, reference, given in ((1, 0, drawn[0]), (2, 3, drawn[1])):
+        spacing = given.GetSpacing()[::-1]
+        distance = distance_transform_edt(sitk.GetArrayFromImage(given) == 0, sampling=spacing)
+        assert np.array_equal(sitk.GetArrayFromImage(seen[reference, frame_number]) > 0, distance <= 6.0)

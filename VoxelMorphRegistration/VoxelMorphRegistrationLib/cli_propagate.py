@@ -39,6 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "between (default: %(default)s)")
     parser.add_argument("--keyframe-step", type=_positive, default=8, metavar="K", help="(default: %(default)s)")
     parser.add_argument("--adapt", metavar="5min|500steps", help="train the network on this sequence first")
+    parser.add_argument("--mask-margin", type=_millimetres, metavar="MM",
+                        help="compare images only within MM of the reference's segmentation (instead of --mask)")
     parser.add_argument("--points", metavar="P", help="points on the reference frame (.mrk.json, .fcsv, .csv) to carry along")
     parser.add_argument("--surface", metavar="M", help="surface on the reference frame (.vtp, .stl, .obj, .ply) to carry along")
     parser.add_argument("--save-transforms", type=_transforms, default=0, metavar="none|full|N",
@@ -126,6 +128,7 @@ def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagat
         keyframe_step=args.keyframe_step,
         select=select_frames(args.frames, len(frames)),
         mask=read_image(args.mask) if args.mask else None,
+        mask_margin=args.mask_margin,
         points=read_points(args.points) if args.points else None,
         surface=read_surface(args.surface) if args.surface else None,
         **settings_from(args),
@@ -141,6 +144,8 @@ def _described(args: argparse.Namespace, propagation: Propagation, segmentations
                  "reference_frames": [reference.index for reference in propagation.references]}
     if args.strategy == "keyframes":
         settings["keyframe_step"] = args.keyframe_step
+    if args.mask_margin is not None:
+        settings["mask_margin"] = args.mask_margin
     inputs: dict[str, Any] = {}
     count = len(propagation.frames)
     for number, index in enumerate(args.reference_frame):
@@ -269,6 +274,16 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
+
+
+def _millimetres(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of millimetres from 0")
+    return value
 
 
 def _transforms(text: str) -> int:

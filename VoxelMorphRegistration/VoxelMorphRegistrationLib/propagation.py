@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -84,6 +85,7 @@ class Propagation:
         keyframe_step: int = 8,
         select: Sequence[int] | None = None,
         mask: sitk.Image | None = None,
+        mask_margin: float | None = None,
         points: Points | None = None,
         surface: Surface | None = None,
         **settings: Any,
@@ -98,8 +100,11 @@ class Propagation:
         if not self.select or not 0 <= self.select[0] <= self.select[-1] < len(self.frames):
             raise InputError(f"frames {self.select[:1]} to {self.select[-1:]}: the sequence has 0 to {len(self.frames) - 1}")
         self.strategy, self.keyframe_step = strategy, keyframe_step
-        self.mask, self.points, self.surface = mask, points, surface
+        if mask is not None and mask_margin is not None:
+            raise InputError("mask and mask margin: both say where images are compared; give one of them")
+        self.points, self.surface = points, surface
         self._check_landmarks()
+        self._masks = {reference.index: _mask(reference, mask, mask_margin) for reference in self.references}
         self.settings = Settings(**{"align": "none", **settings})
         self.registrar = Registrar(model, self.settings)
         dimension = self.references[0].image.GetDimension()
@@ -123,7 +128,8 @@ class Propagation:
 
     def network_grid(self) -> Grid:
         """The grid on which the network sees the first reference frame."""
-        return network_grid(self.references[0].image, self.registrar.space, self.settings.network_spacing, self.mask)
+        first = self.references[0]
+        return network_grid(first.image, self.registrar.space, self.settings.network_spacing, self._masks[first.index])
 
     def run(
         self,
@@ -132,9 +138,10 @@ class Propagation:
     ) -> Iterator[FrameResult]:
         """Frame by frame; closing the iterator stops. `finished` frames are left out, `recall` gives what was kept of them."""
         groups = assign(self.references, self.frames, self.select)
-        bench = Bench(self.frames, self._register, finished, recall)
+        bench = Bench(self.frames, finished, recall)
         try:
             for reference, indices in groups:
+                bench.register = partial(self._register, self._masks[reference.index])
                 outcomes = STRATEGIES[self.strategy](bench, reference, indices, self.keyframe_step)
                 while True:
                     started = time.perf_counter()
@@ -145,8 +152,10 @@ class Propagation:
         finally:
             bench.close()
 
-    def _register(self, fixed: sitk.Image, moving: sitk.Image) -> tuple[sitk.Image, list[str]]:
-        registration = self.registrar.register(fixed, moving, self.mask)
+    def _register(
+        self, mask: sitk.Image | None, fixed: sitk.Image, moving: sitk.Image
+    ) -> tuple[sitk.Image, list[str]]:
+        registration = self.registrar.register(fixed, moving, mask)
         return registration.displacement, registration.notes
 
     def _result(self, outcome: Outcome, started: float) -> FrameResult:
@@ -184,7 +193,7 @@ class Propagation:
     def _measures(self, reference: Reference) -> FrameQuality:
         if reference.index not in self._quality:
             metric = "nmi" if self.model.card.contrast == "any" else "ncc"
-            self._quality = {reference.index: FrameQuality(reference.image, metric, self.mask)}
+            self._quality = {reference.index: FrameQuality(reference.image, metric, self._masks[reference.index])}
         return self._quality[reference.index]
 
     def _moved(self, displacement: sitk.Image) -> tuple[Points | None, Surface | None, int]:
@@ -234,12 +243,27 @@ def propagate(
         keyframe_step: for 'keyframes', every so many-th selected frame.
         select: numbers of the frames wanted; default all.
         mask: image (any grid); similarity counts only where it is not zero.
+        mask_margin: in place of a mask, similarity counts only within so many mm of the reference's segmentation, so
+            that what lies further off does not pull. As wide as the motion, or wider.
         points, surface: drawn on the reference frame, see `landmarks`.
         settings: those of `registration.Settings`; `align` is 'none' unless given.
 
     Raises InputError for a model, reference, segmentation or setting that is not usable.
     """
     return Propagation(frames, segmentation, reference, model, **options).run()
+
+
+def _mask(reference: Reference, mask: sitk.Image | None, margin: float | None) -> sitk.Image | None:
+    """Where images are compared with this reference: everywhere (None), the mask, or around the segmentation."""
+    if margin is None:
+        return mask
+    if not (math.isfinite(margin) and margin >= 0):
+        raise InputError(f"mask margin {margin!r}: give millimetres, such as 20")
+    if reference.segmentation is None:
+        raise InputError("mask margin: there is no segmentation to measure it from; give a mask instead")
+    inside = [sitk.Cast(layer != 0, sitk.sitkUInt8) for layer in reference.segmentation.layers]
+    union = reduce(sitk.Or, inside)
+    return sitk.SignedMaurerDistanceMap(union, squaredDistance=False, useImageSpacing=True) <= margin
 
 
 def _difference(one: sitk.Image, other: sitk.Image | None, labels: Segmentation | None) -> float:

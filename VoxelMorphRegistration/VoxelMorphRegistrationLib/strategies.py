@@ -52,18 +52,22 @@ class Outcome:
 
 
 class Bench:
-    """What strategies work with: frames read ahead in a thread, registration, and what an earlier run finished."""
+    """What strategies work with: frames read ahead in a thread, registration, and what an earlier run finished.
+
+    Attributes:
+        register: of (fixed, moving), gives (displacement, notes); set for each reference before its frames.
+        recall: gives a displacement that was kept, by frame number.
+    """
+
+    register: Callable[[sitk.Image, sitk.Image], tuple[sitk.Image, Sequence[str]]]
 
     def __init__(
         self,
         frames: Frames,
-        register: Callable[[sitk.Image, sitk.Image], tuple[sitk.Image, Sequence[str]]],
         finished: Collection[int] = (),
         recall: Callable[[int], sitk.Image | None] = lambda index: None,
     ) -> None:
-        """`register(fixed, moving)` gives (displacement, notes); `recall(index)` a displacement that was kept."""
         self.frames = frames
-        self.register = register
         self.finished = frozenset(finished)
         self.recall = recall
         self._reader = ThreadPoolExecutor(1, "voxelmorph-read")
