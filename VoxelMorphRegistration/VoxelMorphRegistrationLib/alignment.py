@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from .axis_map import AxisMap, regrid
-from .errors import InputError
+from .errors import InputError, telling_line
 from .grid import Grid
 from .image_space import linear_parts
 from .images import replace_non_finite
@@ -70,9 +70,9 @@ def read_transform(path: str) -> sitk.Transform:
     try:
         return sitk.ReadTransform(str(path))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
-            f"{path}: cannot be read as a transform ({reason[:160]}); give an ITK transform (.tfm, .txt, .mat, .h5)"
+            f"{path}: cannot be read as a transform ({telling_line(error)}); "
+            "give an ITK transform (.tfm, .txt, .mat, .h5)"
         ) from error
 
 
@@ -201,9 +201,8 @@ def _descend(
     try:
         method.Execute(fixed, moving)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
-            f"alignment: fixed and moving image could not be matched ({reason[:120]}); "
+            f"alignment: fixed and moving image could not be matched ({telling_line(error)}); "
             "give an initial transform, or use the alignment 'none' or 'centers'"
         ) from error
     return transform

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from .displacement import from_transform, lps_to_ras, to_transform
-from .errors import InputError
+from .errors import InputError, telling_line
 from .grid import Grid
 from .whole_file import whole_file
 
@@ -49,8 +49,9 @@ def read_displacement(path: str | os.PathLike) -> sitk.Image:
     try:
         field = _read_transform_file(path) if suffix == ".h5" else sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(f"{path}: not readable as a displacement ({_last_line(error)}); give one of {', '.join(SUFFIXES)}") \
-            from error
+        raise InputError(
+            f"{path}: not readable as a displacement ({telling_line(error)}); give one of {', '.join(SUFFIXES)}"
+        ) from error
     components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
     if components != dimension:
         raise InputError(f"{path}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}")
@@ -89,8 +90,3 @@ def _suffix(path: Path) -> str:
         if path.name.lower().endswith(suffix):
             return suffix
     raise InputError(f"{path}: a displacement file ends in one of {', '.join(SUFFIXES)}; rename it")
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

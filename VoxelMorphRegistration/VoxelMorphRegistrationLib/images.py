@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .errors import InputError
+from .errors import InputError, telling_line
 from .whole_file import whole_file
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
@@ -44,7 +44,9 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
         try:
             image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
         except RuntimeError as error:
-            raise InputError(f"{path}: cannot be read as an image ({_reason(error)}); give an image file") from error
+            raise InputError(
+                f"{path}: cannot be read as an image ({telling_line(error)}); give an image file"
+            ) from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     check_scalar(image, str(path))
@@ -166,13 +168,6 @@ class _without_itk_warnings:
 
     def __exit__(self, *_: object) -> None:
         sitk.ProcessObject.SetGlobalWarningDisplay(self._before)
-
-
-def _reason(error: Exception) -> str:
-    """The telling line of SimpleITK's several."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "ERROR" in line.upper() or "expected" in line]
-    return (telling or lines or [type(error).__name__])[-1].split("ERROR:")[-1].strip()[:160]
 
 
 def _dicom_files(folder: Path) -> tuple[str, ...]:

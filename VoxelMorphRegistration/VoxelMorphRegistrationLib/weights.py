@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from .errors import InputError
+from .errors import InputError, telling_line
 from .networks.dense import DEFAULT_FEATURES
 
 KERAS_SUFFIXES = (".h5", ".hdf5", ".keras")
@@ -167,13 +167,14 @@ def _load_torch(path: Path):
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on a file that is not its own
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         if "weights_only" in str(error) or "Unsupported" in str(error) or "global" in str(error).lower():
             raise InputError(
                 f"{path}: it holds Python objects and not weights alone, and is not opened for safety; "
                 "save the network's state_dict() and import that"
             ) from error
-        raise InputError(f"{path}: not a torch weights file, or a truncated one ({first}); copy it again") from error
+        raise InputError(
+            f"{path}: not a torch weights file, or a truncated one ({telling_line(error)}); copy it again"
+        ) from error
 
 
 def _tensors(path: Path, content: dict) -> dict[str, torch.Tensor]:

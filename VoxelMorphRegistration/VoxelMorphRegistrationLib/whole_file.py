@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError
+from .errors import InputError, telling_line
 
 
 @contextmanager
@@ -30,9 +30,9 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         partial.chmod(0o666 & ~mask)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # SimpleITK, torch and HDF5 report a full disk as RuntimeError
-        # ITK puts the place in its source first and the reason last.
-        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[-1].strip()
-        raise InputError(f"{path}: cannot be written ({reason}); free space or choose another folder") from error
+        raise InputError(
+            f"{path}: cannot be written ({telling_line(error)}); free space or choose another folder"
+        ) from error
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)

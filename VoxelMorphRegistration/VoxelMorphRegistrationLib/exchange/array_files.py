@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, telling_line
 from ..whole_file import whole_file
-from .context import last_line, warn
+from .context import warn
 
 #: What VoxelMorph's scripts and people call a field in an archive of several arrays.
 _FIELD_NAMES = ("displacement", "flow", "warp", "disp", "ddf", "field", "grid", "theta", "vol")
@@ -46,7 +46,7 @@ def read_array(path: Path) -> np.ndarray:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: not readable as an array ({last_line(error)[:120]}); save the field alone, as plain numbers"
+            f"{path}: not readable as an array ({telling_line(error)}); save the field alone, as plain numbers"
         ) from error
     if isinstance(loaded, dict):
         return _only_field(loaded, path)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, telling_line
 from ..grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
@@ -95,12 +95,6 @@ def _grid_of_file(path: str | os.PathLike) -> Grid:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(
-            f"{path}: not readable as an image ({last_line(error)}); give an image that SimpleITK reads"
+            f"{path}: not readable as an image ({telling_line(error)}); give an image that SimpleITK reads"
         ) from error
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
-
-
-def last_line(error: Exception) -> str:
-    """The last line of a foreign error's message, where ITK puts the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

@@ -16,10 +16,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..displacement import from_array, lps_to_ras
-from ..errors import InputError
+from ..errors import InputError, telling_line
 from ..grid import Grid
 from ..whole_file import whole_file
-from .context import last_line
 from .nifti import affine_of_grid, grid_of_affine, vectors_of
 
 _WARP_INTENT, _INVERSE_WARP_INTENT = 3, 4
@@ -42,7 +41,7 @@ def read_mgz(path: Path) -> sitk.Image:
         intent = version >> 8 & 0xFFFF
         image = nibabel.MGHImage.from_bytes(struct.pack(">i", 1) + raw[4:])
     except Exception as error:
-        raise InputError(f"{path}: not readable as MGZ ({last_line(error)}); copy or export it again") from error
+        raise InputError(f"{path}: not readable as MGZ ({telling_line(error)}); copy or export it again") from error
     if intent == _INVERSE_WARP_INTENT:
         raise InputError(f"{path}: an inverse warp; write the forward one with mri_warp_convert")
     vectors, grid = vectors_of(image, str(path))

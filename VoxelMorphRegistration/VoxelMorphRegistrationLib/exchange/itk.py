@@ -18,11 +18,11 @@ import SimpleITK as sitk
 
 from ..displacement import from_array, from_transform, invert, lps_to_ras, to_transform
 from ..displacement_files import read_displacement, write_displacement
-from ..errors import InputError
+from ..errors import InputError, telling_line
 from ..grid import Grid
 from ..whole_file import whole_file
 from .affines import check_affine, exact_affine, is_affine, of_transform, to_sitk
-from .context import Context, Mapping, last_line, warn
+from .context import Context, Mapping, warn
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 _FIELD_KEY = "displacement field type"
@@ -163,7 +163,7 @@ def _read_vectors(path: Path) -> sitk.Image:
         try:
             return sitk.ReadImage(str(path))
         except RuntimeError as error:
-            raise InputError(f"{path}: not readable as an image ({last_line(error)}); export it again") from error
+            raise InputError(f"{path}: not readable as an image ({telling_line(error)}); export it again") from error
     field = read_displacement(path)
     return _as_nifti_says(field, path) if path.name.lower().endswith((".nii", ".nii.gz")) else field
 
@@ -186,7 +186,9 @@ def _read_sitk_transform(path: Path) -> sitk.Transform:
     try:
         return sitk.ReadTransform(str(path)).Downcast()
     except RuntimeError as error:
-        raise InputError(f"{path}: not readable as an ITK transform ({last_line(error)}); export it again") from error
+        raise InputError(
+            f"{path}: not readable as an ITK transform ({telling_line(error)}); export it again"
+        ) from error
 
 
 def _transform_classes(path: Path) -> list[str]:
@@ -200,7 +202,7 @@ def _transform_classes(path: Path) -> list[str]:
                 names = [np.ravel(group[key]["TransformType"][()])[0] for key in sorted(group, key=int)]
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: not an ITK transform file ({last_line(error)}); weights of a network are no displacement"
+                f"{path}: not an ITK transform file ({telling_line(error)}); weights of a network are no displacement"
                 if isinstance(error, KeyError)
                 else f"{path}: not readable as an HDF5 transform file; export it again"
             ) from error
