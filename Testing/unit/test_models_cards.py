@@ -141,6 +141,7 @@ def test_a_card_without_its_weights_says_which_file_is_missing(liver):
         ({"space": {"extent": [160, 192]}}, r"space.extent \[160, 192\]"),
         ({"space": {"extent": [160, 192, 0]}}, r"space.extent \[160, 192, 0\]"),
         ({"space": {"max_voxels": 0}}, "space.max_voxels 0"),
+        ({"space": {"flexible": 1}}, "space.flexible 1"),
         ({"space": {"multiple": 1.5}}, "space.multiple 1.5"),
         ({"space": {"axes": "LIA"}}, "space.axes is not a value"),
         ({"intensity": {}}, "intensity.rule None"),

@@ -163,6 +163,31 @@ def test_a_grid_too_large_for_memory_becomes_coarser_and_says_so():
     assert network_grid(image, Space(max_voxels=70_000), spacing="native").size == (64, 64, 64)
 
 
+@pytest.mark.parametrize("own, wish, taken", [(3.0, 2.0, 1.5), (1.0, 2.0, 2.0), (0.8, 2.0, 2.4), (2.4, 2.0, 2.4), (1.5, 2.0, 1.5), (7.0, 2.0, 1.75)])
+def test_a_flexible_spacing_is_the_nearest_multiple_or_fraction_of_the_images_own(own, wish, taken):
+    image = _image((20, 20, 20), (own, own, 2.0), np.eye(3))
+    space = Space("native", wish, multiple=8, flexible=True)
+    assert np.allclose(network_grid(image, space).spacing, (taken, taken, 2.0))
+    assert np.allclose(network_grid(image, space, spacing=1.3).spacing, 1.3)
+
+
+def test_a_flexible_spacing_stays_a_multiple_when_the_grid_must_be_coarser():
+    image = _image((60, 60, 60), (1.0, 1.0, 1.0), np.eye(3))
+    grid = network_grid(image, Space("native", 1.0, max_voxels=30_000, flexible=True))
+    assert np.allclose(grid.spacing, 2.0)
+
+
+def test_a_flexible_finer_grid_blurs_every_voxel_alike():
+    impulse = sitk.GetArrayFromImage(_image((21, 21, 21), (3.0, 3.0, 3.0), np.eye(3))) * 0
+    peaks = set()
+    for place in (9, 10, 11):
+        image = sitk.GetImageFromArray(impulse)
+        image.SetSpacing((3.0, 3.0, 3.0))
+        image[place, 10, 10] = 1.0
+        peaks.add(round(float(_seen(image, Space("native", 2.0, multiple=8, flexible=True, intensity=NONE)).max()), 4))
+    assert len(peaks) == 1
+
+
 @pytest.mark.parametrize("moving_size", [(30, 20, 25), (60, 60, 60)])
 def test_the_moving_image_is_seen_through_the_alignment_as_simpleitk_resamples_it(moving_size):
     fixed = _image((24, 24, 24), (1.5, 1.5, 1.5), TILT)

@@ -21,7 +21,7 @@ INTENSITY_RULES = {
 _INTENSITY_DEFAULTS = {"percentile": {"low": 1, "high": 99}, "divide": {"unless_max_below": None}}
 _NATIVE_SPACE = {"tensor_axes": "native", "spacing": "native", "extent": None}
 _ARCHITECTURE_OPTIONS = ("features", "integration_steps", "activation", "negative_slope", "padding", "passes", "unet")
-_SPACE_OPTIONS = ("tensor_axes", "spacing", "extent", "multiple", "max_voxels")
+_SPACE_OPTIONS = ("tensor_axes", "spacing", "extent", "multiple", "max_voxels", "flexible")
 _TEXT_OPTIONS = ("name", "title", "modality", "anatomy", "contrast", "licence", "citation", "source", "preparation")
 
 
@@ -36,7 +36,7 @@ class Card:
         space: `tensor_axes` ('native', or letters that say where each tensor axis, in array order, runs to, such as
             'LIA'), `spacing` ('native', mm, or mm for each tensor axis), `extent` (None, or the shape in array order),
             `multiple` (the shape is a multiple of it in every axis), `max_voxels` (optional: a larger grid gets a coarser
-            spacing).
+            spacing), `flexible` (optional: the spacing is a wish, the nearest multiple or fraction of the image's is taken).
         intensity: {"rule": ...}, one of 'minmax', 'percentile' (with low, high), 'divide' (by, unless_max_below),
             'window' (low, high) and 'none'.
         contrast: 'same' when both images must be of one modality, 'any' when not.
@@ -129,8 +129,9 @@ class Card:
         _check_intensity(self.intensity, where)
 
     def with_options(self, where: str = "options", **options: Any) -> Card:
-        """The card with single values replaced: tensor_axes, spacing, extent, multiple, max_voxels, intensity (a rule's
-        name or its object), features, integration_steps, activation, negative_slope, padding, passes, unet, and the texts.
+        """The card with single values replaced: tensor_axes, spacing, extent, multiple, max_voxels, flexible, intensity (a
+        rule's name or its object), features, integration_steps, activation, negative_slope, padding, passes, unet, and
+        the texts.
 
         Raises:
             InputError: an option that is not one of these, or a value that is not allowed.
@@ -200,6 +201,8 @@ def _check_space(space: dict, dimension: int, where: str) -> None:
         value = space.get(key, 1)
         if not _whole(value) or value < 1:
             raise InputError(f"{where}: space.{key} {value!r}; use a whole number from 1")
+    if not isinstance(space.get("flexible", False), bool):
+        raise InputError(f"{where}: space.flexible {space['flexible']!r}; use true or false")
 
 
 def _whole(value: Any) -> bool:

@@ -66,14 +66,14 @@ class Model:
         from .network_space import Space
 
         space = self.card.space
-        limit = {"max_voxels": space["max_voxels"]} if "max_voxels" in space else {}
+        optional = {key: space[key] for key in ("max_voxels", "flexible") if key in space}
         return Space(
             tensor_axes=space["tensor_axes"],
             spacing=space["spacing"],
             extent=None if space["extent"] is None else tuple(space["extent"]),
             multiple=space["multiple"],
             intensity=dict(self.card.intensity),
-            **limit,
+            **optional,
         )
 
 

@@ -37,6 +37,9 @@ class Space:
         intensity: a rule of `intensity.py`.
         max_voxels: a free grid that would hold more gets a coarser spacing, unless the spacing was overridden; eight
             million voxels take a default U-Net some 5 GB.
+        flexible: the spacing is a wish. Along each axis the whole multiple or fraction of the image's own spacing that is
+            nearest is taken. At any other the blur of interpolation changes from voxel to voxel and stands still while
+            the tissue moves, and a network that matches images follows it.
     """
 
     tensor_axes: str = "native"
@@ -45,6 +48,7 @@ class Space:
     multiple: int = 1
     intensity: dict[str, Any] = field(default_factory=lambda: {"rule": "minmax"})
     max_voxels: int | None = 8_000_000
+    flexible: bool = False
 
     def __post_init__(self) -> None:
         for name in ("spacing", "extent"):
@@ -155,19 +159,31 @@ def _free_size(grid: Grid, steps: np.ndarray, multiple: int) -> tuple[int, ...]:
     return tuple(int(multiple * math.ceil(round(mm / step, 6) / multiple)) for mm, step in zip(length, steps))
 
 
-def _within(grid: Grid, steps: np.ndarray, space: Space, notes: list[str] | None) -> np.ndarray:
+def _within(grid: Grid, wanted: np.ndarray, space: Space, notes: list[str] | None) -> np.ndarray:
     """The steps, all stretched by one factor when the grid would hold more than `space.max_voxels`."""
+    steps = whole = _commensurate(grid, wanted) if space.flexible else wanted
     if space.max_voxels is None:
         return steps
-    wanted = steps
     while math.prod(size := _free_size(grid, steps, space.multiple)) > space.max_voxels:
         if max(size) <= space.multiple:
             break
-        steps = steps * max(1.02, (math.prod(size) / space.max_voxels) ** (0.5 / grid.dimension))
-    if notes is not None and steps is not wanted:
-        before, after = (" x ".join(f"{step:.3g}" for step in mm[::-1]) for mm in (wanted, steps))
+        wanted = wanted * max(1.02, (math.prod(size) / space.max_voxels) ** (0.5 / grid.dimension))
+        steps = _commensurate(grid, wanted) if space.flexible else wanted
+    if notes is not None and steps is not whole:
+        before, after = (" x ".join(f"{step:.3g}" for step in mm[::-1]) for mm in (whole, steps))
         notes.append(f"network spacing {before} mm made coarser, {after} mm, to keep within {space.max_voxels} voxels")
     return steps
+
+
+def _commensurate(grid: Grid, wanted: np.ndarray) -> np.ndarray:
+    """Along each axis the multiple or fraction (1/n) of the image's spacing whose ratio to `wanted` is nearest to 1."""
+    steps = []
+    for own, wish in zip(grid.spacing, wanted):
+        ratio = wish / own if wish > own else own / wish
+        lower = math.floor(ratio)
+        whole = lower if ratio / lower < (lower + 1) / ratio else lower + 1
+        steps.append(own * whole if wish > own else own / whole)
+    return np.asarray(steps)
 
 
 def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:

@@ -27,7 +27,7 @@ from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrin
 from .separable import apply_separable, gaussian_matrices, resize_matrices
 from .similarity import ncc
 
-_MOST_VOXELS = 1_500_000  # of the finest level: a 2 mm head has 1 million
+_MOST_VOXELS = 2_500_000  # of the finest level: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8

@@ -32,7 +32,14 @@ ARCHITECTURE = {
     "cue_window": 7,
     "symmetric": True,
 }
-SPACE = {"tensor_axes": "SPL", "spacing": 2.0, "extent": None, "multiple": 8, "max_voxels": 1_500_000}
+SPACE = {
+    "tensor_axes": "SPL",
+    "spacing": 2.0,
+    "extent": None,
+    "multiple": 8,
+    "max_voxels": 2_500_000,
+    "flexible": True,
+}
 INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
 CITATION = (
     "Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022; "
