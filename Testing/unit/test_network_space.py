@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.network_space import Space, network_grid, on_network_grid, prepare
+from VoxelMorphRegistrationLib.network_space import Space, network_grid, on_network_grid
 
 NONE = {"rule": "none"}
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
@@ -195,12 +195,14 @@ def test_the_moving_image_is_seen_through_the_alignment_as_simpleitk_resamples_i
     moving.SetOrigin(np.asarray(fixed.TransformContinuousIndexToPhysicalPoint((12, 12, 12)))
                      - Grid.of(moving).axes @ (np.asarray(moving_size) / 2))
     alignment = sitk.Euler3DTransform((10, -20, 5), 0.1, -0.2, 0.05, (2, 1, -3))
-    inputs = prepare(fixed, moving, alignment, Space("SPL", intensity=NONE))
+    space = Space("SPL", intensity=NONE)
+    grid = network_grid(fixed, space)
+    seen = on_network_grid(moving, grid, alignment, space)[0, 0].numpy()
     minimum = float(_array(moving).min())
-    oracle = sitk.Resample(moving, inputs.grid.empty_image(), alignment, sitk.sitkLinear, minimum)
-    assert np.abs(inputs.moving[0, 0].numpy() - _array(oracle)).max() < 1e-2
-    outside = ~Grid.of(moving).contains(_mapped(alignment, inputs.grid), 0.5)
-    assert np.all(inputs.moving.numpy().ravel()[outside] == np.float32(minimum))
+    oracle = sitk.Resample(moving, grid.empty_image(), alignment, sitk.sitkLinear, minimum)
+    assert np.abs(seen - _array(oracle)).max() < 1e-2
+    outside = ~Grid.of(moving).contains(_mapped(alignment, grid), 0.5)
+    assert np.all(seen.ravel()[outside] == np.float32(minimum))
 
 
 def _mapped(transform, grid):
@@ -210,10 +212,12 @@ def _mapped(transform, grid):
 def test_without_an_alignment_parallel_grids_give_what_simpleitk_gives():
     fixed = _image((24, 24, 24), (1.5, 1.5, 1.5))
     moving = _image((20, 30, 22), (2.0, 1.5, 1.7), seed=1)
-    inputs = prepare(fixed, moving, None, Space("LIA", multiple=8, intensity=NONE))
+    space = Space("LIA", multiple=8, intensity=NONE)
+    grid = network_grid(fixed, space)
+    seen = on_network_grid(moving, grid, None, space)[0, 0].numpy()
     minimum = float(_array(moving).min())
-    oracle = sitk.Resample(moving, inputs.grid.empty_image(), sitk.Transform(), sitk.sitkLinear, minimum)
-    assert np.abs(inputs.moving[0, 0].numpy() - _array(oracle)).max() < 1e-2
+    oracle = sitk.Resample(moving, grid.empty_image(), sitk.Transform(), sitk.sitkLinear, minimum)
+    assert np.abs(seen - _array(oracle)).max() < 1e-2
 
 
 def test_two_dimensions_work_with_letters_and_without():

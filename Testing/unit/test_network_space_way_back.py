@@ -11,8 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib import displacement as displacements
 from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.image_space import inverse_displacement, network_vectors
-from VoxelMorphRegistrationLib.network_space import Space, network_grid, to_image_grid
+from VoxelMorphRegistrationLib.image_space import inverse_displacement, network_vectors, to_image_grid
+from VoxelMorphRegistrationLib.network_space import Space, network_grid
 
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
 

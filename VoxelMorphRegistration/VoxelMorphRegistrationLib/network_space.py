@@ -1,4 +1,4 @@
-"""From the two images to the tensors a network sees, and from its flow back to the images' grids.
+"""From the two images to the tensors a network sees; `image_space.py` has the way back.
 
 The fixed image is brought onto the network's grid (`network_grid.py`) by cropping and padding, the moving image is
 resampled onto it in physical space, through the alignment.
@@ -21,12 +21,20 @@ from .axis_map import AxisMap, regrid, smooth
 from .displacement import transform_points
 from .errors import InputError
 from .grid import Grid
-from .image_space import linear_parts, to_image_grid
+from .image_space import linear_parts
 from .images import check_geometry, check_scalar, replace_non_finite
 from .intensity import normalise
 from .network_grid import Space, network_grid
 
-__all__ = ["NetworkInputs", "Space", "network_grid", "prepare", "to_image_grid"]
+__all__ = [
+    "NetworkInputs",
+    "Space",
+    "check_overlap",
+    "cleaned",
+    "mask_on_network_grid",
+    "network_grid",
+    "on_network_grid",
+]
 
 _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
@@ -40,36 +48,6 @@ class NetworkInputs:
     grid: Grid
     mask: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def prepare(
-    fixed: sitk.Image,
-    moving: sitk.Image,
-    alignment: sitk.Transform | None,
-    space: Space,
-    spacing: str | float | None = None,
-    mask: sitk.Image | None = None,
-) -> NetworkInputs:
-    """Both images as the network wants them.
-
-    Args:
-        alignment: fixed point to moving point, None for the identity.
-        mask: image on the fixed image (resampled when on another grid), not zero where it matters.
-
-    Raises InputError for geometry or content nothing can be done with, and when the images do not overlap in space.
-    """
-    notes: list[str] = []
-    fixed = cleaned(fixed, "fixed image", notes)
-    moving = cleaned(moving, "moving image", notes)
-    check_overlap(Grid.of(fixed), Grid.of(moving), alignment)
-    grid = network_grid(fixed, space, spacing, mask, notes)
-    return NetworkInputs(
-        fixed=on_network_grid(fixed, grid, None, space, "fixed image"),
-        moving=on_network_grid(moving, grid, alignment, space, "moving image"),
-        grid=grid,
-        mask=None if mask is None else mask_on_network_grid(mask, grid),
-        notes=notes,
-    )
 
 
 def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
