@@ -45,21 +45,22 @@ def test_maps_of_different_size_cannot_be_compared():
         quality.dice(_labels(), _labels(size=(20, 24, 17)))
 
 
-def test_volumes_and_centroids_are_those_of_simpleitk():
-    labels = _labels()
+@pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.uint16, np.uint32, np.float32])
+def test_volumes_and_centroids_are_those_of_simpleitk(pixel):
+    labels = _labels(pixel=pixel)
     shape = sitk.LabelShapeStatisticsImageFilter()
-    shape.Execute(labels)
-    volumes, centroids = quality.label_volumes_ml(labels), quality.label_centroids_ras(labels)
-    assert set(volumes) == set(centroids) == set(shape.GetLabels())
-    for label in shape.GetLabels():
-        assert np.isclose(volumes[label], shape.GetPhysicalSize(label) / 1000)
+    shape.Execute(sitk.Cast(labels, sitk.sitkUInt16))
+    measured = quality.measure_labels(labels)
+    assert set(measured) == set(shape.GetLabels())
+    for label, (millilitres, centroid) in measured.items():
+        assert np.isclose(millilitres, shape.GetPhysicalSize(label) / 1000)
         left, posterior, superior = shape.GetCentroid(label)
-        assert np.allclose(centroids[label], (-left, -posterior, superior), atol=1e-6)
+        assert np.allclose(centroid, (-left, -posterior, superior), atol=1e-6)
 
 
 def test_an_empty_label_map_has_no_volumes_and_no_centroids():
     empty = sitk.Image(4, 5, 6, sitk.sitkUInt8)
-    assert quality.label_volumes_ml(empty) == {} == quality.label_centroids_ras(empty)
+    assert quality.measure_labels(empty) == {}
 
 
 def test_two_dimensions_have_volumes_and_centroids_too():
@@ -67,9 +68,11 @@ def test_two_dimensions_have_volumes_and_centroids_too():
     labels.SetDirection((0.8, -0.6, 0.6, 0.8))
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(labels)
-    for label, (right, anterior) in quality.label_centroids_ras(labels).items():
+    measured = quality.measure_labels(labels)
+    assert set(measured) == set(shape.GetLabels())
+    for label, (millilitres, (right, anterior)) in measured.items():
         assert np.allclose((-right, -anterior), shape.GetCentroid(label), atol=1e-6)
-        assert np.isclose(quality.label_volumes_ml(labels)[label], shape.GetPhysicalSize(label) / 1000)
+        assert np.isclose(millilitres, shape.GetPhysicalSize(label) / 1000)
 
 
 def _pair(size=24):

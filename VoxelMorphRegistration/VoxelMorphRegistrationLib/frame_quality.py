@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from .displacement import lps_to_ras
 from .grid import Grid
 from .inverse_points import invert_at
+from .quality import measure_labels
 from .segmentation import Segmentation
 
 _LATTICE_POINTS = 40_000
@@ -112,32 +112,6 @@ class _Lattice:
         self.still = displacement is None
         vectors = 0.0 if displacement is None else sitk.GetArrayViewFromImage(displacement)[self.where]
         self.moved = self.points + (vectors if displacement is None else vectors.reshape(self.points.shape))
-
-
-def measure_labels(labels: sitk.Image) -> dict[int, tuple[float, tuple[float, ...]]]:
-    """Millilitres (2D: mm2 / 1000) and centroid (RAS mm) of each label but 0."""
-    array = sitk.GetArrayViewFromImage(labels)
-    grid = Grid.of(labels)
-    where = np.flatnonzero(array)
-    if where.size == 0:
-        return {}
-    values = array.ravel()[where]
-    small = values.dtype.kind == "u" and values.dtype.itemsize <= 2
-    kinds, member = (None, values) if small else np.unique(values, return_inverse=True)
-    counts = np.bincount(member)
-    sums, rest = [], where
-    for n in reversed(array.shape):
-        rest, position = np.divmod(rest, n)
-        sums.append(np.bincount(member, position, len(counts)))
-    millilitres = abs(float(np.linalg.det(grid.axes))) / 1000.0
-    found = np.flatnonzero(counts)
-    index = np.stack([total[found] / counts[found] for total in sums], axis=-1)
-    centroids = lps_to_ras(index @ grid.axes.T + np.asarray(grid.origin))
-    names = found if kinds is None else kinds[found]
-    return {
-        int(name): (float(counts[code]) * millilitres, tuple(centroid.tolist()))
-        for name, code, centroid in zip(names, found, centroids)
-    }
 
 
 def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:

@@ -67,21 +67,30 @@ def dice(a: sitk.Image, b: sitk.Image) -> dict[int, float]:
     return {label: 2.0 * common.get(label, 0) / (in_a.get(label, 0) + in_b.get(label, 0)) for label in found}
 
 
-def label_volumes_ml(labels: sitk.Image) -> dict[int, float]:
-    """Millilitres (2D: mm2 / 1000) of each label but 0."""
-    voxel = abs(float(np.linalg.det(Grid.of(labels).axes))) / 1000.0
-    return {label: count * voxel for label, count in _counts(sitk.GetArrayViewFromImage(labels).ravel()).items()}
-
-
-def label_centroids_ras(labels: sitk.Image) -> dict[int, tuple[float, ...]]:
-    """Centroid of each label but 0, RAS mm (right, anterior, superior)."""
+def measure_labels(labels: sitk.Image) -> dict[int, tuple[float, tuple[float, ...]]]:
+    """Millilitres (2D: mm2 / 1000) and centroid (RAS mm) of each label but 0."""
     array = sitk.GetArrayViewFromImage(labels)
-    where = np.nonzero(array)
-    values, member, counts = np.unique(array[where], return_inverse=True, return_counts=True)
-    index = np.stack([np.bincount(member, axis, len(values)) / counts for axis in reversed(where)], axis=-1)
     grid = Grid.of(labels)
-    points = lps_to_ras(index @ grid.axes.T + np.asarray(grid.origin))
-    return {int(value): tuple(point.tolist()) for value, point in zip(values, points)}
+    where = np.flatnonzero(array)
+    if where.size == 0:
+        return {}
+    values = array.ravel()[where]
+    small = values.dtype.kind == "u" and values.dtype.itemsize <= 2
+    kinds, member = (None, values) if small else np.unique(values, return_inverse=True)
+    counts = np.bincount(member)
+    sums, rest = [], where
+    for n in reversed(array.shape):
+        rest, position = np.divmod(rest, n)
+        sums.append(np.bincount(member, position, len(counts)))
+    millilitres = abs(float(np.linalg.det(grid.axes))) / 1000.0
+    found = np.flatnonzero(counts)
+    index = np.stack([total[found] / counts[found] for total in sums], axis=-1)
+    centroids = lps_to_ras(index @ grid.axes.T + np.asarray(grid.origin))
+    names = found if kinds is None else kinds[found]
+    return {
+        int(name): (float(counts[code]) * millilitres, tuple(centroid.tolist()))
+        for name, code, centroid in zip(names, found, centroids)
+    }
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:
