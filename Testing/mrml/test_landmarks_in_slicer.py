@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from VoxelMorphRegistrationLib.displacement import from_array
-from VoxelMorphRegistrationLib.grid import Grid
 from VoxelMorphRegistrationLib.landmarks import (
-    move_points,
-    move_surface,
     read_points,
     read_surface,
     write_points,
@@ -22,7 +18,6 @@ RAS = np.array([[1.5, -2.0, 3.0], [-40.25, 50.0, 6.0], [7.0, 8.0, -9.0]])
 LPS = RAS * (-1, -1, 1)
 LABELS = ("A", 'left, "upper" ä', "F-3")
 SPACES = {"RAS": 0, "LPS": 1}
-GRID = Grid((30, 30, 30), (4.0, 4.0, 4.0), (-60.0, -60.0, -60.0), tuple(np.eye(3).ravel()))
 
 
 def storage_node(scene, name: str, path) -> object:
@@ -97,8 +92,8 @@ def test_slicer_opens_moved_points_where_they_belong(scene, tmp_path, kind, spac
     storage = storage_node(scene, "vtkMRMLMarkupsJsonStorageNode", tmp_path / "in.mrk.json")
     storage.SetCoordinateSystem(SPACES[space])
     assert storage.WriteData(source)
-    shift = from_array(np.broadcast_to((1.0, 2.0, 3.0), (*GRID.shape, 3)), GRID)
-    write_points(move_points(read_points(tmp_path / "in.mrk.json"), shift), tmp_path / "0001.mrk.json")
+    points = read_points(tmp_path / "in.mrk.json")
+    write_points(points.at(points.positions + (1.0, 2.0, 3.0)), tmp_path / "0001.mrk.json")
     opened = scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node")
     assert storage_node(scene, "vtkMRMLMarkupsJsonStorageNode", tmp_path / "0001.mrk.json").ReadData(opened)
     np.testing.assert_allclose(positions(opened), positions(source) + (-1, -2, 3), atol=1e-5)
@@ -134,8 +129,8 @@ def test_surfaces_slicer_saved_are_read_where_slicer_has_them(scene, tmp_path, e
 def test_slicer_opens_a_moved_surface_where_it_belongs(scene, tmp_path):
     source = model(scene)
     assert storage_node(scene, "vtkMRMLModelStorageNode", tmp_path / "in.vtp").WriteData(source)
-    shift = from_array(np.broadcast_to((1.0, 2.0, 3.0), (*GRID.shape, 3)), GRID)
-    write_surface(move_surface(read_surface(tmp_path / "in.vtp"), shift), tmp_path / "0001.vtp")
+    surface = read_surface(tmp_path / "in.vtp")
+    write_surface(surface.at(surface.points + (1.0, 2.0, 3.0)), tmp_path / "0001.vtp")
     opened = scene.AddNewNodeByClass("vtkMRMLModelNode")
     storage = storage_node(scene, "vtkMRMLModelStorageNode", tmp_path / "0001.vtp")
     storage.SetCoordinateSystem(SPACES["RAS"])

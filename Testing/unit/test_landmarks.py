@@ -11,14 +11,13 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib.displacement import from_array, invert, warp
+from VoxelMorphRegistrationLib.displacement import from_array, warp
 from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
 from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.inverse_points import invert_at
 from VoxelMorphRegistrationLib.landmarks import (
     Points,
     count_outside,
-    move_points,
-    move_surface,
     read_points,
     read_surface,
     write_points,
@@ -145,11 +144,15 @@ def test_positions_and_labels_survive_a_file(tmp_path_factory, numbers, label):
 def test_a_constant_shift_of_the_image_moves_points_and_surface_the_other_way():
     shift = np.array([3.0, -2.0, 1.0])
     field = from_array(np.broadcast_to(shift, (*GRID.shape, 3)), GRID)
-    inverse, _ = invert(field)
     points = Points(LPS + middle(), {"markups": []})
-    np.testing.assert_allclose(move_points(points, inverse).positions, points.positions - shift, atol=1e-5)
+    np.testing.assert_allclose(moved(points, field).positions, points.positions - shift, atol=1e-5)
     surface = read_back(ball())
-    np.testing.assert_allclose(move_surface(surface, inverse).points, surface.points - shift, atol=1e-5)
+    np.testing.assert_allclose(moved(surface, field).points, surface.points - shift, atol=1e-5)
+
+
+def moved(landmarks, field: sitk.Image):
+    places = landmarks.positions if isinstance(landmarks, Points) else landmarks.points
+    return landmarks.at(invert_at(field, places)[0])
 
 
 def read_back(mesh: vtk.vtkPolyData):
@@ -161,25 +164,22 @@ def read_back(mesh: vtk.vtkPolyData):
 def test_points_follow_the_tissue_that_the_warped_image_shows():
     """A bright blob is where the point is, in the moving image and, as SimpleITK resamples it, in the fixed frame."""
     field = smooth_field(4.0)
-    inverse, _ = invert(field)
     for offset in ([0.0, 0.0, 0.0], [5.0, -4.0, 6.0], [-6.0, 3.0, -5.0]):
         place = middle() + offset
         blob = np.exp(-np.sum((GRID.points() - place) ** 2, -1) / 8.0).astype(np.float32)
         seen = sitk.GetArrayFromImage(warp(GRID.image(blob), field))
         centroid = (GRID.points() * seen[..., None]).reshape(-1, 3).sum(0) / seen.sum()
-        moved = move_points(Points(place[None], {"markups": []}), inverse).positions[0]
-        assert np.linalg.norm(moved - centroid) < 0.5
-        assert np.linalg.norm(moved - centroid) < 0.3 * max(1.5, np.linalg.norm(moved - place))
+        found = moved(Points(place[None], {"markups": []}), field).positions[0]
+        assert np.linalg.norm(found - centroid) < 0.5
+        assert np.linalg.norm(found - centroid) < 0.3 * max(1.5, np.linalg.norm(found - place))
 
 
 def test_a_moved_surface_bounds_the_warped_labels():
     field = smooth_field(4.0)
-    inverse, _ = invert(field)
     labels = (np.linalg.norm(GRID.points() - middle(), axis=-1) < 8).astype(np.uint8)
     warped = sitk.GetArrayFromImage(warp(GRID.image(labels), field, "nearest")) > 0
-    moved = move_surface(read_back(ball(8.0)), inverse)
     inside = vtk.vtkImplicitPolyDataDistance()
-    inside.SetInput(moved.mesh)
+    inside.SetInput(moved(read_back(ball(8.0)), field).mesh)
     distance = np.array([inside.EvaluateFunction(point) for point in GRID.points().reshape(-1, 3)[::3]])
     label = warped.ravel()[::3]
     assert distance[label].max() < 0.6
@@ -187,9 +187,9 @@ def test_a_moved_surface_bounds_the_warped_labels():
 
 
 def test_points_beyond_the_image_move_with_its_edge():
-    field = from_array(np.broadcast_to((0.0, 0.0, 5.0), (*GRID.shape, 3)), GRID)
+    field = from_array(np.broadcast_to((0.0, 0.0, -5.0), (*GRID.shape, 3)), GRID)
     points = Points(np.array([[500.0, 500.0, 500.0]]), {"markups": []})
-    np.testing.assert_allclose(move_points(points, field).positions, [[500.0, 500.0, 505.0]])
+    np.testing.assert_allclose(moved(points, field).positions, [[500.0, 500.0, 505.0]])
 
 
 def test_points_outside_the_image_are_counted_and_refused_only_when_all_are():
@@ -263,13 +263,12 @@ def test_a_written_surface_says_lps_and_reads_back_the_same(tmp_path):
 
 
 def test_normals_of_a_moved_surface_fit_its_new_shape():
-    stretch = GRID.points() - middle()
-    field = from_array(stretch * (1.0, 0.0, 0.0), GRID)
-    moved = move_surface(read_back(ball(5.0, normals=True)), field)
-    normals = moved.mesh.GetPointData().GetNormals()
-    wanted = (moved.points - middle()) / (10.0, 5.0, 5.0) ** np.array(2)
+    sphere = read_back(ball(5.0, normals=True))
+    stretched = sphere.at(middle() + (sphere.points - middle()) * (2.0, 1.0, 1.0))
+    normals = stretched.mesh.GetPointData().GetNormals()
+    wanted = (stretched.points - middle()) / (10.0, 5.0, 5.0) ** np.array(2)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    found = np.array([normals.GetTuple(n) for n in range(moved.mesh.GetNumberOfPoints())])
+    found = np.array([normals.GetTuple(n) for n in range(stretched.mesh.GetNumberOfPoints())])
     assert np.einsum("nd,nd->n", found, wanted).min() > 0.97
 
 
@@ -280,7 +279,7 @@ def test_colours_and_cells_of_a_surface_are_kept(tmp_path):
     for number in range(mesh.GetNumberOfPoints()):
         colours.InsertNextValue(number % 256)
     mesh.GetPointData().AddArray(colours)
-    write_surface(move_surface(read_back(mesh), smooth_field(2.0)), tmp_path / "c.vtp")
+    write_surface(moved(read_back(mesh), smooth_field(2.0)), tmp_path / "c.vtp")
     again = read_surface(tmp_path / "c.vtp").mesh
     assert again.GetPointData().GetArray("Colour").GetValue(300) == 300 - 256
     assert again.GetNumberOfCells() == mesh.GetNumberOfCells()

@@ -1,17 +1,19 @@
 """Points and surfaces drawn on the moving image, carried to the fixed image.
 
-A displacement pulls: it tells for each fixed point where to look in the moving image. So images and labels are
-resampled with it, while points travel the other way and move with the inverse displacement, which lies on the moving
-image's grid: moving point + u = fixed point. Beyond the image the vector of its edge holds, as in Slicer's grid
+A displacement pulls: it tells for each fixed point x where to look in the moving image, at x + u(x). So images and
+labels are resampled with it, while points travel the other way: a moving point y belongs at the x with x + u(x) = y,
+
+    positions, residual_mm = inverse_points.invert_at(displacement, points.positions)
+    moved = points.at(positions)
+
+and a surface likewise with `surface.points`. Beyond the image the vector of its edge holds, as in Slicer's grid
 transforms.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import SimpleITK as sitk
 
-from .displacement import transform_points
 from .errors import InputError
 from .grid import Grid
 from .markups_files import Points, read_points, write_points
@@ -21,23 +23,11 @@ __all__ = [
     "Points",
     "Surface",
     "count_outside",
-    "move_points",
-    "move_surface",
     "read_points",
     "read_surface",
     "write_points",
     "write_surface",
 ]
-
-
-def move_points(points: Points, inverse_displacement: sitk.Image) -> Points:
-    """The points of the moving image where their tissue is in the fixed image; names and flags are kept."""
-    return points.at(transform_points(inverse_displacement, points.positions))
-
-
-def move_surface(surface: Surface, inverse_displacement: sitk.Image) -> Surface:
-    """The surface of the moving image where its tissue is in the fixed image; cells and arrays are kept."""
-    return surface.at(transform_points(inverse_displacement, surface.points))
 
 
 def count_outside(positions: np.ndarray, grid: Grid, name: str) -> int:
