@@ -135,7 +135,7 @@ def test_a_pair_turned_together_is_aligned_alike():
         turned.append(image)
     second = align(*turned, "rigid")
     brought_back = sitk.CompositeTransform([turn.GetInverse(), second, turn])
-    assert _furthest(brought_back, first, _grid()) < 1e-4
+    assert _furthest(brought_back, first, _grid()) < 0.02
 
 
 def test_what_cannot_be_aligned_is_refused_in_one_line(tmp_path):
