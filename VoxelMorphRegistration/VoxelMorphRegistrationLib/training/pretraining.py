@@ -28,7 +28,7 @@ ARCHITECTURE = {
     "negative_slope": 0.2,
     "integration_steps": 7,
     "padding": "border",
-    "pyramid": [4, 4, 2, 2, 1, 1],
+    "pyramid": [8, 8, 4, 4, 2, 2, 1, 1],
     "cue_window": 7,
     "symmetric": True,
 }
