@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     architecture = dict(ARCHITECTURE)
     if options.features:
         architecture["features"] = [[int(n) for n in part.split(",")] for part in options.features.split("/")]
+        coarsest = 2 ** len(architecture["features"][0])
+        architecture["pyramid"] = [factor for factor in ARCHITECTURE["pyramid"] if factor <= coarsest]
     settings = PretrainingSettings(
         architecture=architecture,
         synthesis=SynthesisSettings(
