@@ -74,3 +74,16 @@ def test_a_half_resolution_flow_is_doubled_exactly_as_voxelmorph_does():
 def test_one_voxel_thick_images_can_be_sampled():
     image = torch.rand(1, 1, 1, 6, 6)
     torch.testing.assert_close(warping.warp(image, torch.zeros(1, 3, 1, 6, 6), "border"), image)
+
+
+def test_sampling_on_several_threads_gives_the_same_values():
+    image, position = torch.rand(1, 2, 31, 30, 29), 30 * torch.rand(1, 3, 31, 30, 29)
+    before = torch.get_num_threads()
+    try:
+        sampled = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            sampled.append(warping.sample(image, position, "border"))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(*sampled) and sampled[0].shape == image.shape

@@ -53,7 +53,7 @@ class Scheme:
 
 
 DETAILED = Scheme((4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
-SMOOTH = Scheme((4, 2, 1), (60, 60, 20), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
+SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
 OTHER_CONTRAST = Scheme((4, 2), (40, 30), fluid=3.0, elastic=(1.0, 1.0))
 _ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
 
@@ -63,6 +63,7 @@ def scheme_for(alike: float) -> Scheme:
     share = min(1.0, max(0.0, (alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0])))
     return replace(
         DETAILED,
+        most_steps=tuple(round(a + share * (b - a)) for a, b in zip(DETAILED.most_steps, SMOOTH.most_steps)),
         fluid=DETAILED.fluid + share * (SMOOTH.fluid - DETAILED.fluid),
         elastic=tuple(a + share * (b - a) for a, b in zip(DETAILED.elastic, SMOOTH.elastic)),
     )

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 Padding = Literal["zeros", "border"]
+_WORTH_SHARING = 20_000  # positions; fewer are sampled sooner than shared out
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
@@ -32,8 +33,20 @@ def sample(image: torch.Tensor, position: torch.Tensor, padding: Padding = "zero
     shape = image.shape[2:]
     # grid_sample wants x first and [-1, 1] from the first to the last voxel centre; an axis of one voxel has no extent.
     normalised = [position[:, axis].float() * (2.0 / max(n - 1, 1)) - 1.0 for axis, n in enumerate(shape)]
-    grid = torch.stack(normalised[::-1], dim=-1)
-    return F.grid_sample(image, grid.to(image.dtype), mode=mode, padding_mode=padding, align_corners=True)
+    grid = torch.stack(normalised[::-1], dim=-1).to(image.dtype)
+    options = {"mode": mode, "padding_mode": padding, "align_corners": True}
+    parts = torch.get_num_threads() if image.device.type == "cpu" and image.shape[0] == 1 else 1
+    if parts == 1 or grid[..., 0].numel() < _WORTH_SHARING:
+        return F.grid_sample(image, grid, **options)
+    # On a CPU grid_sample shares its work among threads by the batch only: make one of parts of the positions.
+    count = grid[..., 0].numel()
+    each = -(-count // parts)
+    flat = F.pad(grid.reshape(-1, len(shape)), (0, 0, 0, parts * each - count))
+    flat = flat.view(parts, *[1] * (len(shape) - 1), each, len(shape))
+    sampled = F.grid_sample(image.expand(parts, *image.shape[1:]), flat, **options)
+    return sampled.reshape(parts, image.shape[1], each).transpose(0, 1).reshape(1, image.shape[1], -1)[..., :count].view(
+        1, image.shape[1], *grid.shape[1:-1]
+    )
 
 
 def warp(image: torch.Tensor, flow: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear") -> torch.Tensor:
