@@ -98,6 +98,7 @@ def refine(
     fixed: torch.Tensor,
     moving: torch.Tensor,
     start: torch.Tensor | None = None,
+    start_displacement: torch.Tensor | None = None,
     *,
     steps: int | Literal["auto"] = "auto",
     similarity: Similarity | Literal["auto"] = "auto",
@@ -113,6 +114,7 @@ def refine(
     Args:
         fixed, moving: (1, 1, *shape), 2D or 3D, on one grid and normalised alike.
         start: velocity (1, d, *shape) in voxels, channel c along array axis c; None starts at the identity.
+        start_displacement: exp(start), where the caller has it already.
         steps: updates over all levels together, or 'auto': each level stops when it gains no more.
         similarity: 'lncc' for one contrast, 'mind' (MIND-SSC) for different ones, 'auto' by `choose_similarity`.
         mask: (1, 1, *shape) weights on the fixed image; only there images are compared. The motion around it follows
@@ -128,7 +130,9 @@ def refine(
     dimension, shape = fixed.dim() - 2, tuple(fixed.shape[2:])
     _check(fixed, moving, start, mask, steps, similarity)
     velocity = torch.zeros((1, dimension, *shape), device=fixed.device) if start is None else start.detach().float()
-    before = _integrated(velocity, start is None, integration_steps, padding)
+    before = start_displacement
+    if before is None:
+        before = _integrated(velocity, start is None, integration_steps, padding)
     if mask is not None:
         mask = mask.to(fixed.device, torch.float32)
     if similarity == "auto":

@@ -250,6 +250,7 @@ class Registrar:
             inputs.fixed,
             moving,
             warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
+            total if extends and before is None and last.factor == 1 else None,
             steps=self.settings.refine,
             similarity=similarity,
             mask=inputs.mask,
