@@ -52,7 +52,7 @@ class Scheme:
     step: float = 0.5
 
 
-DETAILED = Scheme((4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
+DETAILED = Scheme((4, 2, 1), (60, 60, 30), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
 SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
 OTHER_CONTRAST = Scheme((4, 2), (40, 30), fluid=3.0, elastic=(1.0, 1.0))
 _ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85

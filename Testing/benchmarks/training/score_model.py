@@ -1,6 +1,6 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
-`python score_model.py CASES_FOLDER MODEL... [--json OUT] [--pyramid 4,2,1] [--spacing 2]`; the cases are those of
+`python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--spacing 2] [--json OUT]`; the cases are those of
 `../accuracy/cases.py --subset quick` and are made in CASES_FOLDER when they are not there.
 """
 
@@ -46,16 +46,21 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pyramid", help="passes in place of the card's, such as 4,2,1,1")
     parser.add_argument("--spacing", type=float, help="mm in place of the card's")
+    parser.add_argument("--refine", default=0, help="steps or auto")
+    parser.add_argument("--groups", nargs="+", help="only groups whose name contains one of these words")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cases = build(options.cases.resolve(), "quick")
+    if options.groups:
+        cases = [case for case in cases if any(word in case.group for word in options.groups)]
+    refine = options.refine if options.refine == "auto" else int(options.refine)
     results = {}
     for name in options.models:
         model = load_model(name)
         if options.pyramid:
             model.network.factors = tuple(int(f) for f in options.pyramid.split(","))
-        results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing)), cases)
+        results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing, refine=refine)), cases)
         print(f"\n{name}")
         for group, values in results[name].items():
             print(f"  {group:36s} " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()
