@@ -30,7 +30,8 @@ def main() -> int:
     patient = make_patient(output, args.frames)
     result = output / "result"
     command = [
-        "slicer-voxelmorph", "propagate", "--sequence", str(output / "frames"), "--segmentation", str(patient.segmentation),
+        "slicer-voxelmorph", "propagate", "--model", "any-anatomy-fast",
+        "--sequence", str(output / "frames"), "--segmentation", str(patient.segmentation),
         "--reference-frame", "0", "--output", str(result),
     ]
     print("$ " + " ".join(command), flush=True)
