@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 from VoxelMorphRegistrationLib.training.synthesis import Pair, SynthesisSettings, random_velocity, synthesise
 
-SMALL = SynthesisSettings(shape=(24, 28, 32), margin=6, displacement=(2.0, 2.5), background=0.0)
+SMALL = SynthesisSettings(shape=(24, 28, 32), margin=6, displacement=(2.0, 2.5), background=0.0, two_bodies=0.0)
 
 
 def _pair(seed: int, settings: SynthesisSettings = SMALL) -> Pair:
@@ -45,7 +45,7 @@ def test_no_displacement_a_fraction_of_a_voxel_off_fits_the_labels_as_well_as_th
 
 
 def test_the_displacement_is_exact_where_the_content_is_a_smooth_image():
-    pair = _pair(4, replace(SMALL, shape=(24, 24, 24), shapes=(1, 1), displacement=(1.0, 1.5)))
+    pair = _pair(4, replace(SMALL, shape=(24, 24, 24), shapes=(1, 1), layered=0.0, displacement=(1.0, 1.5)))
     # With one shape the second clean image is that shape's texture, which is moved as a function and not as voxels.
     fixed = pair.fixed_content[0, 1].numpy()
     unmoved = pair.moving_content[0, 1].numpy()[6:-6, 6:-6, 6:-6]

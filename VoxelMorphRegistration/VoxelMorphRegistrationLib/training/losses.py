@@ -40,7 +40,8 @@ def pair_loss(
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """The loss of a velocity (1, 3, *shape) for a synthetic pair, and its parts.
 
-    The correlation is that of the clean images, which are alike in contrast whatever the network was shown.
+    The correlation is that of the clean images, which are alike in contrast whatever the network was shown. Where two
+    bodies differ by themselves the displacement they were made with counts less: others match them as well.
 
     Args:
         stride: compare every so many voxels; 2 is enough for a pass that looks coarsely.
@@ -61,5 +62,6 @@ def pair_loss(
         "overlap": 1.0 - overlap(warped[:, images:], content[:, images:]),
         "gradient": gradient_penalty(velocity),
     }
-    total = parts["dissimilarity"] + 4.0 * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
+    known = 4.0 if pair.likeness == 1.0 else 1.0
+    total = parts["dissimilarity"] + known * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
     return total, {name: float(value.detach()) for name, value in parts.items()}

@@ -61,7 +61,7 @@ class PretrainingSettings:
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings(accumulate=3)
-    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (4, 4, 2, 2, 1, 1), (4, 2, 2, 1, 1), (2, 1, 1))
+    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (4, 4, 2, 2, 1, 1), (4, 2, 2, 1, 1, 1), (2, 1, 1))
     curriculum: float = 0.1
     smoothness: float = 0.2
     held_back: int = 8

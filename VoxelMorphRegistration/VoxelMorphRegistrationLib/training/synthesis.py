@@ -28,11 +28,15 @@ class SynthesisSettings:
         margin: content beyond every face of the images, which a displacement can bring in.
         shapes: least and greatest number of labels beside the background.
         displacement: least and greatest root mean square of the velocity; drawn log-uniformly.
-        motion_length: least and greatest distance over which the velocity varies.
-        stretch: greatest root mean square of the velocity's gradient. Without a bound a large motion of short length has
-            no counterpart in tissue and cannot be found again by anything.
+        motion_length: least and greatest distance over which the velocity varies; drawn log-uniformly.
+        stretch: bounds of the greatest root mean square of the velocity's gradient, drawn log-uniformly. Breathing has
+            .15, a heart .3. Without a bound a large motion of short length has no counterpart in tissue and cannot be
+            found again by anything.
+        stretch_between: the same for two bodies: from one brain to another it is .9 at 2 mm.
         contrast_change: how often the two images have intensities of their own.
         background: how often the content is a body in an empty background.
+        layered: how often there are folded layers, as the cortex is.
+        two_bodies: how often the images show two bodies alike, whose details have no counterpart in one another.
         labels: how many labels are returned as one-hot maps.
     """
 
@@ -40,10 +44,13 @@ class SynthesisSettings:
     margin: int = 6
     shapes: tuple[int, int] = (4, 14)
     displacement: tuple[float, float] = (0.4, 5.0)
-    motion_length: tuple[float, float] = (10.0, 48.0)
-    stretch: float = 0.25
+    motion_length: tuple[float, float] = (4.0, 48.0)
+    stretch: tuple[float, float] = (0.1, 0.6)
+    stretch_between: tuple[float, float] = (0.4, 1.1)
     contrast_change: float = 0.4
     background: float = 0.6
+    layered: float = 0.5
+    two_bodies: float = 0.35
     labels: int = 5
 
 
@@ -58,6 +65,7 @@ class Pair:
         moving_content: (1, C, *shape + 2 margin), the same of the moving image, margin included.
         weight: (1, 1, *shape), 1 in tissue and little in empty background, where there is nothing to go by.
         margin: in voxels.
+        likeness: 1 where the displacement explains all of the difference, less where two bodies differ by themselves.
     """
 
     fixed: torch.Tensor
@@ -67,6 +75,7 @@ class Pair:
     moving_content: torch.Tensor
     weight: torch.Tensor
     margin: int
+    likeness: float = 1.0
 
     CLEAN_IMAGES: ClassVar[int] = 2
 
@@ -79,35 +88,39 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
 
     # A velocity this smooth loses nothing on a grid of half the voxels, where its exponential costs an eighth.
     coarse = tuple((n + 1) // 2 for n in canvas)
-    bounds = (settings.displacement[0] / 2, settings.displacement[1] / 2)
+    two_bodies = draw.chance(settings.two_bodies)
+    stretch = draw.log_uniform(*(settings.stretch_between if two_bodies else settings.stretch))
+    # Two bodies are never as near as two frames of one.
+    low, high = (value / 2 for value in settings.displacement)
+    bounds = (min(high, 4.0 * low), high) if two_bodies else (low, high)
     lengths = (settings.motion_length[0] / 2, settings.motion_length[1] / 2)
-    velocity = random_velocity(coarse, bounds, lengths, settings.stretch, generator)
+    velocity = random_velocity(coarse, bounds, lengths, stretch, generator)
     displacement = resize_flow(integrate(velocity, 7, "border"), canvas)
 
-    content = _content_fields(canvas, settings, draw)
-    moving_fields = content
-    fixed_fields = warp(content, displacement, "border")
+    structure = _Structure.drawn(settings, draw)
+    moving_fields = structure.fields(canvas, draw)
+    fixed_fields = warp(moving_fields, displacement, "border")
+    likeness = 1.0
+    if two_bodies:
+        likeness = draw.uniform(0.75, 0.97)
+        fixed_fields = structure.altered(fixed_fields, likeness, draw)
 
-    count = content.shape[1] - 4
-    body_level = draw.uniform(-0.6, 0.3) if draw.chance(settings.background) else -math.inf
-    tube = draw.uniform(0.0, 0.12)
-    moving_labels = _labels(moving_fields, body_level, tube)
-    fixed_labels = _labels(fixed_fields, body_level, tube)
+    moving_labels, fixed_labels = structure.labels(moving_fields), structure.labels(fixed_fields)
 
-    means = draw.numbers(count + 2)
+    means = draw.numbers(structure.label_count)
     means[0] = 0.0 if draw.chance(0.8) else means[0]
-    other = means + 0.06 * draw.normals(count + 2)
+    other = means + 0.06 * draw.normals(structure.label_count)
     if draw.chance(settings.contrast_change):
-        other = draw.numbers(count + 2)
+        other = draw.numbers(structure.label_count)
         other[0] = means[0]
-    texture = draw.uniform(0.0, 0.4) * draw.numbers(count + 2) ** 2
+    texture = draw.uniform(0.0, 0.4) * draw.numbers(structure.label_count) ** 2
     texture[0] = 0.0
 
     fixed = _photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin)
     moving = _photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin)
 
-    clean = draw.numbers(count + 2)
-    chosen = torch.randperm(count + 2, generator=generator, device=generator.device)[: settings.labels]
+    clean = draw.numbers(structure.label_count)
+    chosen = torch.randperm(structure.label_count, generator=generator, device=generator.device)[: settings.labels]
     contents = [
         torch.cat(
             [
@@ -120,7 +133,8 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
         for labels, fields in ((fixed_labels, fixed_fields), (moving_labels, moving_fields))
     ]
     weight = _crop(torch.where(fixed_labels > 0, 1.0, 0.1), margin)
-    return Pair(fixed, moving, _crop(displacement, margin), _crop(contents[0], margin), contents[1], weight, margin)
+    content = _crop(contents[0], margin)
+    return Pair(fixed, moving, _crop(displacement, margin), content, contents[1], weight, margin, likeness)
 
 
 def random_velocity(
@@ -134,14 +148,14 @@ def random_velocity(
 
     Args:
         amplitude: bounds of its root mean square, drawn log-uniformly.
-        lengths: bounds of the distance over which the noise varies.
+        lengths: bounds of the distance over which the noise varies, drawn log-uniformly.
         stretch: the root mean square of its gradient is lowered to this where it is greater.
     """
     draw = _Draw(generator)
-    rms = math.exp(draw.uniform(math.log(amplitude[0]), math.log(amplitude[1])))
+    rms = draw.log_uniform(*amplitude)
     velocity = torch.zeros(1, 3, *shape, device=generator.device)
     for _ in range(3):
-        length = draw.uniform(*lengths)
+        length = draw.log_uniform(*lengths)
         noise = smooth_noise(shape, length, 3, generator, smoothing=2)
         # Short motions are small ones: the gradient, not the displacement, is of one size in tissue.
         velocity += draw.uniform(0.2, 1.0) * length * noise / _rms(noise)
@@ -182,19 +196,79 @@ def _box(image: torch.Tensor, width: int, axis: int) -> torch.Tensor:
     return F.avg_pool3d(padded, window, stride=1)
 
 
-def _content_fields(shape: tuple[int, ...], settings: SynthesisSettings, draw: "_Draw") -> torch.Tensor:
-    """(1, count + 4, *shape): a field for each label, the body's, two for a vessel tree, the texture."""
-    count = draw.integer(*settings.shapes)
-    generator = draw.generator
-    large = max(1, count // 2)
-    fields = [
-        smooth_noise(shape, draw.uniform(16.0, 32.0), large, generator),
-        smooth_noise(shape, draw.uniform(5.0, 14.0), count - large, generator) if count > large else None,
-        _body(shape, draw),
-        smooth_noise(shape, draw.uniform(10.0, 24.0), 2, generator),
-        smooth_noise(shape, draw.uniform(1.5, 5.0), 1, generator),
-    ]
-    return torch.cat([f for f in fields if f is not None], dim=1)
+@dataclass(frozen=True)
+class _Structure:
+    """How a body is made up, which two images of it share. Lengths are in voxels.
+
+    Its fields are (1, count + 5, *shape): one for each shape, the body's, two for a vessel tree, the layers', the texture.
+    Its labels are 0 background, 1 to count the shapes, count + 1 vessels, count + 2 and count + 3 the layers.
+    """
+
+    count: int
+    lengths: tuple[float, float, float, float, float]
+    body_level: float
+    tube: float
+    layers: tuple[float, float]
+    layers_everywhere: bool
+
+    @classmethod
+    def drawn(cls, settings: SynthesisSettings, draw: "_Draw") -> "_Structure":
+        first = draw.uniform(-0.2, 0.1) if draw.chance(settings.layered) else math.inf
+        return cls(
+            count=draw.integer(*settings.shapes),
+            lengths=(
+                draw.uniform(16.0, 32.0),
+                draw.uniform(5.0, 14.0),
+                draw.uniform(10.0, 24.0),
+                draw.uniform(4.0, 12.0),
+                draw.uniform(1.5, 5.0),
+            ),
+            body_level=draw.uniform(-0.6, 0.3) if draw.chance(settings.background) else -math.inf,
+            tube=draw.uniform(0.0, 0.12),
+            layers=(first, first + draw.uniform(0.1, 0.4)),
+            layers_everywhere=draw.chance(0.3),
+        )
+
+    @property
+    def label_count(self) -> int:
+        return self.count + 4
+
+    def fields(self, shape: tuple[int, ...], draw: "_Draw") -> torch.Tensor:
+        return self._arranged(_body(shape, draw), shape, draw)
+
+    def altered(self, fields: torch.Tensor, likeness: float, draw: "_Draw") -> torch.Tensor:
+        """The fields of another body of the same outline that correlate with these by `likeness`."""
+        outline = fields[:, self.count : self.count + 1]
+        other = self._arranged(outline, tuple(fields.shape[2:]), draw)
+        altered = likeness * fields + math.sqrt(1.0 - likeness**2) * other
+        altered[:, self.count : self.count + 1] = outline
+        return altered
+
+    def labels(self, fields: torch.Tensor) -> torch.Tensor:
+        """Label map (1, 1, *shape)."""
+        count = self.count
+        labels = fields[:, :count].argmax(1, keepdim=True) + 1
+        height = fields[:, count + 3 : count + 4]
+        where = torch.ones_like(labels, dtype=torch.bool) if self.layers_everywhere else labels <= (count + 1) // 2
+        for level, threshold in enumerate(self.layers):
+            labels = torch.where(where & (height > threshold), count + 2 + level, labels)
+        vessels = fields[:, count + 1 : count + 3].abs().amax(1, keepdim=True) < self.tube
+        labels = torch.where(vessels, count + 1, labels)
+        return torch.where(fields[:, count : count + 1] > self.body_level, labels, 0)
+
+    def _arranged(self, outline: torch.Tensor, shape: tuple[int, ...], draw: "_Draw") -> torch.Tensor:
+        large, small, vessels, layers, texture = self.lengths
+        many = max(1, self.count // 2)
+        parts = [
+            smooth_noise(shape, large, many, draw.generator),
+            outline,
+            smooth_noise(shape, vessels, 2, draw.generator),
+            smooth_noise(shape, layers, 1, draw.generator),
+            smooth_noise(shape, texture, 1, draw.generator),
+        ]
+        if self.count > many:
+            parts.insert(1, smooth_noise(shape, small, self.count - many, draw.generator))
+        return torch.cat(parts, dim=1)
 
 
 def _body(shape: tuple[int, ...], draw: "_Draw") -> torch.Tensor:
@@ -206,15 +280,6 @@ def _body(shape: tuple[int, ...], draw: "_Draw") -> torch.Tensor:
         ]
     )
     return (1.0 - centred.pow(2).sum(0))[None, None] + 0.3 * smooth_noise(shape, 20.0, 1, draw.generator)
-
-
-def _labels(fields: torch.Tensor, body_level: float, tube: float) -> torch.Tensor:
-    """Label map (1, 1, *shape): 0 background, 1 to count the shapes, count + 1 vessels."""
-    count = fields.shape[1] - 4
-    labels = fields[:, :count].argmax(1, keepdim=True) + 1
-    vessels = fields[:, count + 1 : count + 3].abs().amax(1, keepdim=True) < tube
-    labels = torch.where(vessels, count + 1, labels)
-    return torch.where(fields[:, count : count + 1] > body_level, labels, 0)
 
 
 def _photograph(image: torch.Tensor, draw: "_Draw", margin: int) -> torch.Tensor:
@@ -275,6 +340,9 @@ class _Draw:
 
     def uniform(self, low: float, high: float) -> float:
         return low + (high - low) * float(torch.rand((), generator=self.generator, device=self.device))
+
+    def log_uniform(self, low: float, high: float) -> float:
+        return math.exp(self.uniform(math.log(low), math.log(high)))
 
     def integer(self, low: int, high: int) -> int:
         return int(torch.randint(low, high + 1, (), generator=self.generator, device=self.device))
