@@ -54,7 +54,7 @@ class Scheme:
 
 DETAILED = Scheme((4, 2, 1), (60, 60, 30), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
 SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
-OTHER_CONTRAST = Scheme((4, 2), (40, 30), fluid=3.0, elastic=(1.0, 1.0))
+OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))
 _ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
 
 
@@ -135,8 +135,9 @@ def refine(
         before = _integrated(velocity, start is None, integration_steps, padding)
     if mask is not None:
         mask = mask.to(fixed.device, torch.float32)
+    warped = warping.warp(moving, before, "border")
     if similarity == "auto":
-        similarity = choose_similarity(fixed, warping.warp(moving, before, "border"), mask)
+        similarity = choose_similarity(fixed, warped, mask)
     if steps == 0 or (steps == "auto" and in_domain):
         value = FORCES[similarity](fixed, moving, 1, mask).value(before)
         folds = folded_voxels(before)
@@ -150,7 +151,7 @@ def refine(
     if similarity == "mind":
         scheme = OTHER_CONTRAST
     else:
-        scheme = scheme_for(agreement(fixed, warping.warp(moving, before[view], "border"), mask))
+        scheme = scheme_for(agreement(fixed, warped[view], mask))
     change, taken = _optimise(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
     change = _extended(_resize(change, inner), view, shape)
     judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)

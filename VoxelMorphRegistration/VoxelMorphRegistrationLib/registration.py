@@ -185,26 +185,20 @@ class Registrar:
 
         T = T1(T2(...)): the last pass acts on the fixed image first.
         """
-        if self._refines_fully and inputs.mask is None:
-            flows, total = self._predicted(inputs, self.model.network.rough_flow, watch)
-            with watch.stage("refine", self.device):
-                refined = self._refined(inputs, flows, total, "lncc")
-            if refined is not None:
-                return refined
-        flows, total = self._predicted(inputs, self.model.network.flow, watch)
+        # Refinement that goes on until it gains no more does the finest work itself, and ends as well from a rough start.
+        refines_fully = self.settings.refine == "auto" and not self._in_domain and inputs.mask is None
+        network = self.model.network
+        flows, total = self._predicted(inputs, network.rough_flow if refines_fully else network.flow, watch)
         if self.settings.refine:
             with watch.stage("refine", self.device):
-                return self._refined(inputs, flows, total) or (flows, total)
-        return flows, total
+                refined = self._refined(inputs, flows, total)
+            if refined is not None:
+                return refined
+        return self._finished(inputs, flows, watch) if refines_fully else (flows, total)
 
     @property
     def _in_domain(self) -> bool:
         return self.model.card.anatomy not in ("", "any")
-
-    @property
-    def _refines_fully(self) -> bool:
-        """Whether refinement runs until it gains no more, so that it need not be given the network's finest work."""
-        return self.settings.refine == "auto" and self.settings.refine_similarity != "mind" and not self._in_domain
 
     def _predicted(
         self, inputs: NetworkInputs, predict: Callable[[torch.Tensor, torch.Tensor], Flow], watch: Stopwatch
@@ -224,21 +218,30 @@ class Registrar:
                 flows.append(flow)
         return flows, total
 
+    def _finished(
+        self, inputs: NetworkInputs, flows: list[Flow], watch: Stopwatch
+    ) -> tuple[list[Flow], torch.Tensor]:
+        """What the network makes of its own rough flow, where refinement did not better that."""
+        earlier, rough = flows[:-1], flows[-1]
+        shape = tuple(inputs.grid.shape)
+        before = self._composed(earlier, shape)
+        moving = inputs.moving if before is None else warping.warp(inputs.moving, before, rough.padding)
+        with watch.stage("network", self.device):
+            flow = self.model.network.finished(inputs.fixed, moving, rough)
+        with watch.stage("integrate", self.device):
+            step = flow.displacement(shape)
+            total = step if before is None else warping.compose_flows(before, step, flow.padding)
+        return [*earlier, flow], total
+
     def _refined(
-        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor, only: str | None = None
+        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor
     ) -> tuple[list[Flow], torch.Tensor] | None:
         """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing.
 
-        None when nothing better was found, or when the pair wants another similarity than `only`.
+        None when nothing better was found.
         """
-        from .refinement import choose_similarity, refine
+        from .refinement import refine
 
-        similarity = self.settings.refine_similarity
-        if similarity == "auto":
-            warped = warping.warp(inputs.moving, total, "border")
-            similarity = choose_similarity(inputs.fixed, warped, inputs.mask)
-        if only is not None and similarity != only:
-            return None
         last = flows[-1]
         shape = tuple(inputs.grid.shape)
         extends = last.kind == "velocity"
@@ -252,7 +255,7 @@ class Registrar:
             warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
             total if extends and before is None and last.factor == 1 else None,
             steps=self.settings.refine,
-            similarity=similarity,
+            similarity=self.settings.refine_similarity,
             mask=inputs.mask,
             padding=last.padding,
             integration_steps=squarings,

@@ -66,6 +66,10 @@ class Network(nn.Module):
         """What a refinement that does the finest work itself starts from: `flow`, where it has no cheaper part."""
         return self.flow(fixed, moving)
 
+    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
+        """`flow`, where `rough_flow` of the same images is there already."""
+        return rough
+
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """As `flow`, but differentiable in the parameters and the images: the path for training and adaptation."""
         self._check(fixed, moving)

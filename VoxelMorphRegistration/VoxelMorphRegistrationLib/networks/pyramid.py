@@ -50,11 +50,21 @@ class PyramidNetwork(PairwiseNetwork):
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The passes that look coarsely: an eighth of the time or less, and refinement ends as well from there."""
         with torch.no_grad(), fast_convolutions(fixed):
-            return self._passes(fixed, moving, tuple(f for f in self.factors if f > 1) or self.factors)
+            return self._passes(fixed, moving, self.factors[: self._rough_passes])
 
-    def _passes(self, fixed: torch.Tensor, moving: torch.Tensor, factors: tuple[int, ...]) -> Flow:
+    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
+        with torch.no_grad(), fast_convolutions(fixed):
+            return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field)
+
+    @property
+    def _rough_passes(self) -> int:
+        coarse = next((n for n, factor in enumerate(self.factors) if factor == 1), len(self.factors))
+        return coarse or len(self.factors)
+
+    def _passes(
+        self, fixed: torch.Tensor, moving: torch.Tensor, factors: tuple[int, ...], velocity: torch.Tensor | None = None
+    ) -> Flow:
         self._check(fixed, moving)
-        velocity = None
         for factor in factors:
             velocity = self.improve(fixed, moving, velocity, factor)
         return Flow(velocity, self.kind, 1, self.padding, self.steps)
