@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from VoxelMorphRegistrationLib.training.synthesis import Pair, SynthesisSettings, random_velocity, synthesise
+from VoxelMorphRegistrationLib.training.random_motion import random_velocity
+from VoxelMorphRegistrationLib.training.synthesis import Pair, SynthesisSettings, synthesise
 
 SMALL = SynthesisSettings(shape=(24, 28, 32), margin=6, displacement=(2.0, 2.5), background=0.0, two_bodies=0.0)
 
@@ -50,6 +51,20 @@ def test_the_displacement_is_exact_where_the_content_is_a_smooth_image():
     fixed = pair.fixed_content[0, 1].numpy()
     unmoved = pair.moving_content[0, 1].numpy()[6:-6, 6:-6, 6:-6]
     assert np.abs(_pulled_by_simpleitk(pair, 1) - fixed).mean() < 0.35 * np.abs(unmoved - fixed).mean()
+
+
+def test_two_bodies_differ_in_their_details_by_more_than_any_displacement_explains():
+    details = replace(SMALL, layered=1.0)
+    for seed in (1, 2, 3):
+        one, two = _pair(seed, details), _pair(seed, replace(details, two_bodies=1.0))
+        assert one.likeness == 1.0
+        assert two.likeness < 1.0
+        left_over = [
+            np.abs(_pulled_by_simpleitk(pair, 0) - pair.fixed_content[0, 0].numpy()).mean()
+            / pair.fixed_content[0, 0].std()
+            for pair in (one, two)
+        ]
+        assert left_over[1] > 1.5 * left_over[0]
 
 
 def test_the_same_seed_gives_the_same_pair_and_another_seed_another():
