@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel
 import numpy as np
 import pytest
+import scipy.stats
 import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -273,6 +274,28 @@ class TestIntensity:
         values[5, 5, 5] = 7
         assert self._seen({"rule": "percentile", "low": 1, "high": 99}, values).max() == 1
 
+    def test_soft_tissue_between_air_and_bone_gets_the_contrast_its_frequency_earns(self):
+        random = np.random.default_rng(1)
+        parts = (random.uniform(-1000, -995, 4000), random.normal(50, 20, 5000), random.uniform(300, 1200, 500))
+        values = np.concatenate(parts).astype(np.float32).reshape(10, 950, 1)
+        plain = self._seen({"rule": "percentile", "low": 0, "high": 100}, values)
+        spread = self._seen({"rule": "percentile", "low": 0, "high": 100, "equalise": 1.0}, values)
+        tissue = slice(4000, 9000)
+        assert plain[tissue].std() < 0.02
+        # Of the foreground's ranks (scipy's) nine tenths of the range remain, above the background's tenth.
+        ranks = scipy.stats.rankdata(values.ravel()[4000:]) / 5500
+        assert np.abs(spread[4000:] - (0.1 + 0.9 * ranks)).max() < 0.03
+        assert np.abs(spread[:4000]).max() < 0.1
+        half = self._seen({"rule": "percentile", "low": 0, "high": 100, "equalise": 0.5}, values)
+        assert np.allclose(half, (plain + spread) / 2, atol=1e-6)
+
+    def test_equalising_keeps_the_order_of_intensities(self):
+        values = np.random.default_rng(2).gamma(1.0, size=(12, 12, 12)).astype(np.float32)
+        seen = self._seen({"rule": "percentile", "low": 1, "high": 99, "equalise": 0.5}, values)
+        order = np.argsort(values.ravel())
+        assert (np.diff(seen[order]) >= -1e-6).all()
+        assert seen.min() == 0 and seen.max() == pytest.approx(1)
+
     def test_division_is_left_out_where_it_has_been_done(self):
         rule = {"rule": "divide", "by": 255, "unless_max_below": 2}
         assert np.allclose(self._seen(rule, np.asarray([[[0.0, 51, 255]]], np.float32)), [0, 0.2, 1])
@@ -297,6 +320,7 @@ class TestIntensity:
             {"rule": "window"},
             {"rule": "window", "low": 2, "high": 1},
             {"rule": "percentile", "low": 99, "high": 1},
+            {"rule": "percentile", "equalise": 1.5},
             {"rule": "divide", "by": 0},
         ],
     )

@@ -40,8 +40,9 @@ def test_two_images_that_are_the_same_get_no_motion_from_a_symmetric_network_wha
     assert _network(symmetric=False).flow(images[0], images[0]).field.abs().max() > 0.1
 
 
-def test_the_single_pass_of_a_symmetric_network_there_and_back_are_opposite(images):
-    network = _network(pyramid=[1])
+@pytest.mark.parametrize("passes", [[1], [4, 2, 1], [2, 1, 1]])
+def test_all_passes_of_a_symmetric_network_there_and_back_are_opposite(images, passes):
+    network = _network(pyramid=passes)
     there, back = (network.flow(*pair).field for pair in (images, images[::-1]))
     assert there.abs().max() > 0.1
     torch.testing.assert_close(there, -back, atol=1e-4, rtol=1e-4)
@@ -51,6 +52,12 @@ def test_the_rough_flow_is_what_the_coarse_passes_alone_find(images):
     rough = _network().rough_flow(*images)
     torch.testing.assert_close(rough.field, _network(pyramid=[4, 2]).flow(*images).field)
     assert (rough.field - _network().flow(*images).field).abs().max() > 0.01
+
+
+def test_a_rough_flow_is_finished_to_what_all_passes_find(images):
+    network = _network(pyramid=[4, 2, 1, 1])
+    rough = network.rough_flow(*images)
+    torch.testing.assert_close(network.finished(*images, rough).field, network.flow(*images).field)
 
 
 def test_a_network_without_coarse_passes_has_no_cheaper_flow(images):

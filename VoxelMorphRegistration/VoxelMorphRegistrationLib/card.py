@@ -14,11 +14,12 @@ from .whole_file import whole_file
 INTENSITY_RULES = {
     "none": (),
     "minmax": (),
-    "percentile": ("low", "high"),
+    "percentile": ("low", "high", "equalise"),
     "divide": ("by", "unless_max_below"),
     "window": ("low", "high"),
 }
 _INTENSITY_DEFAULTS = {"percentile": {"low": 1, "high": 99}, "divide": {"unless_max_below": None}}
+_INTENSITY_EXTRAS = ("equalise",)
 _NATIVE_SPACE = {"tensor_axes": "native", "spacing": "native", "extent": None}
 _ARCHITECTURE_OPTIONS = ("features", "integration_steps", "activation", "negative_slope", "padding", "passes", "unet")
 _SPACE_OPTIONS = ("tensor_axes", "spacing", "extent", "multiple", "max_voxels", "flexible")
@@ -165,7 +166,7 @@ def _check_intensity(intensity: dict, where: str) -> None:
         raise InputError(f"{where}: intensity.rule {rule!r}; use one of {', '.join(INTENSITY_RULES)}")
     for key in INTENSITY_RULES[rule]:
         value = intensity.get(key)
-        optional = key in _INTENSITY_DEFAULTS.get(rule, {}) and value is None
+        optional = value is None and key in (*_INTENSITY_EXTRAS, *_INTENSITY_DEFAULTS.get(rule, {}))
         if not optional and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise InputError(f"{where}: intensity.{key} {value!r}; the rule {rule!r} needs a number")
     unknown = sorted(set(intensity) - {"rule", *INTENSITY_RULES[rule]})
@@ -173,6 +174,8 @@ def _check_intensity(intensity: dict, where: str) -> None:
         raise InputError(f"{where}: intensity.{unknown[0]} is not a value of the rule {rule!r}")
     if rule in ("percentile", "window") and not intensity["low"] < intensity["high"]:
         raise InputError(f"{where}: intensity.low {intensity['low']} is not below intensity.high {intensity['high']}")
+    if not 0 <= intensity.get("equalise", 0) <= 1:
+        raise InputError(f"{where}: intensity.equalise {intensity['equalise']} is not a share from 0 to 1")
     if rule == "divide" and intensity["by"] == 0:
         raise InputError(f"{where}: intensity.by is 0; the rule 'divide' needs another number")
 

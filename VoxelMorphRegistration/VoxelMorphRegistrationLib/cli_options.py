@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from typing import Any
 
 ALIGNMENTS = ("none", "centers", "rigid", "affine")
@@ -49,13 +50,26 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
 def network_spacing(text: str) -> float | str:
     if text == "native":
         return text
-    try:
-        spacing = float(text)
-    except ValueError:
-        spacing = float("nan")
-    if not 0 < spacing < float("inf"):
+    spacing = _number(text)
+    if spacing is None or spacing <= 0:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number of millimetres nor 'native'")
     return spacing
+
+
+def millimetres(text: str) -> float:
+    """A distance, 0 included."""
+    distance = _number(text)
+    if distance is None or distance < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of millimetres from 0")
+    return distance
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def refinement_steps(text: str) -> int | str:

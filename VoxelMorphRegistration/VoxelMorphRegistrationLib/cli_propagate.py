@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .cli_options import add_registration_options, add_verbose_option, settings_from
+from .cli_options import add_registration_options, add_verbose_option, millimetres, settings_from
 from .errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              "between (default: %(default)s)")
     parser.add_argument("--keyframe-step", type=_positive, default=8, metavar="K", help="(default: %(default)s)")
     parser.add_argument("--adapt", metavar="5min|500steps", help="train the network on this sequence first")
-    parser.add_argument("--mask-margin", type=_millimetres, metavar="MM",
+    parser.add_argument("--mask-margin", type=millimetres, metavar="MM",
                         help="compare images only within MM of the reference's segmentation (instead of --mask)")
     parser.add_argument("--points", metavar="P", help="points on the reference frame (.mrk.json, .fcsv, .csv) to carry along")
     parser.add_argument("--surface", metavar="M", help="surface on the reference frame (.vtp, .stl, .obj, .ply) to carry along")
@@ -274,16 +274,6 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
     return int(text)
-
-
-def _millimetres(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of millimetres from 0")
-    return value
 
 
 def _transforms(text: str) -> int:

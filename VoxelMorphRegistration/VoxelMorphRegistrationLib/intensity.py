@@ -4,6 +4,7 @@ A rule is a dictionary, as it stands in a card:
 
     {"rule": "minmax"}                                        smallest value to 0, largest to 1
     {"rule": "percentile", "low": 1, "high": 99}              those percentiles to 0 and 1, clipped
+    {"rule": "percentile", "low": 1, "high": 99, "equalise": 0.5}    and half of the way to an equalised histogram
     {"rule": "window", "low": -160, "high": 240}              those values to 0 and 1, clipped (Hounsfield units)
     {"rule": "divide", "by": 255, "unless_max_below": 2}      by a constant, unless that has been done already
     {"rule": "none"}                                          as it is
@@ -19,6 +20,10 @@ import numpy as np
 
 from .errors import InputError
 
+_BACKGROUND = 0.06  # up to this share of the range an image is empty, noise included: its frequency says nothing of tissue
+_BACKGROUND_AFTER = 0.1
+_BINS = 1024
+
 RULES = ("minmax", "percentile", "window", "divide", "none")
 
 
@@ -31,6 +36,8 @@ def check_rule(rule: dict[str, Any]) -> None:
         raise InputError(f"intensity rule {rule!r}: a window needs low < high; correct the model's card")
     if name == "percentile" and not 0 <= rule.get("low", 1) < rule.get("high", 99) <= 100:
         raise InputError(f"intensity rule {rule!r}: percentiles need 0 <= low < high <= 100; correct the model's card")
+    if name == "percentile" and not 0 <= rule.get("equalise", 0) <= 1:
+        raise InputError(f"intensity rule {rule!r}: 'equalise' is a share from 0 to 1; correct the model's card")
     if name == "divide" and not rule.get("by", 255) > 0:
         raise InputError(f"intensity rule {rule!r}: the divisor must be positive; correct the model's card")
 
@@ -67,4 +74,21 @@ def normalise(values: np.ndarray, rule: dict[str, Any], name: str = "image") -> 
         low, high = float(rule["low"]), float(rule["high"])
     values -= np.float32(low)
     values *= np.float32(1.0 / (high - low))
-    return np.clip(values, 0.0, 1.0, out=values)
+    values = np.clip(values, 0.0, 1.0, out=values)
+    share = rule.get("equalise", 0) if kind == "percentile" else 0
+    return _equalised(values, share) if share else values
+
+
+def _equalised(values: np.ndarray, share: float) -> np.ndarray:
+    """Values from 0 to 1, moved by `share` of the way to where all of the foreground's ranks are equally frequent.
+
+    Soft tissue fills a twentieth of the range of a CT, whose ends are air and bone, and most of the body.
+    """
+    tissue = values > _BACKGROUND
+    counts = np.bincount(np.minimum(values[tissue] * _BINS, _BINS - 1).astype(np.int32), minlength=_BINS)
+    ranks = np.concatenate([[0.0], np.cumsum(counts) / max(int(counts.sum()), 1)])
+    rank = np.interp(values, np.linspace(0.0, 1.0, _BINS + 1), ranks)
+    spread = np.where(
+        tissue, _BACKGROUND_AFTER + (1.0 - _BACKGROUND_AFTER) * rank, values * (_BACKGROUND_AFTER / _BACKGROUND)
+    )
+    return ((1.0 - share) * values + share * spread).astype(np.float32)

@@ -276,8 +276,8 @@ class _Level:
     def update(self, change: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity at start + change and the smoothed ascent, its largest vector one voxel long."""
         velocity = self._start + change
-        # Enough squarings that the first displacement stays below half a voxel.
-        squarings = max(3, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3) / 0.5)))
+        # Enough squarings that the first displacement stays below a voxel: what is handed out is integrated in full.
+        squarings = max(2, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3))))
         displacement = warping.integrate(velocity, squarings, self._padding)
         value, ascent = self._force(apply_separable(displacement, self._up) * self._scale)
         ascent = apply_separable(apply_separable(ascent, self._down), self._fluid)

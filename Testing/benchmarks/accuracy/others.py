@@ -30,12 +30,24 @@ class Clock:
 
 
 def ants_syn(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk.Image, dict[str, float]]:
-    """antspyx' SyN with its defaults; its own affine is left out, the pair is aligned already."""
+    """antspyx' SyN with the schedule of ANTs' own antsRegistrationSyN.sh, 100x70x50x20.
+
+    antspyx' default, 40x20x0, never looks at full resolution: it is several times faster and worse. Its affine is left
+    out, the pair is aligned already. With cross-correlation in place of its default mutual information one abdomen takes
+    more than ten minutes on one thread.
+    """
     import ants
 
     one, other = (_ants_image(i) for i in (fixed, moving))
     clock = Clock()
-    result = ants.registration(one, other, type_of_transform="SyNOnly", initial_transform="Identity", random_seed=1)
+    result = ants.registration(
+        one,
+        other,
+        type_of_transform="SyNOnly",
+        initial_transform="Identity",
+        reg_iterations=(100, 70, 50, 20),
+        random_seed=1,
+    )
     spent = clock.spent()
     warp = next(p for p in result["fwdtransforms"] if p.endswith(".nii.gz"))
     field = sitk.ReadImage(warp, sitk.sitkVectorFloat32)

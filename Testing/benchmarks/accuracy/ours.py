@@ -2,7 +2,8 @@
 
 One process registers many pairs with one loaded model, as a user's run does. The seconds of a pair are its registration
 alone: importing, loading the model and reading files are not in them. A request holds {"pairs": [{"fixed", "moving",
-"output"}], "refine": 0 | "auto", "adapt": null | budget, "frames": [paths of the sequence, the reference first]}.
+"output"}], "refine": 0 | "auto", "adapt": null | budget, "adapted_model": where the adapted network is kept for the
+method that asks for it next, "frames": [paths of the sequence, the reference first]}.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import SimpleITK as sitk
 import torch
 from others import THREADS, Clock
 from VoxelMorphRegistrationLib import __version__
-from VoxelMorphRegistrationLib.models import DEFAULT_MODEL, load_model
+from VoxelMorphRegistrationLib.models import DEFAULT_MODEL, Model, load_model
 from VoxelMorphRegistrationLib.registration import Registrar, Settings
 
 
@@ -26,12 +27,7 @@ def main() -> None:
     model = load_model(request.get("model") or DEFAULT_MODEL)
     adapted = {}
     if request.get("adapt"):
-        from VoxelMorphRegistrationLib.training.adaptation import adapt
-
-        frames = [sitk.ReadImage(path, sitk.sitkFloat32) for path in request["frames"]]
-        clock = Clock()
-        model = adapt(model, frames, reference=0, budget=request["adapt"])
-        adapted = {f"adaptation_{key}": value for key, value in clock.spent().items()}
+        model, adapted = _adapted(model, request)
     registrar = Registrar(model, Settings(align="none", refine=request["refine"]))
     moving_path, moving = None, None
     for pair in request["pairs"]:
@@ -57,6 +53,25 @@ def main() -> None:
                 }
             )
         )
+
+
+def _adapted(model: Model, request: dict) -> tuple[Model, dict[str, float]]:
+    """The model adapted to the sequence and what that cost: as it was kept, where this sequence had its turn already."""
+    from VoxelMorphRegistrationLib.training.adaptation import adapt
+
+    kept = Path(request["adapted_model"])
+    record = kept.with_suffix(".cost.json")
+    identity = {"model": model.sha256, "budget": request["adapt"], "frames": request["frames"]}
+    if record.exists():
+        known = json.loads(record.read_text(encoding="utf-8"))
+        if known["identity"] == identity:
+            return load_model(kept), known["cost"]
+    frames = [sitk.ReadImage(path, sitk.sitkFloat32) for path in request["frames"]]
+    clock = Clock()
+    adapted = adapt(model, frames, reference=0, budget=request["adapt"], output=kept)
+    cost = {f"adaptation_{key}": value for key, value in clock.spent().items()}
+    record.write_text(json.dumps({"identity": identity, "cost": cost}))
+    return adapted, cost
 
 
 if __name__ == "__main__":

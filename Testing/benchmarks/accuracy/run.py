@@ -29,24 +29,24 @@ ADAPTED = {"network + adapt": 0, "network + adapt + refine": "auto"}
 def main() -> None:
     options = _arguments()
     options.work.mkdir(parents=True, exist_ok=True)
-    cases = [
-        case
-        for case in build(options.cases or options.work / "cases", options.subset)
-        if case.frame is None or case.frame in options.frames
-    ]
-    if options.groups:
-        cases = [case for case in cases if any(word in case.group for word in options.groups)]
-    groups: dict[str, list[Case]] = {}
-    for case in cases:
-        groups.setdefault(case.group, []).append(case)
+    sequences: dict[str, list[Case]] = {}
+    for case in build(options.cases or options.work / "cases", options.subset):
+        if not options.groups or any(word in case.group for word in options.groups):
+            sequences.setdefault(case.group, []).append(case)
+    groups = {
+        group: [case for case in members if case.frame is None or case.frame in options.frames]
+        for group, members in sequences.items()
+    }
     for group, members in groups.items():
         for method in options.methods or [*OURS, *ADAPTED, *METHODS, "segflow4d"]:
-            _run(method, group, members, options)
+            _run(method, group, members, sequences[group], options)
     results = _collect(groups, options)
     write_report(results, HERE / "results.json", HERE / "RESULTS.md", REPOSITORY / "Resources" / "accuracy.png")
 
 
-def _run(method: str, group: str, members: list[Case], options: argparse.Namespace) -> None:
+def _run(
+    method: str, group: str, members: list[Case], whole_sequence: list[Case], options: argparse.Namespace
+) -> None:
     pending = [
         case for case in members if options.fresh or not _output(method, case, options).with_suffix(".json").exists()
     ]
@@ -67,7 +67,7 @@ def _run(method: str, group: str, members: list[Case], options: argparse.Namespa
         pairs = [{"fixed": c.fixed, "output": str(_output(method, c, options))} for c in members]
         labels = next(iter(members[0].labels.values()))[1]
         _call(
-            [options.tools_python, str(HERE / "segflow.py")],
+            [options.segflow_python or options.tools_python, str(HERE / "segflow.py")],
             {"pairs": pairs, "moving": members[0].moving, "labels": labels},
             options,
         )
@@ -79,7 +79,8 @@ def _run(method: str, group: str, members: list[Case], options: argparse.Namespa
             "refine": {**OURS, **ADAPTED}[method],
             "model": options.model,
             "adapt": options.adapt if method in ADAPTED else None,
-            "frames": [members[0].moving, *[c.fixed for c in members]],
+            "adapted_model": str(options.work / "".join(c if c.isalnum() else "_" for c in group)) + ".pt",
+            "frames": [members[0].moving, *[c.fixed for c in whole_sequence]],
         }
         _call([sys.executable, str(HERE / "ours.py")], request, options)
 
@@ -155,6 +156,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", help="name or file of the network (default: the bundled one)")
     parser.add_argument("--adapt", default="90s", help="budget of the adaptation to a sequence")
     parser.add_argument("--tools-python", default=sys.executable, help="Python that has the other tools")
+    parser.add_argument("--segflow-python", help="Python that has segflow4d (default: that of the other tools)")
     parser.add_argument("--note", default="", help="what the report shall say about this run's machine")
     parser.add_argument("--fresh", action="store_true", help="register everything again")
     options = parser.parse_args()

@@ -24,8 +24,9 @@ class PyramidNetwork(PairwiseNetwork):
     et al., Symmetric Log-Domain Diffeomorphic Registration, MICCAI 2008), and what that leaves the next pass sees. The
     outcome stays one stationary velocity field, with its inverse for free.
 
-    With `symmetric` each pass looks at the pair in both orders and takes half the difference: two images that are the same
-    get no motion at all, whatever bias the weights have, and a chain of small steps does not drift.
+    With `symmetric` each pass looks at the pair in both orders, both images warped half the way, and takes half the
+    difference: two images that are the same get no motion at all, whatever bias the weights have, a chain of small steps
+    does not drift, and the images swapped give the velocity negated.
 
     With `cue_window` a pass starts from what the images say by themselves (`motion_cues`, smoothed, weighted by how far it
     can be believed), shows it to the network beside the images, and the network adds what is missing.
@@ -74,7 +75,7 @@ class PyramidNetwork(PairwiseNetwork):
     ) -> torch.Tensor:
         """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis."""
         if velocity is not None:
-            moving = warp(moving, coarsely_integrated(velocity, self.steps, self.padding), "border")
+            fixed, moving = self._brought_together(fixed, moving, velocity, max(2, factor))
         shape = tuple(fixed.shape[2:])
         pool = _POOL[self.dimension]
         if factor > 1:
@@ -88,6 +89,23 @@ class PyramidNetwork(PairwiseNetwork):
             # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner centres.
             step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
         return step if velocity is None else velocity + step
+
+    def _brought_together(
+        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor, factor: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images as warped so far: each by half of the velocity, for a symmetric network, else the moving alone.
+
+        Interpolation blurs. Of a sharp image and a blurred one each order shows the network something else, and what it
+        makes of that is no motion; with both warped alike it cancels (the middle of Avants et al., Symmetric
+        diffeomorphic image registration with cross-correlation, MedIA 2008).
+        """
+
+        def warped(image: torch.Tensor, share: float) -> torch.Tensor:
+            return warp(image, coarsely_integrated(share * velocity, self.steps, self.padding, factor), "border")
+
+        if not self.symmetric:
+            return fixed, warped(moving, 1.0)
+        return warped(fixed, -0.5), warped(moving, 0.5)
 
     def _step(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
         if not self.symmetric:
@@ -105,8 +123,9 @@ class PyramidNetwork(PairwiseNetwork):
         return start + self.predict(moving, torch.cat([fixed, cues], dim=1)).float()
 
 
-def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding) -> torch.Tensor:
-    """exp(velocity) computed on a grid of half the voxels: an eighth of the work, and all that a pass between needs."""
+def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding, factor: int) -> torch.Tensor:
+    """exp(velocity) computed on a grid `factor` times coarser, which is fine enough for what passes that looked no finer
+    have found, and all that a pass between needs."""
     shape = tuple(velocity.shape[2:])
-    half = tuple((n + 1) // 2 for n in shape)
-    return resize_flow(integrate(resize_flow(velocity, half), steps, padding), shape)
+    coarse = tuple(-(-n // factor) for n in shape)
+    return resize_flow(integrate(resize_flow(velocity, coarse), steps, padding), shape)
