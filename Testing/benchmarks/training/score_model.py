@@ -1,6 +1,6 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
-`python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--spacing 2] [--json OUT]`; the cases are those of
+`python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--cues-alone] [--spacing 2] [--json OUT]`; the cases are those of
 `../accuracy/cases.py --subset quick` and are made in CASES_FOLDER when they are not there.
 """
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pyramid", help="passes in place of the card's, such as 4,2,1,1")
+    parser.add_argument("--cues-alone", action="store_true", help="leave out what the network adds to its motion cues")
     parser.add_argument("--spacing", type=float, help="mm in place of the card's")
     parser.add_argument("--refine", default=0, help="steps or auto")
     parser.add_argument("--groups", nargs="+", help="only groups whose name contains one of these words")
@@ -60,6 +61,8 @@ def main() -> None:
         model = load_model(name)
         if options.pyramid:
             model.network.factors = tuple(int(f) for f in options.pyramid.split(","))
+        if options.cues_alone:
+            model.network.predict = lambda source, _: source.new_zeros(1, 3, *source.shape[2:])
         results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing, refine=refine)), cases)
         print(f"\n{name}")
         for group, values in results[name].items():
