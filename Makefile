@@ -43,8 +43,17 @@ $(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml
 	$(VENV)-benchmark/bin/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS) --editable '.[test,surfaces]' -r Testing/benchmarks/requirements.txt
 	@touch $@
 
-benchmark-accuracy: $(VENV)-benchmark/.installed
-	$(VENV)-benchmark/bin/python Testing/benchmarks/accuracy/run.py
+# segflow4d pins an old SimpleITK through its GPU back end; greedy is its CPU back end.
+$(VENV)-segflow4d/.installed: $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)-segflow4d
+	$(VENV)-segflow4d/bin/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS) torch
+	$(VENV)-segflow4d/bin/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS) segflow4d picsl-greedy
+	@touch $@
+
+# OPTIONS="--subset quick" takes the brains at 2 mm; --help of run.py says the others.
+benchmark-accuracy: $(VENV)-benchmark/.installed $(VENV)-segflow4d/.installed
+	$(VENV)-benchmark/bin/python Testing/benchmarks/accuracy/run.py \
+		--segflow-python $(abspath $(VENV)-segflow4d/bin/python) $(OPTIONS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-benchmark $(DEMO_OUTPUT) build *.egg-info
+	rm -rf $(VENV) $(VENV)-benchmark $(VENV)-segflow4d $(DEMO_OUTPUT) build *.egg-info

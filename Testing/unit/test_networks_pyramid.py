@@ -14,7 +14,7 @@ ARCHITECTURE = {
     "integration_steps": 5,
     "padding": "border",
     "pyramid": [4, 2, 1],
-    "cue_window": 5,
+    "cue_windows": [5],
     "symmetric": True,
 }
 

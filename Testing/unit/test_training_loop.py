@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,25 @@ def test_the_command_line_trains_and_says_what_it_cannot_read(tmp_path):
     )
     assert good.returncode == 0, good.stderr
     assert json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 2
+
+
+def test_a_network_grown_from_a_smaller_one_begins_by_doing_what_that_one_does(tmp_path):
+    small = new_network({**TINY, "cue_windows": [5]}, seed=1)
+    with torch.no_grad():
+        for parameter in small.module.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    torch.save(small.module.state_dict(), tmp_path / "small.pt")
+    settings = replace(SETTINGS, architecture={**TINY, "features": [[6, 8], [8, 8]], "cue_windows": [5, 3]})
+    grown = Pretraining(settings, Budget(steps=1), tmp_path / "run", start=tmp_path / "small.pt").loop.network
+
+    images = torch.rand(2, 1, 1, 16, 16, 16)
+    expected, begun = (network.flow(*images).field for network in (small, grown))
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(begun, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("features", [[[6, 8], [8, 8]], [[4, 8], [8, 6]], [[4, 8, 8], [8, 8, 8]]])
+def test_weights_that_are_no_smaller_form_of_the_network_are_refused_by_name(features, tmp_path):
+    torch.save(new_network({**TINY, "features": features}, seed=1).module.state_dict(), tmp_path / "other.pt")
+    with pytest.raises(InputError, match=r"other\.pt.*no smaller form"):
+        Pretraining(SETTINGS, Budget(steps=1), tmp_path / "run", start=tmp_path / "other.pt")

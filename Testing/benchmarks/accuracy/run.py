@@ -150,11 +150,11 @@ def _arguments() -> argparse.Namespace:
         "--cases", type=Path, help="where the cases are or shall be written (default: in the work folder)"
     )
     parser.add_argument("--subset", choices=("full", "quick"), default="full")
-    parser.add_argument("--frames", type=int, nargs="+", default=[5, 10], help="frames of each sequence to register")
+    parser.add_argument("--frames", type=int, nargs="+", default=[5, 10, 15], help="frames of each sequence to register")
     parser.add_argument("--groups", nargs="+", help="only groups whose name contains one of these words")
     parser.add_argument("--methods", nargs="+", help="only these methods")
     parser.add_argument("--model", help="name or file of the network (default: the bundled one)")
-    parser.add_argument("--adapt", default="90s", help="budget of the adaptation to a sequence")
+    parser.add_argument("--adapt", default="60s", help="budget of the adaptation to a sequence")
     parser.add_argument("--tools-python", default=sys.executable, help="Python that has the other tools")
     parser.add_argument("--segflow-python", help="Python that has segflow4d (default: that of the other tools)")
     parser.add_argument("--note", default="", help="what the report shall say about this run's machine")

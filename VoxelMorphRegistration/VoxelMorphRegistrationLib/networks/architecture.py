@@ -9,7 +9,7 @@ from ..errors import InputError
 CLASSES = ("VxmPairwise", "VxmDense", "Vxm2018")
 _COMMON = {"class", "ndim", "features", "integration_steps", "padding", "passes"}
 _KEYS = {
-    "VxmPairwise": _COMMON | {"activation", "negative_slope", "unet", "pyramid", "cue_window", "symmetric"},
+    "VxmPairwise": _COMMON | {"activation", "negative_slope", "unet", "pyramid", "cue_windows", "symmetric"},
     "VxmDense": _COMMON | {"convolutions", "half_resolution", "integration_factor"},
     "Vxm2018": _COMMON | {"half_resolution"},
 }

@@ -27,7 +27,7 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
         convolutions [1]: convolutions a level, VxmDense only.
         pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1]
             (`PyramidNetwork`).
-        cue_window [0]: with pyramid only; edge in voxels of the window of `motion_cues`, 0 for a network without them.
+        cue_windows [none]: with pyramid only; edges in voxels of the windows of `motion_cues`, such as [7, 3].
         symmetric [False]: with pyramid only; every pass sees the pair in both orders.
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
@@ -62,7 +62,7 @@ def _pairwise(architecture: dict) -> Network:
         module,
         dimension,
         factors=tuple(pyramid),
-        cue_window=architecture.get("cue_window", 0),
+        cue_windows=tuple(architecture.get("cue_windows") or ()),
         symmetric=architecture.get("symmetric", False),
         **options,
     )

@@ -36,7 +36,7 @@ def pairwise_module(architecture: dict) -> nn.Module:
 
 def cue_channels(architecture: dict) -> int:
     """Channels of motion cues that the target brings along."""
-    return architecture["ndim"] + 1 if architecture.get("cue_window") else 0
+    return (architecture["ndim"] + 1) * len(architecture.get("cue_windows") or ())
 
 
 def activation(architecture: dict) -> nn.Module | None:

@@ -28,21 +28,27 @@ class PyramidNetwork(PairwiseNetwork):
     difference: two images that are the same get no motion at all, whatever bias the weights have, a chain of small steps
     does not drift, and the images swapped give the velocity negated.
 
-    With `cue_window` a pass starts from what the images say by themselves (`motion_cues`, smoothed, weighted by how far it
-    can be believed), shows it to the network beside the images, and the network adds what is missing.
+    With `cue_windows` a pass starts from what the images say by themselves (`motion_cues` of the first window, smoothed,
+    weighted by how far it can be believed), shows the network the cues of every window beside the images, and the network
+    adds what is missing.
 
     Attributes:
         factors: how much coarser than the input each pass looks, such as (4, 2, 1); powers of two up to `multiple`.
-        cue_window: edge in voxels of the window of the motion cues, 0 for none.
+        cue_windows: edges in voxels of the windows of the motion cues, none for a network without them.
         symmetric: whether a pass sees both orders.
     """
 
     def __init__(
-        self, *args, factors: tuple[int, ...] = (1,), cue_window: int = 0, symmetric: bool = False, **options
+        self,
+        *args,
+        factors: tuple[int, ...] = (1,),
+        cue_windows: tuple[int, ...] = (),
+        symmetric: bool = False,
+        **options,
     ) -> None:
         super().__init__(*args, **options)
         self.factors = tuple(factors)
-        self.cue_window = cue_window
+        self.cue_windows = tuple(cue_windows)
         self.symmetric = symmetric
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
@@ -113,14 +119,14 @@ class PyramidNetwork(PairwiseNetwork):
         return 0.5 * (self._one_way(fixed, moving) - self._one_way(moving, fixed))
 
     def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        if not self.cue_window:
+        if not self.cue_windows:
             return self.predict(moving, fixed).float()
         # Sums over windows lose too much in half precision, and what was seen is not to be learned from.
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-            cues = motion_cues(fixed.float(), moving.float(), self.cue_window)
-            believed = cues[:, :-1] * cues[:, -1:]
+            cues = [motion_cues(fixed.float(), moving.float(), window) for window in self.cue_windows]
+            believed = cues[0][:, :-1] * cues[0][:, -1:]
             start = apply_separable(believed, gaussian_matrices(believed.shape[2:], _CUE_SMOOTHING, believed.device))
-        return start + self.predict(moving, torch.cat([fixed, cues], dim=1)).float()
+        return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float()
 
 
 def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding, factor: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..card import Card
+from ..errors import InputError
 from ..networks import build_network
 from ..networks.pyramid import PyramidNetwork
 from ..weights import file_sha256, read_weights
@@ -23,13 +24,13 @@ from .synthesis import Pair, SynthesisSettings, synthesise
 ARCHITECTURE = {
     "class": "VxmPairwise",
     "ndim": 3,
-    "features": [[8, 32, 64], [64, 32, 16]],
+    "features": [[12, 32, 64], [64, 32, 16]],
     "activation": "leaky_relu",
     "negative_slope": 0.2,
     "integration_steps": 7,
     "padding": "border",
     "pyramid": [8, 8, 4, 4, 2, 2, 1, 1],
-    "cue_window": 7,
+    "cue_windows": [7, 3],
     "symmetric": True,
 }
 SPACE = {
@@ -89,6 +90,32 @@ def new_network(architecture: dict, seed: int) -> PyramidNetwork:
     return network
 
 
+def grow_from(module: nn.Module, state: dict[str, torch.Tensor], name: str) -> None:
+    """Give `module` the weights of a network with fewer inputs or encoder features; at first it does what that one does.
+
+    What is new listens and is not yet heard: weights from added channels to old ones are zero, all others stay as they
+    were initialised (Chen et al., Net2Net: accelerating learning via knowledge transfer, ICLR 2016).
+
+    Raises:
+        InputError: the networks differ by more than that; `name` is what the message calls the weights.
+    """
+    own = module.state_dict()
+
+    def fits(key: str, tensor: torch.Tensor) -> bool:
+        old, new = tensor.shape, own[key].shape
+        # Of the encoder alone the channels come last wherever they are joined with others.
+        same_outputs = old[:1] == new[:1] or "downsampling" in key
+        return same_outputs and len(old) == len(new) and all(n <= m for n, m in zip(old, new))
+
+    if set(own) != set(state) or not all(fits(key, tensor) for key, tensor in state.items()):
+        raise InputError(f"{name}: these weights are no smaller form of the network to be trained; check --features")
+    for key, tensor in state.items():
+        grown = own[key]
+        grown[: len(tensor)] = 0
+        grown[tuple(slice(n) for n in tensor.shape)] = tensor
+    module.load_state_dict(own)
+
+
 class Pretraining:
     """A run: `Pretraining(settings, budget, folder).run()` leaves `model.pt`, `model.json` and `log.csv` there."""
 
@@ -100,14 +127,14 @@ class Pretraining:
         device: str = "cpu",
         start: Path | None = None,
     ) -> None:
-        """`start`: weights (.pt) of the same architecture to begin with in place of random ones."""
+        """`start`: weights (.pt) to begin with in place of random ones, of this architecture or of a smaller one."""
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         network = new_network(settings.architecture, settings.seed)
         if start is not None:
-            network = build_network(settings.architecture, read_weights(start, settings.architecture).state)
+            grow_from(network.module, read_weights(start, settings.architecture).state, str(start))
         self.start = None if start is None else file_sha256(start)
         network = network.to(self.device).to(memory_format=torch.channels_last_3d)
         self.generator = torch.Generator(self.device).manual_seed(settings.seed)
