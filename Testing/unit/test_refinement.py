@@ -7,9 +7,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib import warping
+from VoxelMorphRegistrationLib import refinement_ascent, warping
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib import refinement
 from VoxelMorphRegistrationLib.refinement import choose_similarity, field_of_view, folded_voxels, refine
 
 SHAPE = (36, 40, 38)
@@ -113,15 +112,15 @@ def test_noise_moves_frames_of_one_tissue_less_than_the_scheme_for_two_people_wo
              for n, image in enumerate((fixed, moving))]
     near = torch.from_numpy(0.8 * truth)[None]
     chosen = refine(*noisy, near)
-    monkeypatch.setattr(refinement, "SMOOTH", refinement.DETAILED)
+    monkeypatch.setattr(refinement_ascent, "SMOOTH", refinement_ascent.DETAILED)
     detailed = refine(*noisy, near)
     assert _error(chosen.displacement, truth) < 0.7 * _error(detailed.displacement, truth)
 
 
 def test_smoothing_grows_with_the_agreement_of_the_start():
-    schemes = [refinement.scheme_for(agreement) for agreement in (0.3, 0.7, 0.87, 0.95)]
-    assert schemes[0] == schemes[1] == refinement.DETAILED and schemes[3] == refinement.SMOOTH
-    assert refinement.DETAILED.fluid < schemes[2].fluid < refinement.SMOOTH.fluid
+    schemes = [refinement_ascent.scheme_for(agreement) for agreement in (0.3, 0.7, 0.87, 0.95)]
+    assert schemes[0] == schemes[1] == refinement_ascent.DETAILED and schemes[3] == refinement_ascent.SMOOTH
+    assert refinement_ascent.DETAILED.fluid < schemes[2].fluid < refinement_ascent.SMOOTH.fluid
 
 
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):

@@ -3,19 +3,13 @@
 A stationary velocity on half the resolution of each level, coarse to fine: v <- smooth(v + step * smooth(force)), the
 log-domain demons scheme (Vercauteren et al., Symmetric log-domain diffeomorphic image registration, MICCAI 2008) driven
 by LNCC or MIND-SSC. What is optimised is the change to the start, so a network's velocity is never smoothed away.
-
-The smoothing was chosen by known displacements and labels (Testing/benchmarks/accuracy), not by the similarity: in
-its own domain a trained network beats the similarity's optimum, and following the similarity there loses overlap. Two
-pairs want two smoothings. Where the start makes the images alike nearly everywhere, they show the same tissue, what
-is left is small, and short motion would be noise; where it does not, two people differ in detail and short motion is
-what is missing. How alike they are decides between the two.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -23,8 +17,8 @@ import torch.nn.functional as F
 
 from . import warping
 from .errors import InputError
+from .refinement_ascent import OTHER_CONTRAST, ascend, resized, scheme_for
 from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
-from .separable import apply_separable, gaussian_matrices, resize_matrices
 from .similarity import ncc
 
 _MOST_VOXELS = 2_500_000  # of the finest level: a 2 mm head has 1 million
@@ -32,41 +26,6 @@ _BACKTRACK = (1.0, 0.5, 0.25)
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
 _SAME_CONTRAST = 0.6  # correlation of the foregrounds; pairs of one contrast reach .9 and more, ADC and b-value .5
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How a velocity is optimised. Lengths are voxels of the level's velocity grid (two image voxels of that level).
-
-    Attributes:
-        factors: how much coarser than the finest level each level is, and most_steps it may take.
-        fluid: sigma of the smoothing of each update.
-        elastic: sigma of the smoothing of the whole change after each update, level by level.
-        step: largest update of a voxel.
-    """
-
-    factors: tuple[int, ...]
-    most_steps: tuple[int, ...]
-    fluid: float
-    elastic: tuple[float, ...]
-    step: float = 0.5
-
-
-DETAILED = Scheme((4, 2, 1), (60, 60, 30), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
-SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
-OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))
-_ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
-
-
-def scheme_for(alike: float) -> Scheme:
-    """The scheme for a pair of one contrast whose start reaches this `agreement`."""
-    share = min(1.0, max(0.0, (alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0])))
-    return replace(
-        DETAILED,
-        most_steps=tuple(round(a + share * (b - a)) for a, b in zip(DETAILED.most_steps, SMOOTH.most_steps)),
-        fluid=DETAILED.fluid + share * (SMOOTH.fluid - DETAILED.fluid),
-        elastic=tuple(a + share * (b - a) for a, b in zip(DETAILED.elastic, SMOOTH.elastic)),
-    )
 
 
 @dataclass(frozen=True)
@@ -152,15 +111,15 @@ def refine(
         scheme = OTHER_CONTRAST
     else:
         scheme = scheme_for(agreement(fixed, warped[view], mask))
-    change, taken = _optimise(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
-    change = _extended(_resize(change, inner), view, shape)
+    change, taken = ascend(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
+    change = _extended(resized(change, inner), view, shape)
     judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)
     at_level = level_shape(inner, base * scheme.factors[-1])
-    value_before, folds_before = judge.value(_resize(before[view], at_level)), folded_voxels(before)
+    value_before, folds_before = judge.value(resized(before[view], at_level)), folded_voxels(before)
     for share in _BACKTRACK:
         candidate = velocity + share * change
         after = _integrated(candidate, False, integration_steps, padding)
-        value, folds = judge.value(_resize(after[view], at_level)), folded_voxels(after)
+        value, folds = judge.value(resized(after[view], at_level)), folded_voxels(after)
         if value > value_before and folds <= folds_before:
             return Refinement(candidate, after, taken, similarity, value_before, value, folds_before, folds, True)
     return Refinement(
@@ -228,98 +187,6 @@ def _determinant(matrix: list[list[torch.Tensor]]) -> torch.Tensor:
     return total
 
 
-def _optimise(fixed, moving, start, scheme: Scheme, base: float, steps, similarity, mask, padding, progress):
-    """The change to the start's velocity, on the finest velocity grid, and the number of updates."""
-    limits = scheme.most_steps if steps == "auto" else _shared_out(int(steps), scheme.most_steps)
-    change, taken = None, 0
-    for factor, limit, elastic in zip(scheme.factors, limits, scheme.elastic):
-        if limit == 0:
-            continue
-        force = FORCES[similarity](fixed, moving, base * factor, mask)
-        image_shape = tuple(force.moving.shape[2:])
-        shape = level_shape(image_shape, 2)
-        change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else _resize(change, shape)
-        level = _Level(force, _resize(start, shape), image_shape, scheme.fluid, elastic, padding)
-        stop = _Plateau(scheme.step, steps == "auto")
-        while stop.steps < limit:
-            value, update = level.update(change)
-            step = stop.next_step(value)
-            if step is None:
-                break
-            change = level.moved(change, update, step)
-            taken += 1
-            if progress is not None:
-                progress(taken, sum(limits))
-    return change, taken
-
-
-class _Level:
-    """One resolution: the force on a change of velocity that lives on half the image grid of the level."""
-
-    def __init__(
-        self,
-        force,
-        start: torch.Tensor,
-        image_shape: tuple[int, ...],
-        fluid: float,
-        elastic: float,
-        padding: warping.Padding,
-    ):
-        self._force, self._start, self._padding = force, start, padding
-        shape, device = tuple(start.shape[2:]), start.device
-        self._up = resize_matrices(shape, image_shape, device)
-        self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
-        self._fluid = gaussian_matrices(shape, fluid, device)
-        self._elastic = gaussian_matrices(shape, elastic, device)
-        self._scale = _ratio(shape, image_shape, device)
-
-    def update(self, change: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """The similarity at start + change and the smoothed ascent, its largest vector one voxel long."""
-        velocity = self._start + change
-        # Enough squarings that the first displacement stays below a voxel: what is handed out is integrated in full.
-        squarings = max(2, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3))))
-        displacement = warping.integrate(velocity, squarings, self._padding)
-        value, ascent = self._force(apply_separable(displacement, self._up) * self._scale)
-        ascent = apply_separable(apply_separable(ascent, self._down), self._fluid)
-        longest = float((ascent * ascent).sum(1).max()) ** 0.5
-        return value, ascent / max(longest, 1e-20)
-
-    def moved(self, change: torch.Tensor, update: torch.Tensor, step: float) -> torch.Tensor:
-        return apply_separable(change + step * update, self._elastic)
-
-
-class _Plateau:
-    """When a level is done: the gain of the last updates is a small share of what the level gained."""
-
-    _LOOK_BACK, _SHARE, _SMALLEST = 5, 0.01, 0.2
-
-    def __init__(self, step: float, stops: bool):
-        self.steps, self._step, self._stops = 0, step, stops
-        self._smallest = step * self._SMALLEST
-        self._values: list[float] = []
-
-    def next_step(self, value: float) -> float | None:
-        """The step to take from a point of this similarity, or None to stop."""
-        if not math.isfinite(value):
-            return None
-        self._values.append(value)
-        self.steps += 1
-        if len(self._values) > self._LOOK_BACK:
-            recent = value - self._values[-1 - self._LOOK_BACK]
-            if recent <= self._SHARE * (max(self._values) - self._values[0]):
-                if self._stops and self._step <= self._smallest * 1.001:
-                    return None
-                self._step = max(self._step / 2, self._smallest)
-        return self._step
-
-
-def _shared_out(steps: int, most: tuple[int, ...]) -> tuple[int, ...]:
-    """`steps` updates in the proportions of `most`, none lost; few go to the finest level, where they cost most."""
-    shares = [int(steps * m / sum(most)) for m in most]
-    shares[0] += steps - sum(shares)
-    return tuple(shares)
-
-
 def _finest_factor(shape: tuple[int, ...]) -> float:
     return max(1.0, (math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape)))
 
@@ -336,18 +203,6 @@ def _extended(change: torch.Tensor, view: tuple[slice, ...], shape: tuple[int, .
         start, stop, _ = part.indices(n)
         pads += [start, n - stop]
     return F.pad(change, pads, mode="replicate") if any(pads) else change
-
-
-def _ratio(old, new, device) -> torch.Tensor:
-    scale = [(n - 1) / max(o - 1, 1) for n, o in zip(new, old)]
-    return torch.tensor(scale, device=device).view(1, -1, *[1] * len(scale))
-
-
-def _resize(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    old = tuple(flow.shape[2:])
-    if old == tuple(shape):
-        return flow
-    return apply_separable(flow, resize_matrices(old, shape, flow.device)) * _ratio(old, shape, flow.device)
 
 
 def _check(fixed, moving, start, mask, steps, similarity) -> None:
