@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import build_network
 
 pytest.importorskip("voxelmorph")
@@ -63,3 +64,34 @@ def test_a_rough_flow_is_finished_to_what_all_passes_find(images):
 def test_a_network_without_coarse_passes_has_no_cheaper_flow(images):
     network = _network(pyramid=[1, 1])
     torch.testing.assert_close(network.rough_flow(*images).field, network.flow(*images).field)
+
+
+def _looks(network, fixed, moving) -> int:
+    """How often the images are seen at full resolution."""
+    seen = []
+    predict = network.predict
+    network.predict = lambda source, target: seen.append(source.shape[2]) or predict(source, target)
+    network.flow(fixed, moving)
+    return seen.count(fixed.shape[2])
+
+
+def test_images_are_looked_at_again_only_while_that_makes_them_more_alike():
+    torch.manual_seed(7)
+    fixed = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
+    other = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
+    network = _network(pyramid=[2, 1, 1], symmetric=False, most_looks=5)
+    with torch.no_grad():
+        for parameter in network.module.flow_layer.parameters():
+            parameter.zero_()  # the motion cues alone
+    assert _looks(network, fixed, fixed) == 2
+    assert 2 < _looks(network, fixed, 0.5 * (fixed + other)) <= 5
+    network.most_looks = 0
+    assert _looks(network, fixed, 0.5 * (fixed + other)) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"most_looks": -1}, {"most_looks": 2.5}]
+)
+def test_cues_and_looks_that_cannot_be_are_refused_by_name(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        _network(**wrong)

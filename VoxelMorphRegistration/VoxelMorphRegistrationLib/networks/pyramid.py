@@ -15,6 +15,9 @@ from .pairwise import PairwiseNetwork
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _CUE_SMOOTHING = 1.5  # voxels; of 1.5 and 2.5 the better on synthetic pairs
 _LINEAR = {2: "bilinear", 3: "trilinear"}
+# Likeness that a look must bring for another one to follow. Frames of one patient gain .002 to .007 by their first full
+# look and are worse for more, two people or two contrasts .03 and better for many (Testing/benchmarks/training).
+_WORTHWHILE = 0.005
 
 
 class PyramidNetwork(PairwiseNetwork):
@@ -32,10 +35,14 @@ class PyramidNetwork(PairwiseNetwork):
     weighted by how far it can be believed), shows the network the cues of every window beside the images, and the network
     adds what is missing.
 
+    With `most_looks` the last of the passes is done again for as long as that makes the images more alike: frames of one
+    patient are soon brought together, two people are not.
+
     Attributes:
         factors: how much coarser than the input each pass looks, such as (4, 2, 1); powers of two up to `multiple`.
         cue_windows: edges in voxels of the windows of the motion cues, none for a network without them.
         symmetric: whether a pass sees both orders.
+        most_looks: how often at most a pass of the last factor is done in all, 0 for as often as `factors` says.
     """
 
     def __init__(
@@ -44,15 +51,17 @@ class PyramidNetwork(PairwiseNetwork):
         factors: tuple[int, ...] = (1,),
         cue_windows: tuple[int, ...] = (),
         symmetric: bool = False,
+        most_looks: int = 0,
         **options,
     ) -> None:
         super().__init__(*args, **options)
         self.factors = tuple(factors)
         self.cue_windows = tuple(cue_windows)
         self.symmetric = symmetric
+        self.most_looks = most_looks
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        return self._passes(fixed, moving, self.factors)
+        return self._passes(fixed, moving, self.factors, most_looks=self.most_looks)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The passes that look coarsely: an eighth of the time or less, and refinement ends as well from there."""
@@ -61,7 +70,9 @@ class PyramidNetwork(PairwiseNetwork):
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
         with torch.no_grad(), fast_convolutions(fixed):
-            return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field)
+            return self._passes(
+                fixed, moving, self.factors[self._rough_passes :], rough.field, most_looks=self.most_looks
+            )
 
     @property
     def _rough_passes(self) -> int:
@@ -69,17 +80,35 @@ class PyramidNetwork(PairwiseNetwork):
         return coarse or len(self.factors)
 
     def _passes(
-        self, fixed: torch.Tensor, moving: torch.Tensor, factors: tuple[int, ...], velocity: torch.Tensor | None = None
+        self,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        factors: tuple[int, ...],
+        velocity: torch.Tensor | None = None,
+        most_looks: int = 0,
     ) -> Flow:
         self._check(fixed, moving)
+        likeness: list[float] = []
         for factor in factors:
-            velocity = self.improve(fixed, moving, velocity, factor)
+            velocity, alike = self._look(fixed, moving, velocity, factor)
+            if factor == self.factors[-1]:
+                likeness.append(alike)
+        # A look says how alike the images were before it: what the last one brought is not known yet.
+        while 2 <= len(likeness) < most_looks and likeness[-1] - likeness[-2] >= _WORTHWHILE:
+            velocity, alike = self._look(fixed, moving, velocity, self.factors[-1])
+            likeness.append(alike)
         return Flow(velocity, self.kind, 1, self.padding, self.steps)
 
     def improve(
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
     ) -> torch.Tensor:
         """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis."""
+        return self._look(fixed, moving, velocity, factor)[0]
+
+    def _look(
+        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
+    ) -> tuple[torch.Tensor, float]:
+        """The velocity after one more pass, and how alike the images were before it (0 without motion cues)."""
         if velocity is not None:
             fixed, moving = self._brought_together(fixed, moving, velocity, max(2, factor))
         shape = tuple(fixed.shape[2:])
@@ -90,11 +119,12 @@ class PyramidNetwork(PairwiseNetwork):
         padding = [p for n in reversed(seen) for p in (0, -n % self.multiple)]
         if any(padding):
             fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
-        step = self._step(fixed, moving)[(..., *(slice(n) for n in seen))]
+        step, alike = self._step(fixed, moving)
+        step = step[(..., *(slice(n) for n in seen))]
         if factor > 1:
             # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner centres.
             step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
-        return step if velocity is None else velocity + step
+        return step if velocity is None else velocity + step, alike
 
     def _brought_together(
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor, factor: int
@@ -113,20 +143,24 @@ class PyramidNetwork(PairwiseNetwork):
             return fixed, warped(moving, 1.0)
         return warped(fixed, -0.5), warped(moving, 0.5)
 
-    def _step(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        if not self.symmetric:
-            return self._one_way(fixed, moving)
-        return 0.5 * (self._one_way(fixed, moving) - self._one_way(moving, fixed))
+    def _step(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, float]:
+        step, alike = self._one_way(fixed, moving)
+        if self.symmetric:
+            step = 0.5 * (step - self._one_way(moving, fixed)[0])
+        return step, alike
 
-    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, float]:
         if not self.cue_windows:
-            return self.predict(moving, fixed).float()
+            return self.predict(moving, fixed).float(), 0.0
         # Sums over windows lose too much in half precision, and what was seen is not to be learned from.
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
             cues = [motion_cues(fixed.float(), moving.float(), window) for window in self.cue_windows]
-            believed = cues[0][:, :-1] * cues[0][:, -1:]
+            correlation = cues[0][:, -1:]
+            believed = cues[0][:, :-1] * correlation
             start = apply_separable(believed, gaussian_matrices(believed.shape[2:], _CUE_SMOOTHING, believed.device))
-        return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float()
+            # Weighted by itself: empty surroundings, which correlate with nothing, count for nothing.
+            alike = float(correlation.square().sum() / correlation.sum().clamp_min(1e-6))
+        return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float(), alike
 
 
 def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding, factor: int) -> torch.Tensor:

@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from .random_draws import Draw, smooth_noise
 
 
-def photograph(image: torch.Tensor, draw: Draw, margin: int) -> torch.Tensor:
-    """The image as a scanner of little virtue gives it, cropped to the field of view and scaled to [0, 1]."""
+def photograph(image: torch.Tensor, draw: Draw, margin: int, voxel: float = 1.0) -> torch.Tensor:
+    """The image as a scanner of little virtue gives it, cropped to the field of view and scaled to [0, 1].
+
+    `voxel` is how much larger the scanner's voxels are than those of the grid the image is on and handed back on.
+    """
     shape = tuple(image.shape[2:])
     if draw.chance(0.6):
         image = _blur(image, draw.uniform(0.3, 1.2))
@@ -25,7 +28,11 @@ def photograph(image: torch.Tensor, draw: Draw, margin: int) -> torch.Tensor:
     if draw.chance(0.5):
         bias = draw.uniform(0.0, 0.3) * smooth_noise(shape, draw.uniform(24.0, 64.0), 1, draw.generator)
         image = image * torch.exp(bias)
+    if voxel > 1.0:
+        image = F.interpolate(image, size=[max(8, round(n / voxel)) for n in shape], mode="area")
     image = image + draw.uniform(0.0, 0.06) * torch.randn(image.shape, generator=draw.generator, device=image.device)
+    if voxel > 1.0:
+        image = F.interpolate(image, size=shape, mode="trilinear")
     if draw.chance(0.1):
         axis = draw.integer(2, 4)
         width = draw.integer(1, shape[axis - 2] // 4)

@@ -32,6 +32,7 @@ ARCHITECTURE = {
     "pyramid": [8, 8, 4, 4, 2, 2, 1, 1],
     "cue_windows": [7, 3],
     "symmetric": True,
+    "most_looks": 8,
 }
 SPACE = {
     "tensor_axes": "SPL",
@@ -48,6 +49,7 @@ CITATION = (
     "Balakrishnan et al., VoxelMorph: a learning framework for deformable medical image registration, IEEE TMI 2019"
 )
 HELD_BACK_SEED = 987_654_321
+_LEAST_VOXELS = 8
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,9 @@ class Pretraining:
         network = new_network(settings.architecture, settings.seed)
         if start is not None:
             grow_from(network.module, read_weights(start, settings.architecture).state, str(start))
+        # Passes that would see next to nothing of images this small say nothing of how they do with large ones.
+        edge = min(settings.synthesis.shape)
+        network.factors = tuple(f for f in network.factors if f == 1 or edge // f >= _LEAST_VOXELS)
         self.start = None if start is None else file_sha256(start)
         network = network.to(self.device).to(memory_format=torch.channels_last_3d)
         self.generator = torch.Generator(self.device).manual_seed(settings.seed)

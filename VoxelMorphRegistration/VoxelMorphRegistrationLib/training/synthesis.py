@@ -39,6 +39,7 @@ class SynthesisSettings:
         background: how often the content is a body in an empty background.
         layered: how often there are folded layers, as the cortex is.
         two_bodies: how often the images show two bodies alike, whose details have no counterpart in one another.
+        finer_grid: how often the grid is finer than the scanner's voxels, the noise interpolated with the rest.
         labels: how many labels are returned as one-hot maps.
     """
 
@@ -53,6 +54,7 @@ class SynthesisSettings:
     background: float = 0.6
     layered: float = 0.5
     two_bodies: float = 0.35
+    finer_grid: float = 0.3
     labels: int = 5
 
 
@@ -118,8 +120,9 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     texture = draw.uniform(0.0, 0.4) * draw.numbers(structure.label_count) ** 2
     texture[0] = 0.0
 
-    fixed = photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin)
-    moving = photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin)
+    voxel = draw.uniform(1.5, 2.2) if draw.chance(settings.finer_grid) else 1.0
+    fixed = photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, voxel)
+    moving = photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin, voxel)
 
     clean = draw.numbers(structure.label_count)
     chosen = torch.randperm(structure.label_count, generator=generator, device=generator.device)[: settings.labels]
