@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib import displacement as displacements
 from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.image_space import inverse_displacement, network_vectors, to_image_grid
+from VoxelMorphRegistrationLib.image_space import forward_displacement, inverse_displacement, network_vectors
 from VoxelMorphRegistrationLib.network_space import Space, network_grid
 
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
@@ -25,6 +25,11 @@ def _field(grid, seed=0, voxels=2.0):
     noise = np.random.default_rng(seed).normal(size=(grid.dimension, *grid.shape))
     smooth = np.stack([gaussian_filter(channel, 4) for channel in noise])
     return displacements.from_voxel_flow(smooth / np.abs(smooth).max() * voxels, grid)
+
+
+def to_image_grid(field, fixed, alignment=None):
+    flow = torch.from_numpy(displacements.to_voxel_flow(field))[None]
+    return forward_displacement(flow, Grid.of(field), fixed, alignment)
 
 
 def _transform(field):

@@ -8,17 +8,18 @@ from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from .grid import Grid
 from .inverse_points import invert_at
 from .quality import measure_labels
 from .segmentation import Segmentation
+from .similarity import nmi
 
 _LATTICE_POINTS = 40_000
 _AROUND_MM = 10.0
 _CHECKED_POINTS = 200
 _FEWEST_POINTS = 50
-_BINS = 32
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ class FrameQuality:
         if np.count_nonzero(seen) < _FEWEST_POINTS:
             return math.nan
         reference = map_coordinates(self._values, index[seen].T[::-1], np.float32, order=1, mode="nearest")
-        return _ncc(values[seen], reference) if self._metric == "ncc" else _nmi(values[seen], reference)
+        if self._metric == "ncc":
+            return _ncc(values[seen], reference)
+        return nmi(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (values[seen], reference)))
 
 
 class _Lattice:
@@ -159,16 +162,3 @@ def _ncc(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
     size = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
     return float((a * b).sum()) / size if size > 0 else math.nan
-
-
-def _nmi(a: np.ndarray, b: np.ndarray) -> float:
-    """(H(a) + H(b)) / H(a, b), Studholme et al. 1999."""
-    joint = np.histogram2d(a, b, _BINS)[0]
-    joint /= joint.sum()
-    together = _entropy(joint)
-    return (_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / together if together > 0 else 1.0
-
-
-def _entropy(probability: np.ndarray) -> float:
-    kept = probability[probability > 0]
-    return float(-(kept * np.log(kept)).sum())

@@ -19,18 +19,10 @@ from .grid import Grid
 _BLEND_FROM, _BLEND_TO = 0.5, 2.0  # network voxels beyond the outermost centres
 
 
-def to_image_grid(
-    network_displacement: sitk.Image, fixed: Grid, alignment: sitk.Transform | None = None
-) -> sitk.Image:
-    """The canonical displacement of T(x) = A(x + u(x)) on the fixed grid, u given as an image on the network's grid."""
-    flow = torch.from_numpy(displacement.to_voxel_flow(network_displacement))[None]
-    return forward_displacement(flow, Grid.of(network_displacement), fixed, alignment)
-
-
 def forward_displacement(
     flow: torch.Tensor, network_grid: Grid, fixed: Grid, alignment: sitk.Transform | None = None
 ) -> sitk.Image:
-    """As `to_image_grid`, for a flow (1, d, *network_grid.shape) in network voxels."""
+    """The canonical displacement of T(x) = A(x + u(x)) on the fixed grid, u a flow (1, d, *network_grid.shape) in voxels."""
     vectors = network_vectors(flow, network_grid, fixed)
     if alignment is None:
         return _image(vectors, fixed)

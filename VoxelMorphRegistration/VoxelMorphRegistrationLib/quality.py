@@ -15,15 +15,13 @@ from .grid import Grid
 
 Metric = Literal["ncc", "nmi"]
 _ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond that every second along each axis
-_BINS = 32
 
 
 class PairSimilarity:
     """How alike the fixed image is to a moving image under a flow, on the network's grid, cheaply.
 
-    'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information
-    (H(a) + H(b)) / H(a, b) (1..2), for any two. Studholme et al., An overlap invariant entropy measure of 3D medical
-    image alignment, Pattern Recognition 32, 1999.
+    'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information (1..2), for
+    any two.
 
     Args:
         fixed: (1, 1, *shape), normalised.
@@ -50,7 +48,7 @@ class PairSimilarity:
             seen = warping.sample(moving, self._position + flow[self._every], padding)
         if self.metric == "ncc":
             return float(similarity.ncc(self._fixed, seen, self._mask))
-        return _normalised_mutual_information(self._fixed, seen, self._mask)
+        return similarity.nmi(self._fixed, seen, self._mask)
 
 
 def dice(a: sitk.Image, b: sitk.Image) -> dict[int, float]:
@@ -96,25 +94,3 @@ def measure_labels(labels: sitk.Image) -> dict[int, tuple[float, tuple[float, ..
 def _counts(values: np.ndarray) -> dict[int, int]:
     found, counts = np.unique(values[values != 0], return_counts=True)
     return {int(value): int(count) for value, count in zip(found, counts)}
-
-
-def _normalised_mutual_information(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None) -> float:
-    if mask is not None:
-        keep = mask.expand_as(a) > 0
-        a, b = a[keep], b[keep]
-    joint = torch.bincount(_bins(a) * _BINS + _bins(b), minlength=_BINS**2).double().reshape(_BINS, _BINS)
-    joint = joint / joint.sum()
-    together = _entropy(joint)
-    return float((_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / together) if together > 0 else 1.0
-
-
-def _bins(values: torch.Tensor) -> torch.Tensor:
-    values = values.reshape(-1)
-    low, high = values.min(), values.max()
-    scaled = (values - low) / (high - low).clamp(min=1e-12) * _BINS
-    return scaled.long().clamp(0, _BINS - 1)
-
-
-def _entropy(probability: torch.Tensor) -> torch.Tensor:
-    kept = probability[probability > 0]
-    return -(kept * kept.log()).sum()

@@ -1,4 +1,4 @@
-"""How alike two images are, as differentiable torch functions with masks.
+"""How alike two images are, as torch functions with masks, differentiable but for `nmi`.
 
 Images are (B, 1, *shape) in 2D or 3D; a mask has the same shape (or broadcasts to it) and weights voxels, 0 = ignored.
 Every similarity is a scalar that grows with agreement except the two named as distances (`mse`, `mind_ssc_distance`).
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from .separable import apply_separable, box_matrices
 
 _TINY = 1e-6
+_BINS = 32  # of the histograms of `nmi`
 
 
 def mse(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -27,6 +28,33 @@ def ncc(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> t
     b = b - _mean(b, mask)
     scale = _mean(a * a, mask) * _mean(b * b, mask)
     return _mean(a * b, mask) / torch.sqrt(scale + _TINY**2)
+
+
+def nmi(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> float:
+    """Normalised mutual information (H(a) + H(b)) / H(a, b) of two tensors of one shape, in 1..2; not differentiable.
+
+    Over the mask where one is given, from histograms between each one's extremes. Studholme et al., An overlap invariant
+    entropy measure of 3D medical image alignment, Pattern Recognition 32, 1999.
+    """
+    if mask is not None:
+        keep = mask.expand_as(a) > 0
+        a, b = a[keep], b[keep]
+    joint = torch.bincount(_bins(a) * _BINS + _bins(b), minlength=_BINS**2).double().reshape(_BINS, _BINS)
+    joint = joint / joint.sum()
+    together = _entropy(joint)
+    return float((_entropy(joint.sum(0)) + _entropy(joint.sum(1))) / together) if together > 0 else 1.0
+
+
+def _bins(values: torch.Tensor) -> torch.Tensor:
+    values = values.reshape(-1)
+    low, high = values.min(), values.max()
+    scaled = (values - low) / (high - low).clamp(min=1e-12) * _BINS
+    return scaled.long().clamp(0, _BINS - 1)
+
+
+def _entropy(probability: torch.Tensor) -> torch.Tensor:
+    kept = probability[probability > 0]
+    return -(kept * kept.log()).sum()
 
 
 class LocalCorrelation:
