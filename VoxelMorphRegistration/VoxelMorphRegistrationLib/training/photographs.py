@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +11,27 @@ import torch.nn.functional as F
 from .random_draws import Draw, smooth_noise
 
 
-def photograph(image: torch.Tensor, draw: Draw, margin: int, voxel: float = 1.0) -> torch.Tensor:
-    """The image as a scanner of little virtue gives it, cropped to the field of view and scaled to [0, 1].
+@dataclass(frozen=True)
+class Scanner:
+    """What both images of a pair have in common.
 
-    `voxel` is how much larger the scanner's voxels are than those of the grid the image is on and handed back on.
+    Attributes:
+        voxel: how much larger the scanner's voxels are than those of the grid the images are on and handed back on.
+        blur: sigma in voxels; None for one of each image's own.
+        most_noise: bound of the noise's standard deviation, as a share of the range.
     """
+
+    voxel: float = 1.0
+    blur: float | None = None
+    most_noise: float = 0.06
+
+
+def photograph(image: torch.Tensor, draw: Draw, margin: int, scanner: Scanner) -> torch.Tensor:
+    """The image as a scanner of little virtue gives it, cropped to the field of view and scaled to [0, 1]."""
     shape = tuple(image.shape[2:])
-    if draw.chance(0.6):
+    if scanner.blur is not None:
+        image = _blur(image, scanner.blur)
+    elif draw.chance(0.6):
         image = _blur(image, draw.uniform(0.3, 1.2))
     if draw.chance(0.25):
         axis = draw.integer(0, 2)
@@ -28,10 +43,12 @@ def photograph(image: torch.Tensor, draw: Draw, margin: int, voxel: float = 1.0)
     if draw.chance(0.5):
         bias = draw.uniform(0.0, 0.3) * smooth_noise(shape, draw.uniform(24.0, 64.0), 1, draw.generator)
         image = image * torch.exp(bias)
-    if voxel > 1.0:
-        image = F.interpolate(image, size=[max(8, round(n / voxel)) for n in shape], mode="area")
-    image = image + draw.uniform(0.0, 0.06) * torch.randn(image.shape, generator=draw.generator, device=image.device)
-    if voxel > 1.0:
+    if scanner.voxel > 1.0:
+        image = F.interpolate(image, size=[max(8, round(n / scanner.voxel)) for n in shape], mode="area")
+    image = image + draw.uniform(0.0, scanner.most_noise) * torch.randn(
+        image.shape, generator=draw.generator, device=image.device
+    )
+    if scanner.voxel > 1.0:
         image = F.interpolate(image, size=shape, mode="trilinear")
     if draw.chance(0.1):
         axis = draw.integer(2, 4)

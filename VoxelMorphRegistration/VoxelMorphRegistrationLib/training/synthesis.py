@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 
 from ..warping import integrate, resize_flow, warp
-from .photographs import crop, photograph
+from .photographs import Scanner, crop, photograph
 from .random_bodies import Structure
 from .random_draws import Draw
 from .random_motion import random_velocity
@@ -40,6 +40,8 @@ class SynthesisSettings:
         layered: how often there are folded layers, as the cortex is.
         two_bodies: how often the images show two bodies alike, whose details have no counterpart in one another.
         finer_grid: how often the grid is finer than the scanner's voxels, the noise interpolated with the rest.
+        one_scan: how often the two images are one scan, all of its texture moving with the tissue, as frames of a
+            sequence are; two bodies never are.
         labels: how many labels are returned as one-hot maps.
     """
 
@@ -55,6 +57,7 @@ class SynthesisSettings:
     layered: float = 0.5
     two_bodies: float = 0.35
     finer_grid: float = 0.3
+    one_scan: float = 0.35
     labels: int = 5
 
 
@@ -121,8 +124,11 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     texture[0] = 0.0
 
     voxel = draw.uniform(1.5, 2.2) if draw.chance(settings.finer_grid) else 1.0
-    fixed = photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, voxel)
-    moving = photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin, voxel)
+    scanner = Scanner(voxel)
+    if not two_bodies and draw.chance(settings.one_scan):
+        scanner, other = Scanner(voxel, blur=draw.uniform(0.6, 1.2), most_noise=0.01), means
+    fixed = photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, scanner)
+    moving = photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin, scanner)
 
     clean = draw.numbers(structure.label_count)
     chosen = torch.randperm(structure.label_count, generator=generator, device=generator.device)[: settings.labels]
