@@ -27,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=48, help="edge of the training images in voxels, a multiple of 16")
     parser.add_argument("--start", type=Path, help="weights to begin with, of this architecture or one with fewer encoder features")
     parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
+    parser.add_argument(
+        "--cue-windows", type=int, nargs="+", default=ARCHITECTURE["cue_windows"], help="voxels, odd, such as 7 3"
+    )
     parser.add_argument("--learning-rate", type=float, default=LoopSettings.learning_rate)
     parser.add_argument(
         "--displacement", type=float, nargs=2, default=SynthesisSettings.displacement, metavar=("LOW", "HIGH")
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
-    architecture = dict(ARCHITECTURE)
+    architecture = {**ARCHITECTURE, "cue_windows": options.cue_windows}
     if options.features:
         architecture["features"] = [[int(n) for n in part.split(",")] for part in options.features.split("/")]
         coarsest = 2 ** len(architecture["features"][0])

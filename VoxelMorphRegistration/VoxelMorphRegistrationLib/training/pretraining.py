@@ -24,13 +24,13 @@ from .synthesis import Pair, SynthesisSettings, synthesise
 ARCHITECTURE = {
     "class": "VxmPairwise",
     "ndim": 3,
-    "features": [[12, 32, 64], [64, 32, 16]],
+    "features": [[8, 32, 64], [64, 32, 16]],
     "activation": "leaky_relu",
     "negative_slope": 0.2,
     "integration_steps": 7,
     "padding": "border",
     "pyramid": [8, 8, 4, 4, 2, 2, 1, 1],
-    "cue_windows": [7, 3],
+    "cue_windows": [7],
     "symmetric": True,
     "most_looks": 8,
 }
