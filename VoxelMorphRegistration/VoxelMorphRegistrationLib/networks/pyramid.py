@@ -109,12 +109,17 @@ class PyramidNetwork(PairwiseNetwork):
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
     ) -> tuple[torch.Tensor, float]:
         """The velocity after one more pass, and how alike the images were before it (0 without motion cues)."""
-        if velocity is not None:
-            fixed, moving = self._brought_together(fixed, moving, velocity, max(2, factor))
         shape = tuple(fixed.shape[2:])
         pool = _POOL[self.dimension]
-        if factor > 1:
-            fixed, moving = pool(fixed, factor), pool(moving, factor)
+        # Images that will be averaged over many voxels are warped when they have been over half as many.
+        first = max(1, factor // 2) if velocity is not None else factor
+        if first > 1:
+            fixed, moving = pool(fixed, first), pool(moving, first)
+        if velocity is not None:
+            smaller = pool(velocity, first) / first if first > 1 else velocity
+            fixed, moving = self._brought_together(fixed, moving, smaller)
+            if factor > first:
+                fixed, moving = pool(fixed, factor // first), pool(moving, factor // first)
         seen = tuple(fixed.shape[2:])
         padding = [p for n in reversed(seen) for p in (0, -n % self.multiple)]
         if any(padding):
@@ -127,7 +132,7 @@ class PyramidNetwork(PairwiseNetwork):
         return step if velocity is None else velocity + step, alike
 
     def _brought_together(
-        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor, factor: int
+        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The images as warped so far: each by half of the velocity, for a symmetric network, else the moving alone.
 
@@ -137,7 +142,7 @@ class PyramidNetwork(PairwiseNetwork):
         """
 
         def warped(image: torch.Tensor, share: float) -> torch.Tensor:
-            return warp(image, coarsely_integrated(share * velocity, self.steps, self.padding, factor), "border")
+            return warp(image, coarsely_integrated(share * velocity, self.steps, self.padding), "border")
 
         if not self.symmetric:
             return fixed, warped(moving, 1.0)
@@ -163,9 +168,8 @@ class PyramidNetwork(PairwiseNetwork):
         return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float(), alike
 
 
-def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding, factor: int) -> torch.Tensor:
-    """exp(velocity) computed on a grid `factor` times coarser, which is fine enough for what passes that looked no finer
-    have found, and all that a pass between needs."""
+def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding) -> torch.Tensor:
+    """exp(velocity) computed on every second voxel an axis: all that a pass between needs."""
     shape = tuple(velocity.shape[2:])
-    coarse = tuple(-(-n // factor) for n in shape)
+    coarse = tuple(-(-n // 2) for n in shape)
     return resize_flow(integrate(resize_flow(velocity, coarse), steps, padding), shape)
