@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib import refinement_ascent, warping
+from VoxelMorphRegistrationLib import refinement, refinement_ascent, warping
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.refinement import choose_similarity, field_of_view, folded_voxels, refine
 
@@ -128,6 +128,16 @@ def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):
     start = torch.from_numpy(truth * 0.8)[None]
     result = refine(fixed, moving, start, steps=20)
     assert _error(result.displacement, truth) < _error(warping.integrate(start, 7, "border"), truth)
+
+
+def test_a_grid_a_little_above_the_limit_is_refined_as_one_below_it(pair, monkeypatch):
+    fixed, moving, _ = pair
+    below = refine(fixed, moving, steps=12)
+    monkeypatch.setattr(refinement, "_MOST_VOXELS", int(0.9 * fixed.numel()))
+    torch.testing.assert_close(refine(fixed, moving, steps=12).velocity, below.velocity)
+    # Far above it, every second voxel is enough for most of the way.
+    monkeypatch.setattr(refinement, "_MOST_VOXELS", fixed.numel() // 8)
+    assert refine(fixed, moving, steps=12).similarity_after > below.similarity_before
 
 
 def test_identical_images_stay_where_they_are():

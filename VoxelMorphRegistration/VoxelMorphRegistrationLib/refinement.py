@@ -21,7 +21,7 @@ from .refinement_ascent import OTHER_CONTRAST, ascend, resized, scheme_for
 from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
 from .similarity import ncc
 
-_MOST_VOXELS = 2_500_000  # of the finest level: a 2 mm head has 1 million
+_MOST_VOXELS = 2_500_000  # of the finest level, or thereabouts: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
@@ -187,8 +187,9 @@ def _determinant(matrix: list[list[torch.Tensor]]) -> torch.Tensor:
     return total
 
 
-def _finest_factor(shape: tuple[int, ...]) -> float:
-    return max(1.0, (math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape)))
+def _finest_factor(shape: tuple[int, ...]) -> int:
+    """How much coarser than the images the finest level is: a whole number, or some voxels would be blurred more than others."""
+    return max(1, round((math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape))))
 
 
 def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:

@@ -61,7 +61,7 @@ def ascend(
     moving: torch.Tensor,
     start: torch.Tensor,
     scheme: Scheme,
-    base: float,
+    base: int,
     steps: int | Literal["auto"],
     similarity: Similarity,
     mask: torch.Tensor | None,
