@@ -149,6 +149,8 @@ def test_a_card_without_its_weights_says_which_file_is_missing(liver):
         ({"intensity": {"rule": "divide", "by": 0}}, "intensity.by is 0"),
         ({"intensity": {"rule": "window", "low": 240, "high": -160}}, "intensity.low 240 is not below"),
         ({"intensity": {"rule": "window", "low": "dark", "high": 2}}, "intensity.low 'dark'"),
+        ({"intensity": {"rule": "percentile", "low": 1, "high": 99, "equalise": None}}, "intensity.equalise None"),
+        ({"intensity": {"rule": "percentile", "low": 1, "high": 99, "equalise": 1.5}}, "intensity.equalise 1.5"),
         ({"intensity": {"rule": "minmax", "low": 1}}, "intensity.low is not a value of the rule 'minmax'"),
         ({"contrast": "some"}, "contrast 'some'"),
         ({"sha256": "abc"}, "sha256 'abc'"),

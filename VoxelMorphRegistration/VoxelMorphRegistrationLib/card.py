@@ -165,8 +165,10 @@ def _check_intensity(intensity: dict, where: str) -> None:
     if rule not in INTENSITY_RULES:
         raise InputError(f"{where}: intensity.rule {rule!r}; use one of {', '.join(INTENSITY_RULES)}")
     for key in INTENSITY_RULES[rule]:
+        if key in _INTENSITY_EXTRAS and key not in intensity:
+            continue
         value = intensity.get(key)
-        optional = value is None and key in (*_INTENSITY_EXTRAS, *_INTENSITY_DEFAULTS.get(rule, {}))
+        optional = key in _INTENSITY_DEFAULTS.get(rule, {}) and value is None
         if not optional and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise InputError(f"{where}: intensity.{key} {value!r}; the rule {rule!r} needs a number")
     unknown = sorted(set(intensity) - {"rule", *INTENSITY_RULES[rule]})

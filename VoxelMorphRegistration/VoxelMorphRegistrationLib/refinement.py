@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from . import warping
 from .errors import InputError
-from .refinement_ascent import OTHER_CONTRAST, ascend, resized, scheme_for
+from .refinement_ascent import OTHER_CONTRAST, ascend, scheme_for
 from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
 from .similarity import ncc
 
@@ -112,14 +112,14 @@ def refine(
     else:
         scheme = scheme_for(agreement(fixed, warped[view], mask))
     change, taken = ascend(fixed, moving, velocity[view], scheme, base, steps, similarity, mask, padding, progress)
-    change = _extended(resized(change, inner), view, shape)
+    change = _extended(warping.resize_flow(change, inner), view, shape)
     judge = FORCES[similarity](fixed, moving, base * scheme.factors[-1], mask)
     at_level = level_shape(inner, base * scheme.factors[-1])
-    value_before, folds_before = judge.value(resized(before[view], at_level)), folded_voxels(before)
+    value_before, folds_before = judge.value(warping.resize_flow(before[view], at_level)), folded_voxels(before)
     for share in _BACKTRACK:
         candidate = velocity + share * change
         after = _integrated(candidate, False, integration_steps, padding)
-        value, folds = judge.value(resized(after[view], at_level)), folded_voxels(after)
+        value, folds = judge.value(warping.resize_flow(after[view], at_level)), folded_voxels(after)
         if value > value_before and folds <= folds_before:
             return Refinement(candidate, after, taken, similarity, value_before, value, folds_before, folds, True)
     return Refinement(

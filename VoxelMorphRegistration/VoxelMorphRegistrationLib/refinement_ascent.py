@@ -81,8 +81,8 @@ def ascend(
         force = FORCES[similarity](fixed, moving, base * factor, mask)
         image_shape = tuple(force.moving.shape[2:])
         shape = level_shape(image_shape, 2)
-        change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else resized(change, shape)
-        level = _Level(force, resized(start, shape), image_shape, scheme.fluid, elastic, padding)
+        change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else warping.resize_flow(change, shape)
+        level = _Level(force, warping.resize_flow(start, shape), image_shape, scheme.fluid, elastic, padding)
         stop = _Plateau(scheme.step, steps == "auto")
         while stop.steps < limit:
             value, update = level.update(change)
@@ -167,10 +167,3 @@ def _ratio(old, new, device) -> torch.Tensor:
     scale = [(n - 1) / max(o - 1, 1) for n, o in zip(new, old)]
     return torch.tensor(scale, device=device).view(1, -1, *[1] * len(scale))
 
-
-def resized(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    """A flow (1, d, *old shape) on another shape over the same extent, its vectors in the new voxels."""
-    old = tuple(flow.shape[2:])
-    if old == tuple(shape):
-        return flow
-    return apply_separable(flow, resize_matrices(old, shape, flow.device)) * _ratio(old, shape, flow.device)

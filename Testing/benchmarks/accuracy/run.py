@@ -79,7 +79,7 @@ def _run(
             "refine": {**OURS, **ADAPTED}[method],
             "model": options.model,
             "adapt": options.adapt if method in ADAPTED else None,
-            "adapted_model": str(options.work / "".join(c if c.isalnum() else "_" for c in group)) + ".pt",
+            "adapted_model": str(options.work / f"{_file_name(group)}.pt"),
             "frames": [members[0].moving, *[c.fixed for c in whole_sequence]],
         }
         _call([sys.executable, str(HERE / "ours.py")], request, options)
@@ -101,9 +101,13 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
 
 
 def _output(method: str, case: Case, options: argparse.Namespace) -> Path:
-    folder = options.work / "fields" / "".join(c if c.isalnum() else "_" for c in method)
+    folder = options.work / "fields" / _file_name(method)
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / ("".join(c if c.isalnum() else "_" for c in case.name) + ".mha")
+    return folder / f"{_file_name(case.name)}.mha"
+
+
+def _file_name(text: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in text)
 
 
 def _collect(groups: dict[str, list[Case]], options: argparse.Namespace) -> dict:

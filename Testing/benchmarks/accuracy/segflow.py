@@ -22,14 +22,13 @@ from others import THREADS
 def main() -> None:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     paths = [request["moving"], *[pair["fixed"] for pair in request["pairs"]]]
+    frames = [sitk.ReadImage(path, sitk.sitkFloat32) for path in paths]
     with tempfile.TemporaryDirectory() as folder:
-        sitk.WriteImage(
-            sitk.JoinSeries([sitk.ReadImage(p, sitk.sitkFloat32) for p in paths]), f"{folder}/frames.nii.gz"
-        )
+        sitk.WriteImage(sitk.JoinSeries(frames), f"{folder}/frames.nii.gz")
         # Its command line hands the other back end's options to greedy, which refuses them; its settings file does not.
         # It halves the images and then looks at a quarter of that, where greedy needs four voxels an axis: volumes of few
         # slices go without that first look.
-        first = 0 if min(sitk.ReadImage(request["moving"]).GetSize()) >= 32 else 1
+        first = 0 if min(frames[0].GetSize()) >= 32 else 1
         settings = {
             "image4d": f"{folder}/frames.nii.gz",
             "output": f"{folder}/out",
@@ -40,7 +39,7 @@ def main() -> None:
                 "deformable_iterations": [200, 100, 25][first:],
             },
             "tp_input_groups": [
-                {"tp_ref": 1, "tp_targets": list(range(2, len(paths) + 1)), "seg_ref": request["labels"]}
+                {"tp_ref": 1, "tp_targets": list(range(2, len(frames) + 1)), "seg_ref": request["labels"]}
             ],
         }
         Path(folder, "settings.yaml").write_text(json.dumps(settings))
@@ -58,7 +57,7 @@ def main() -> None:
         found = sitk.ReadImage(f"{folder}/out/seg-4d.nii.gz")
         for number, pair in enumerate(request["pairs"], start=1):
             image = found[:, :, :, number]
-            image.CopyInformation(sitk.ReadImage(pair["fixed"]))
+            image.CopyInformation(frames[number])
             sitk.WriteImage(image, pair["output"])
             Path(pair["output"]).with_suffix(".json").write_text(json.dumps(record))
 

@@ -110,16 +110,12 @@ class PyramidNetwork(PairwiseNetwork):
     ) -> tuple[torch.Tensor, float]:
         """The velocity after one more pass, and how alike the images were before it (0 without motion cues)."""
         shape = tuple(fixed.shape[2:])
-        pool = _POOL[self.dimension]
         # Images that will be averaged over many voxels are warped when they have been over half as many.
-        first = max(1, factor // 2) if velocity is not None else factor
-        if first > 1:
-            fixed, moving = pool(fixed, first), pool(moving, first)
+        first = factor if velocity is None else max(1, factor // 2)
+        fixed, moving = self._averaged(fixed, first), self._averaged(moving, first)
         if velocity is not None:
-            smaller = pool(velocity, first) / first if first > 1 else velocity
-            fixed, moving = self._brought_together(fixed, moving, smaller)
-            if factor > first:
-                fixed, moving = pool(fixed, factor // first), pool(moving, factor // first)
+            fixed, moving = self._brought_together(fixed, moving, self._averaged(velocity, first) / first)
+            fixed, moving = (self._averaged(image, factor // first) for image in (fixed, moving))
         seen = tuple(fixed.shape[2:])
         padding = [p for n in reversed(seen) for p in (0, -n % self.multiple)]
         if any(padding):
@@ -130,6 +126,9 @@ class PyramidNetwork(PairwiseNetwork):
             # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner centres.
             step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
         return step if velocity is None else velocity + step, alike
+
+    def _averaged(self, values: torch.Tensor, factor: int) -> torch.Tensor:
+        return _POOL[self.dimension](values, factor) if factor > 1 else values
 
     def _brought_together(
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor
@@ -171,5 +170,5 @@ class PyramidNetwork(PairwiseNetwork):
 def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding) -> torch.Tensor:
     """exp(velocity) computed on every second voxel an axis: all that a pass between needs."""
     shape = tuple(velocity.shape[2:])
-    coarse = tuple(-(-n // 2) for n in shape)
-    return resize_flow(integrate(resize_flow(velocity, coarse), steps, padding), shape)
+    half = tuple((n + 1) // 2 for n in shape)
+    return resize_flow(integrate(resize_flow(velocity, half), steps, padding), shape)
