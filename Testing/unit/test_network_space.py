@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.network_space import Space, network_grid, on_network_grid
+from VoxelMorphRegistrationLib.network_space import NormalisedImage, Space, finer_grid, network_grid, on_network_grid
 
 NONE = {"rule": "none"}
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
@@ -333,3 +333,34 @@ def test_integer_images_are_seen_as_they_are():
     for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.float64):
         array = np.random.default_rng(0).integers(0, 100, (4, 5, 6)).astype(dtype)
         assert np.array_equal(_seen(sitk.GetImageFromArray(array), Space("native", intensity=NONE)), array)
+
+
+def test_the_finer_grid_halves_the_spacing_where_both_images_show_as_much_and_keeps_the_corners():
+    fixed, moving = _image((40, 44, 20), (1.0, 1.0, 2.5)), _image((40, 44, 20), (0.9, 1.0, 1.0), seed=1)
+    space = Space("SPL", 2.0, multiple=8, flexible=True)
+    grid = network_grid(fixed, space)
+    finer = finer_grid(grid, Grid.of(fixed), Grid.of(moving))
+    # Tensor axes S, P, L are the fixed image's k, j, i: of 2.5, 1 and 1 mm.
+    assert finer.shape == (grid.shape[0], 2 * grid.shape[1] - 1, 2 * grid.shape[2] - 1)
+    np.testing.assert_allclose(finer.spacing, np.asarray(grid.spacing) / (2, 2, 1))
+    every = tuple((n - 1) // (m - 1) for n, m in zip(finer.size, grid.size))
+    for corner in ((0, 0, 0), tuple(n - 1 for n in grid.size)):
+        same = tuple(c * k for c, k in zip(corner, every))
+        np.testing.assert_allclose(
+            finer.empty_image().TransformIndexToPhysicalPoint(same),
+            grid.empty_image().TransformIndexToPhysicalPoint(corner), atol=1e-9,
+        )
+    seen = NormalisedImage.of(fixed, Space(intensity=NONE)).on(finer, None)[0, 0].numpy()
+    oracle = sitk.Resample(fixed, finer.empty_image(), sitk.Transform(), sitk.sitkLinear, float(_array(fixed).min()))
+    covered = sitk.Resample(fixed * 0 + 1, finer.empty_image(), sitk.Transform(), sitk.sitkLinear, 0.0)
+    inside = _array(sitk.BinaryErode(covered > 0.5, (1, 1, 1))) > 0
+    assert inside.mean() > 0.5
+    np.testing.assert_allclose(seen[inside], _array(oracle)[inside], atol=1e-2)
+
+
+@pytest.mark.parametrize("coarse", ["fixed", "moving", "both"])
+def test_there_is_no_finer_grid_where_either_image_shows_no_more(coarse):
+    fixed = _image((30, 30, 30), (2.0,) * 3 if coarse != "moving" else (1.0,) * 3)
+    moving = _image((30, 30, 30), (2.0,) * 3 if coarse != "fixed" else (1.0,) * 3)
+    grid = network_grid(fixed, Space("SPL", 2.0, multiple=8, flexible=True))
+    assert finer_grid(grid, Grid.of(fixed), Grid.of(moving)) is None

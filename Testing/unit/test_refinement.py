@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 from VoxelMorphRegistrationLib import refinement, refinement_ascent, warping
 from VoxelMorphRegistrationLib.errors import InputError
@@ -121,6 +122,77 @@ def test_smoothing_grows_with_the_agreement_of_the_start():
     schemes = [refinement_ascent.scheme_for(agreement) for agreement in (0.3, 0.7, 0.87, 0.95)]
     assert schemes[0] == schemes[1] == refinement_ascent.DETAILED and schemes[3] == refinement_ascent.SMOOTH
     assert refinement_ascent.DETAILED.fluid < schemes[2].fluid < refinement_ascent.SMOOTH.fluid
+
+
+def test_finer_images_show_what_the_coarser_ones_do_not():
+    fine_shape = (67, 71, 69)
+    rng = np.random.default_rng(2)
+    moving = gaussian_filter(rng.normal(size=fine_shape), 1.2).astype(np.float32) * 2
+    waves = np.stack([gaussian_filter(rng.normal(size=fine_shape), 3.5) for _ in range(3)])
+    truth = (waves / waves.std()).astype(np.float32)
+    fine = _tensor(_pulled(moving, truth)), _tensor(moving)
+    coarse = [F.avg_pool3d(F.pad(image, (1, 1, 1, 1, 1, 1), mode="replicate"), 3, stride=2) for image in fine]
+    alone = refine(*coarse)
+    helped = refine(*coarse, finer=lambda: fine)
+    at_coarse = truth[:, ::2, ::2, ::2] / 2
+    assert helped.displacement.shape == alone.displacement.shape == (1, *at_coarse.shape)
+    assert _error(helped.displacement, at_coarse) < 0.8 * _error(alone.displacement, at_coarse)
+    assert helped.folded_after == 0
+
+
+def test_finer_images_are_not_even_made_for_frames_that_are_alike_or_for_other_contrasts(pair):
+    fixed, moving, truth = pair
+
+    def never():
+        raise AssertionError("asked for")
+
+    assert refine(fixed, moving, torch.from_numpy(truth)[None], finer=never).steps_taken > 0
+    assert refine(1 - fixed, moving, finer=never).similarity == "mind"
+
+
+def test_images_that_are_finer_along_some_axes_only_and_a_mask_are_taken(pair, monkeypatch):
+    fixed, moving, _ = pair
+    monkeypatch.setattr(refinement_ascent, "SMOOTH", refinement_ascent.DETAILED)
+    mask = torch.ones_like(fixed)
+    mask[..., :6] = 0
+    thick = [image[..., ::2, :, ::2][..., :, :-1] for image in (fixed, moving)]
+    coarse = [image[:, :, ::2, :, :] for image in thick]
+    shape = tuple(coarse[0].shape[2:])
+    fine = [image[:, :, : 2 * shape[0] - 1] for image in thick]
+    seen = []
+    result = refine(*coarse, mask=mask[:, :, : shape[0], : shape[1], : shape[2]], finer=lambda: seen.append(1) or fine)
+    assert seen == [1] and result.accepted and tuple(result.velocity.shape[2:]) == shape
+
+
+def test_where_updates_fold_they_are_smoothed_and_the_rest_is_kept(pair, monkeypatch):
+    fixed, moving, truth = pair
+    rough = refinement_ascent.Scheme((1,), (25,), fluid=0.5, elastic=(0.0,), step=1.5, even=1.0)
+    monkeypatch.setattr(refinement, "scheme_for", lambda alike: rough)
+    result = refine(fixed, _tensor(_texture(seed=4)), similarity="lncc")
+    assert result.accepted and result.folded_after == 0
+    assert _least_jacobian(result.displacement) > 0
+    monkeypatch.setattr(refinement, "_MENDS", 0)
+    halved = refine(fixed, _tensor(_texture(seed=4)), similarity="lncc")
+    assert result.similarity_after > halved.similarity_after
+
+
+def _least_jacobian(displacement):
+    """SimpleITK's, away from the border."""
+    vectors = np.moveaxis(displacement[0].numpy()[::-1], 0, -1).astype(np.float64)
+    found = sitk.DisplacementFieldJacobianDeterminant(sitk.GetImageFromArray(vectors, isVector=True))
+    return sitk.GetArrayFromImage(found)[1:-1, 1:-1, 1:-1].min()
+
+
+def test_empty_surroundings_are_left_out_but_for_some_voxels():
+    head = np.zeros((60, 64, 50), np.float32)
+    away = np.meshgrid(*[np.arange(n) - c for n, c in zip(head.shape, (30, 33, 4))], indexing="ij")
+    inside = (away[0] / 10) ** 2 + (away[1] / 11) ** 2 + (away[2] / 26) ** 2 < 1
+    head[inside] = (0.5 + 0.5 * _texture(head.shape))[inside]
+    fixed, moving = gaussian_filter(head, 0.7), gaussian_filter(np.roll(head, 2, 0), 0.7)
+    view = field_of_view(_tensor(fixed), _tensor(moving))[2:]
+    assert 8 <= view[0].start <= 12 and 50 <= view[0].stop <= 54
+    assert 10 <= view[1].start <= 14 and 52 <= view[1].stop <= 56
+    assert view[2].start == 0 and 36 <= view[2].stop <= 41
 
 
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):

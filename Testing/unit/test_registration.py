@@ -319,8 +319,8 @@ def test_a_moving_image_that_stays_is_prepared_once_and_gives_the_same_as_alone(
     moving = _picture(fixed_grid, (1.0, 0.0, 0.0))
     frames = [_picture(fixed_grid, (0.0, step, 0.0)) for step in (0.0, 1.0, 2.0)]
     prepared = []
-    original = registration.on_network_grid
-    monkeypatch.setattr(registration, "on_network_grid", lambda *a: prepared.append(a[-1]) or original(*a))
+    original = registration.NormalisedImage.of
+    monkeypatch.setattr(registration.NormalisedImage, "of", lambda *a: prepared.append(a[-1]) or original(*a))
     model = _model()
     registrar = Registrar(model, Settings(align="none"))
     together = [registrar.register(frame, moving) for frame in frames]

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
-from VoxelMorphRegistrationLib.separable import apply_separable, box_matrices, gaussian_matrices, resize_matrices
+from VoxelMorphRegistrationLib import separable
+from VoxelMorphRegistrationLib.separable import (
+    apply_separable,
+    box_matrices,
+    gathered,
+    gaussian_matrices,
+    resize_matrices,
+    slabs,
+    spread,
+)
 from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc
 
 SHAPES = [(17, 22), (12, 15, 14)]
@@ -86,6 +95,35 @@ def test_the_gradient_of_lncc_is_that_of_finite_differences(shape):
     with torch.no_grad():
         slope = (similarity(b + step * direction) - similarity(b - step * direction)) / (2 * step)
     assert (gradient * direction).sum().item() == pytest.approx(slope.item(), rel=0.02, abs=1e-5)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_slope_written_out_is_the_one_autograd_finds_however_small_the_slabs(shape, masked, monkeypatch):
+    a, b = _image(shape, 9), 3 + 2 * _image(shape, 10) + _image(shape, 9)
+    mask = (_image(shape, 12) > -0.05).float() if masked else None
+    similarity = LocalCorrelation(a, window=5, mask=mask, stride=2)
+    moving = b.clone().requires_grad_(True)
+    value = similarity(moving)
+    (expected,) = torch.autograd.grad(value, moving)
+    for values in (10, 10**6):
+        monkeypatch.setattr(separable, "_SLAB", values)
+        found, slope = similarity.with_slope(b)
+        assert found == pytest.approx(value.item(), rel=1e-4)
+        torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_slab_by_slab_the_matrices_do_what_they_do_at_once(shape, monkeypatch):
+    monkeypatch.setattr(separable, "_SLAB", 100)
+    image = torch.cat([_image(shape, 1), _image(shape, 2)], dim=1)
+    matrices = resize_matrices(shape, tuple(n // 2 + 1 for n in shape))
+    parts = list(slabs(shape, 2))
+    assert len(parts) > 3 and sum(part.stop - part.start for part in parts) == shape[0]
+    at_once = apply_separable(image, matrices)
+    torch.testing.assert_close(gathered(lambda part: image[:, :, part], iter(parts), matrices), at_once)
+    rows = [slice(n, n + 1) for n in range(at_once.shape[2])]
+    torch.testing.assert_close(torch.cat([some for _, some in spread(image, iter(rows), matrices)], dim=2), at_once)
 
 
 @pytest.mark.parametrize("value", [0.0, 1000.0])

@@ -85,10 +85,15 @@ def _equalised(values: np.ndarray, share: float) -> np.ndarray:
     Soft tissue fills a twentieth of the range of a CT, whose ends are air and bone, and most of the body.
     """
     tissue = values > _BACKGROUND
-    counts = np.bincount(np.minimum(values[tissue] * _BINS, _BINS - 1).astype(np.int32), minlength=_BINS)
-    ranks = np.concatenate([[0.0], np.cumsum(counts) / max(int(counts.sum()), 1)])
-    rank = np.interp(values, np.linspace(0.0, 1.0, _BINS + 1), ranks)
+    position = values * np.float32(_BINS)
+    bins = np.minimum(position.astype(np.int32), _BINS - 1)
+    counts = np.bincount(bins[tissue], minlength=_BINS)
+    shares = counts / max(int(counts.sum()), 1)
+    below = np.cumsum(shares) - shares
+    position -= bins
+    rank = position * shares.astype(np.float32)[bins] + below.astype(np.float32)[bins]
+    background_after = np.float32(_BACKGROUND_AFTER)
     spread = np.where(
-        tissue, _BACKGROUND_AFTER + (1.0 - _BACKGROUND_AFTER) * rank, values * (_BACKGROUND_AFTER / _BACKGROUND)
+        tissue, background_after + (1 - background_after) * rank, values * np.float32(_BACKGROUND_AFTER / _BACKGROUND)
     )
-    return ((1.0 - share) * values + share * spread).astype(np.float32)
+    return np.float32(1 - share) * values + np.float32(share) * spread

@@ -106,6 +106,28 @@ def network_grid(
     return Grid.from_matrix(size, matrix)
 
 
+def finer_grid(network: Grid, fixed: Grid, moving: Grid) -> Grid | None:
+    """The network's grid with its spacing halved along each axis along which both images show as much, or None.
+
+    The corner voxels keep their centres: 2 n - 1 voxels where the network's grid has n.
+    """
+    along = network.axes / np.linalg.norm(network.axes, axis=0)
+    half = np.asarray(network.spacing) / 2
+    enough = [_spacing_along(image, along) <= half * (1 + _SAME_SPACING) for image in (fixed, moving)]
+    times = np.where(enough[0] & enough[1], 2, 1)
+    if (times == 1).all():
+        return None
+    size = tuple(int(k * (n - 1) + 1) for n, k in zip(network.size, times))
+    return Grid.from_matrix(size, network.index_to_physical() @ _scaling(1.0 / times, np.zeros(network.dimension)))
+
+
+def _spacing_along(grid: Grid, directions: np.ndarray) -> np.ndarray:
+    """mm from voxel to voxel of a grid along each of the unit vectors (columns)."""
+    own = grid.axes / np.linalg.norm(grid.axes, axis=0)
+    # The squared cosines sum to one.
+    return np.asarray(grid.spacing) @ (own.T @ directions) ** 2
+
+
 def _oriented(grid: Grid, tensor_axes: str) -> Grid:
     """The same voxels with the axes permuted and flipped to run towards `tensor_axes` as closely as they can."""
     if tensor_axes == "native":

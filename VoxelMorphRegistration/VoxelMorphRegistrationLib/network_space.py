@@ -11,6 +11,7 @@ spread function matching, MICCAI 2015).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,13 +25,15 @@ from .grid import Grid
 from .image_space import linear_parts
 from .images import check_geometry, check_scalar, replace_non_finite
 from .intensity import normalise
-from .network_grid import Space, network_grid
+from .network_grid import Space, finer_grid, network_grid
 
 __all__ = [
     "NetworkInputs",
+    "NormalisedImage",
     "Space",
     "check_overlap",
     "cleaned",
+    "finer_grid",
     "mask_on_network_grid",
     "network_grid",
     "on_network_grid",
@@ -41,13 +44,17 @@ _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 @dataclass
 class NetworkInputs:
-    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on."""
+    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on.
+
+    `finer` makes fixed and moving on `finer_grid`, for the end of refinement; None where the images show no more there.
+    """
 
     fixed: torch.Tensor
     moving: torch.Tensor
     grid: Grid
     mask: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
+    finer: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
@@ -60,27 +67,42 @@ def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
     return image
 
 
+@dataclass(frozen=True)
+class NormalisedImage:
+    """An image with the values a network was trained on, to be sampled on one grid or several."""
+
+    values: np.ndarray
+    grid: Grid
+
+    @classmethod
+    def of(cls, image: sitk.Image, space: Space, name: str = "image") -> NormalisedImage:
+        """Raises InputError, naming the image, where `normalise` does."""
+        return cls(normalise(sitk.GetArrayViewFromImage(image), space.intensity, name), Grid.of(image))
+
+    def on(self, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
+        """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape).
+
+        Outside its field of view the image has the smallest value it has inside.
+        """
+        background = float(self.values.min())
+        sigma = _antialias_sigma(self.grid, grid, alignment)
+        tensor = torch.from_numpy(self.values)[None]
+        axis_map = AxisMap.between(grid, self.grid) if alignment is None else None
+        if axis_map is not None:
+            return regrid(tensor, axis_map, grid.shape, background, sigma)[None]
+        values = smooth(tensor, sigma)[0].numpy()
+        transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
+        resampled = sitk.Resample(
+            self.grid.image(values), grid.empty_image(sitk.sitkUInt8), transform, sitk.sitkLinear, background, sitk.sitkFloat32
+        )
+        return torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None]
+
+
 def on_network_grid(
     image: sitk.Image, grid: Grid, alignment: sitk.Transform | None, space: Space, name: str = "image"
 ) -> torch.Tensor:
-    """The image, normalised and sampled at alignment(x) for the voxels x of the network's grid: (1, 1, *grid.shape).
-
-    Outside its field of view it has the smallest value it has inside.
-    """
-    values = normalise(sitk.GetArrayViewFromImage(image), space.intensity, name)
-    background = float(values.min())
-    source = Grid.of(image)
-    sigma = _antialias_sigma(source, grid, alignment)
-    tensor = torch.from_numpy(values)[None]
-    axis_map = AxisMap.between(grid, source) if alignment is None else None
-    if axis_map is not None:
-        return regrid(tensor, axis_map, grid.shape, background, sigma)[None]
-    values = smooth(tensor, sigma)[0].numpy()
-    transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
-    resampled = sitk.Resample(
-        source.image(values), grid.empty_image(sitk.sitkUInt8), transform, sitk.sitkLinear, background, sitk.sitkFloat32
-    )
-    return torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None]
+    """The image, normalised and sampled on the network's grid, (1, 1, *grid.shape): see `NormalisedImage`."""
+    return NormalisedImage.of(image, space, name).on(grid, alignment)
 
 
 def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:

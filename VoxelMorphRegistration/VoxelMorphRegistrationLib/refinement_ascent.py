@@ -17,8 +17,8 @@ from typing import Literal
 import torch
 
 from . import warping
-from .refinement_forces import FORCES, Similarity, level_shape
-from .separable import apply_separable, gaussian_matrices, resize_matrices
+from .refinement_forces import FORCES, Lattice, Similarity, level_shape
+from .separable import apply_separable, gaussian_matrices
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,14 @@ class Scheme:
     """How a velocity is optimised. Lengths are voxels of the level's velocity grid (two image voxels of that level).
 
     Attributes:
-        factors: how much coarser than the finest level each level is, and most_steps it may take.
+        factors: how much coarser than the images each level is, and most_steps it may take.
         fluid: sigma of the smoothing of each update.
         elastic: sigma of the smoothing of the whole change after each update, level by level.
         step: largest update of a voxel.
+        even: 0 moves every voxel in proportion to its force; 1 moves weak forces nearly as far as strong ones, which
+            ends in half the steps, but follows noise.
+        finer_steps: how many of the last level's steps are taken with images of twice the resolution, where there are
+            any; finer_elastic and finer_step are theirs.
     """
 
     factors: tuple[int, ...]
@@ -37,53 +41,83 @@ class Scheme:
     fluid: float
     elastic: tuple[float, ...]
     step: float = 0.5
+    even: float = 0.0
+    finer_steps: int = 0
+    finer_elastic: float = 0.0
+    finer_step: float = 0.5
 
 
-DETAILED = Scheme((4, 2, 1), (60, 60, 30), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3)
-SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3)
+DETAILED = Scheme(
+    (4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3, even=1.0, finer_steps=7, finer_elastic=0.3
+)
+SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3, finer_elastic=0.5)
 OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))
 _ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
+_WEAK = 0.3  # of the strongest force; what `even` moves half as far as the strongest, or farther
 
 
 def scheme_for(alike: float) -> Scheme:
     """The scheme for a pair of one contrast whose start reaches this `agreement`."""
     share = min(1.0, max(0.0, (alike - _ALIKE[0]) / (_ALIKE[1] - _ALIKE[0])))
+
+    def between(one: float, other: float) -> float:
+        return one + share * (other - one)
+
     return replace(
         DETAILED,
-        most_steps=tuple(round(a + share * (b - a)) for a, b in zip(DETAILED.most_steps, SMOOTH.most_steps)),
-        fluid=DETAILED.fluid + share * (SMOOTH.fluid - DETAILED.fluid),
-        elastic=tuple(a + share * (b - a) for a, b in zip(DETAILED.elastic, SMOOTH.elastic)),
+        most_steps=tuple(round(between(*pair)) for pair in zip(DETAILED.most_steps, SMOOTH.most_steps)),
+        fluid=between(DETAILED.fluid, SMOOTH.fluid),
+        elastic=tuple(between(*pair) for pair in zip(DETAILED.elastic, SMOOTH.elastic)),
+        even=between(DETAILED.even, SMOOTH.even),
+        finer_steps=round(between(DETAILED.finer_steps, SMOOTH.finer_steps)),
+        finer_elastic=between(DETAILED.finer_elastic, SMOOTH.finer_elastic),
     )
 
 
+@dataclass(frozen=True)
+class Images:
+    """A pair on one grid, and where it is compared: (1, 1, *shape) each."""
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    mask: torch.Tensor | None = None
+
+    def cut(self, view: tuple[slice, ...]) -> Images:
+        return Images(self.fixed[view], self.moving[view], None if self.mask is None else self.mask[view])
+
+
 def ascend(
-    fixed: torch.Tensor,
-    moving: torch.Tensor,
+    images: Images,
     start: torch.Tensor,
     scheme: Scheme,
     base: int,
     steps: int | Literal["auto"],
     similarity: Similarity,
-    mask: torch.Tensor | None,
     padding: warping.Padding,
     progress: Callable[[int, int], None] | None,
+    finer: Callable[[], Images] | None = None,
 ) -> tuple[torch.Tensor | None, int]:
-    """The change to the start's velocity, (1, d, *half the finest level's shape) in its voxels, and the number of updates.
+    """The change to the start's velocity in voxels of its own grid, and the number of updates.
 
-    `base` is how much coarser than the images the finest level is; the other arguments are those of `refine`. The
-    change is None where no step was allowed.
+    That grid is half the finest level's, or with `finer` images the start's. `base` is how much coarser than the images
+    the finest level is; the other arguments are those of `refine`. The change is None where no step was allowed.
     """
-    limits = scheme.most_steps if steps == "auto" else _shared_out(int(steps), scheme.most_steps)
+    *coarser, last = scheme.most_steps
+    most = (*coarser, last) if finer is None else (*coarser, last - scheme.finer_steps, scheme.finer_steps)
+    limits = most if steps == "auto" else _shared_out(int(steps), most)
     change, taken = None, 0
-    for factor, limit, elastic in zip(scheme.factors, limits, scheme.elastic):
+    for number, limit in enumerate(limits):
         if limit == 0:
             continue
-        force = FORCES[similarity](fixed, moving, base * factor, mask)
+        finest = number == len(scheme.factors)
+        seen = finer() if finest else images
+        force = FORCES[similarity](seen.fixed, seen.moving, 1 if finest else base * scheme.factors[number], seen.mask)
         image_shape = tuple(force.moving.shape[2:])
-        shape = level_shape(image_shape, 2)
-        change = torch.zeros((1, len(shape), *shape), device=fixed.device) if change is None else warping.resize_flow(change, shape)
-        level = _Level(force, warping.resize_flow(start, shape), image_shape, scheme.fluid, elastic, padding)
-        stop = _Plateau(scheme.step, steps == "auto")
+        shape = tuple(start.shape[2:]) if finest else level_shape(image_shape, 2)
+        change = torch.zeros((1, len(shape), *shape), device=start.device) if change is None else warping.resize_flow(change, shape)
+        elastic = scheme.finer_elastic if finest else scheme.elastic[number]
+        level = _Level(force, warping.resize_flow(start, shape), image_shape, scheme, elastic, padding)
+        stop = _Plateau(scheme.finer_step if finest else scheme.step, steps == "auto")
         while stop.steps < limit:
             value, update = level.update(change)
             step = stop.next_step(value)
@@ -104,17 +138,15 @@ class _Level:
         force,
         start: torch.Tensor,
         image_shape: tuple[int, ...],
-        fluid: float,
+        scheme: Scheme,
         elastic: float,
         padding: warping.Padding,
     ):
-        self._force, self._start, self._padding = force, start, padding
+        self._force, self._start, self._even, self._padding = force, start, scheme.even, padding
         shape, device = tuple(start.shape[2:]), start.device
-        self._up = resize_matrices(shape, image_shape, device)
-        self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
-        self._fluid = gaussian_matrices(shape, fluid, device)
+        self._lattice = Lattice(image_shape, shape, device)
+        self._fluid = gaussian_matrices(shape, scheme.fluid, device)
         self._elastic = gaussian_matrices(shape, elastic, device)
-        self._scale = _ratio(shape, image_shape, device)
 
     def update(self, change: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity at start + change and the smoothed ascent, its largest vector one voxel long."""
@@ -122,10 +154,13 @@ class _Level:
         # Enough squarings that the first displacement stays below a voxel: what is handed out is integrated in full.
         squarings = max(2, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3))))
         displacement = warping.integrate(velocity, squarings, self._padding)
-        value, ascent = self._force(apply_separable(displacement, self._up) * self._scale)
-        ascent = apply_separable(apply_separable(ascent, self._down), self._fluid)
-        longest = float((ascent * ascent).sum(1).max()) ** 0.5
-        return value, ascent / max(longest, 1e-20)
+        value, ascent = self._force(displacement, self._lattice)
+        ascent = apply_separable(ascent, self._fluid)
+        length = (ascent * ascent).sum(1, keepdim=True).sqrt_()
+        ascent, length = (values / length.max().clamp_min(1e-20) for values in (ascent, length))
+        if self._even:
+            ascent = torch.lerp(ascent, ascent * ((1 + _WEAK) / (length + _WEAK)), self._even)
+        return value, ascent
 
     def moved(self, change: torch.Tensor, update: torch.Tensor, step: float) -> torch.Tensor:
         return apply_separable(change + step * update, self._elastic)
@@ -161,9 +196,4 @@ def _shared_out(steps: int, most: tuple[int, ...]) -> tuple[int, ...]:
     shares = [int(steps * m / sum(most)) for m in most]
     shares[0] += steps - sum(shares)
     return tuple(shares)
-
-
-def _ratio(old, new, device) -> torch.Tensor:
-    scale = [(n - 1) / max(o - 1, 1) for n, o in zip(new, old)]
-    return torch.tensor(scale, device=device).view(1, -1, *[1] * len(scale))
 

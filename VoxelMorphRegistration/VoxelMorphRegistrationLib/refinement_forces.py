@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 
 from . import warping
-from .separable import apply_separable, gaussian_matrices, resize_matrices
+from .separable import apply_separable, gathered, gaussian_matrices, resize_matrices, slabs, spread
 from .similarity import LocalCorrelation, mind_ssc
 
 Similarity = Literal["lncc", "mind"]
@@ -55,6 +55,39 @@ def agreement(fixed: torch.Tensor, warped: torch.Tensor, mask: torch.Tensor | No
         return float(local[correlation.structured(_STRUCTURE)].mean().nan_to_num())
 
 
+class Lattice:
+    """A level's image grid (*shape) and the coarser one (*velocity_shape) its velocity lives on; corner centres are shared."""
+
+    def __init__(self, shape: Sequence[int], velocity_shape: Sequence[int], device: torch.device | str = "cpu"):
+        self.shape = tuple(shape)
+        self._up = resize_matrices(velocity_shape, shape, device)
+        self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
+
+    def warped(self, image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
+        """An image (1, C, *shape) pulled by a displacement (1, d, *velocity_shape) in voxels of that grid."""
+        position = warping.normalised_positions(displacement, tuple(displacement.shape[2:]))
+        warped = torch.empty_like(image)
+        for part, moved in spread(position, slabs(self.shape, position.shape[1]), self._up):
+            warped[:, :, part] = warping.sample_normalised(image, moved, "border")
+        return warped
+
+    def ascent(self, slope: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:
+        """Slope times the warped image's gradient (central differences), both (1, C, *shape), summed over the channels
+        and averaged down: (1, d, *velocity_shape), in voxels of the images."""
+        channels = warped.shape[1]
+
+        def climbed(part: slice) -> torch.Tensor:
+            along = [torch.zeros_like(slope[:, :1, part]) for _ in self.shape]
+            for channel in range(channels):
+                one, pull = warped[:, channel : channel + 1], slope[:, channel : channel + 1, part]
+                for axis, total in enumerate(along):
+                    inner, difference = _twice(one, axis, part)
+                    total[inner].addcmul_(difference, pull[inner], value=0.5)
+            return torch.cat(along, dim=1)
+
+        return gathered(climbed, slabs(self.shape, max(channels, len(self.shape))), self._down)
+
+
 class LnccForce:
     """Local normalised cross-correlation over windows of `window` voxels, centred on every second voxel."""
 
@@ -71,16 +104,12 @@ class LnccForce:
         with torch.no_grad():
             return float(self._correlation(warping.warp(self.moving, displacement, "border")))
 
-    def __call__(self, displacement: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """The similarity and its ascent direction (1, d, *level shape) at a displacement of the level's grid."""
+    def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
+        """The similarity and its ascent direction (1, d, *velocity shape) at a displacement of the velocity's grid."""
         with torch.no_grad():
-            warped = warping.warp(self.moving, displacement, "border")
-        warped.requires_grad_(True)
-        with torch.enable_grad():
-            value = self._correlation(warped)
-            (slope,) = torch.autograd.grad(value, warped)
-        warped = warped.detach()
-        return float(value.detach()), torch.cat([slope * along for along in _gradients(warped)], dim=1)
+            warped = lattice.warped(self.moving, displacement)
+            value, slope = self._correlation.with_slope(warped)
+            return value, lattice.ascent(slope, warped)
 
 
 class MindForce:
@@ -102,37 +131,30 @@ class MindForce:
     def _similarity(self, difference: torch.Tensor) -> float:
         return -float((difference**2 * self._weight).mean()) / self._total
 
-    def __call__(self, displacement: torch.Tensor) -> tuple[float, torch.Tensor]:
-        """The similarity and its ascent direction (1, d, *level shape) at a displacement of the level's grid."""
+    def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
+        """The similarity and its ascent direction (1, d, *velocity shape) at a displacement of the velocity's grid."""
         with torch.no_grad():
-            warped = warping.warp(self.moving, displacement, "border")
+            warped = lattice.warped(self.moving, displacement)
             difference = self._fixed - warped
             value = self._similarity(difference)
-            weighted = difference.mul_(self._weight)
-            ascent = torch.zeros_like(displacement)
-            # Feature by feature: a dozen images at a time do not fit a processor's cache.
-            for feature in range(warped.shape[1]):
-                one, pull = warped[:, feature : feature + 1], weighted[:, feature : feature + 1]
-                for axis in range(2, warped.dim()):
-                    inner = (axis, 1, warped.shape[axis] - 2)
-                    ascent[:, axis - 2 : axis - 1].narrow(*inner).addcmul_(_twice(one, axis), pull.narrow(*inner), value=0.5)
-            return value, ascent
+            return value, lattice.ascent(difference.mul_(self._weight), warped)
 
 
 FORCES = {"lncc": LnccForce, "mind": MindForce}
 
 
-def _gradients(image: torch.Tensor) -> list[torch.Tensor]:
-    """Central differences along each spatial axis, zero on the border."""
-    gradients = []
-    for axis in range(2, image.dim()):
-        gradient = torch.zeros_like(image)
-        gradient.narrow(axis, 1, image.shape[axis] - 2).copy_(_twice(image, axis) * 0.5)
-        gradients.append(gradient)
-    return gradients
+def _twice(image: torch.Tensor, axis: int, part: slice) -> tuple[tuple[slice, ...], torch.Tensor]:
+    """Twice the central differences along a spatial axis of an image (1, 1, *shape) in a slab of its first one.
 
-
-def _twice(image: torch.Tensor, axis: int) -> torch.Tensor:
-    """Twice the central differences at the inner voxels of an axis."""
-    inner = image.shape[axis] - 2
-    return image.narrow(axis, 2, inner) - image.narrow(axis, 0, inner)
+    And where in the slab they are: an image's outermost voxels have none.
+    """
+    count = image.shape[2 + axis]
+    whole = slice(None)
+    if axis > 0:
+        inner = (whole, whole, *[whole] * axis, slice(1, count - 1))
+        values = image[:, :, part].narrow(2 + axis, 2, count - 2) - image[:, :, part].narrow(2 + axis, 0, count - 2)
+        return inner, values
+    first, last = max(part.start, 1), min(part.stop, count - 1)
+    inner = (whole, whole, slice(first - part.start, max(last, first) - part.start))
+    length = max(0, last - first)
+    return inner, image.narrow(2, first + 1, length) - image.narrow(2, first - 1, length)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,27 +11,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import SimpleITK as sitk
 import torch
 
-from . import warping
 from .alignment import ALIGNMENTS, align, read_transform
 from .errors import InputError
 from .grid import Grid
 from .image_space import forward_displacement
 from .network_space import (
     NetworkInputs,
+    NormalisedImage,
     check_overlap,
     cleaned,
+    finer_grid,
     mask_on_network_grid,
     network_grid,
-    on_network_grid,
 )
-from .networks import Flow
+from .network_run import NetworkRun
 from .quality import Metric
 from .registration_result import Registration, Stopwatch
 
 if TYPE_CHECKING:
     from .models import Model
-
-_SQUARINGS = 7
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ class _Prepared:
     alignment: sitk.Transform | None = None
     grid: Grid | None = None
     tensor: torch.Tensor | None = None
+    seen: NormalisedImage | None = None
 
 
 class Registrar:
@@ -137,7 +136,7 @@ class Registrar:
         inputs = self._inputs(fixed, moving_state, alignment, mask, notes)
         torch.manual_seed(settings.seed)
         with _memory_errors(self.device):
-            flows, flow = self._run(inputs, watch)
+            flows, flow = NetworkRun(self.model, self.settings, watch, self.device)(inputs)
         with watch.stage("integrate"):
             field = forward_displacement(flow, inputs.grid, Grid.of(fixed), alignment)
         metric: Metric = "nmi" if self.model.card.contrast == "any" else "ncc"
@@ -168,113 +167,23 @@ class Registrar:
     ) -> NetworkInputs:
         check_overlap(Grid.of(fixed), Grid.of(state.cleaned), alignment)
         grid = network_grid(fixed, self.space, self.settings.network_spacing, mask, notes)
+        finer = finer_grid(grid, Grid.of(fixed), Grid.of(state.cleaned)) if self.settings.refine else None
+        seen = NormalisedImage.of(fixed, self.space, "fixed image")
         known = state.grid is not None and state.alignment is alignment and state.grid.same_as(grid, 1e-6)
         if not known:
-            tensor = on_network_grid(state.cleaned, grid, alignment, self.space, "moving image")
-            state.alignment, state.grid, state.tensor = alignment, grid, tensor.to(self.device)
+            moving = state.seen or NormalisedImage.of(state.cleaned, self.space, "moving image")
+            state.alignment, state.grid, state.tensor = alignment, grid, moving.on(grid, alignment).to(self.device)
+            state.seen = None if finer is None else moving
         return NetworkInputs(
-            fixed=on_network_grid(fixed, grid, None, self.space, "fixed image").to(self.device),
+            fixed=seen.on(grid, None).to(self.device),
             moving=state.tensor,
             grid=grid,
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
             notes=notes,
+            finer=None if finer is None else lambda: tuple(
+                image.on(finer, through).to(self.device) for image, through in ((seen, None), (state.seen, alignment))
+            ),
         )
-
-    def _run(self, inputs: NetworkInputs, watch: Stopwatch) -> tuple[list[Flow], torch.Tensor]:
-        """The passes' flows, each predicted on the image as warped so far, and their whole displacement.
-
-        T = T1(T2(...)): the last pass acts on the fixed image first.
-        """
-        # Refinement that goes on until it gains no more does the finest work itself, and ends as well from a rough start.
-        refines_fully = self.settings.refine == "auto" and not self._in_domain and inputs.mask is None
-        network = self.model.network
-        flows, total = self._predicted(inputs, network.rough_flow if refines_fully else network.flow, watch)
-        if self.settings.refine:
-            with watch.stage("refine", self.device):
-                refined = self._refined(inputs, flows, total)
-            if refined is not None:
-                return refined
-        return self._finished(inputs, flows, watch) if refines_fully else (flows, total)
-
-    @property
-    def _in_domain(self) -> bool:
-        return self.model.card.anatomy not in ("", "any")
-
-    def _predicted(
-        self, inputs: NetworkInputs, predict: Callable[[torch.Tensor, torch.Tensor], Flow], watch: Stopwatch
-    ) -> tuple[list[Flow], torch.Tensor]:
-        flows: list[Flow] = []
-        total, moving = None, inputs.moving
-        shape = tuple(inputs.grid.shape)
-        for number in range(self.model.passes):
-            if number > 0:
-                with watch.stage("integrate", self.device):
-                    moving = warping.warp(inputs.moving, total, flows[-1].padding)
-            with watch.stage("network", self.device):
-                flow = predict(inputs.fixed, moving)
-            with watch.stage("integrate", self.device):
-                step = flow.displacement(shape)
-                total = step if total is None else warping.compose_flows(total, step, flow.padding)
-                flows.append(flow)
-        return flows, total
-
-    def _finished(
-        self, inputs: NetworkInputs, flows: list[Flow], watch: Stopwatch
-    ) -> tuple[list[Flow], torch.Tensor]:
-        """What the network makes of its own rough flow, where refinement did not better that."""
-        earlier, rough = flows[:-1], flows[-1]
-        shape = tuple(inputs.grid.shape)
-        before = self._composed(earlier, shape)
-        moving = inputs.moving if before is None else warping.warp(inputs.moving, before, rough.padding)
-        with watch.stage("network", self.device):
-            flow = self.model.network.finished(inputs.fixed, moving, rough)
-        with watch.stage("integrate", self.device):
-            step = flow.displacement(shape)
-            total = step if before is None else warping.compose_flows(before, step, flow.padding)
-        return [*earlier, flow], total
-
-    def _refined(
-        self, inputs: NetworkInputs, flows: list[Flow], total: torch.Tensor
-    ) -> tuple[list[Flow], torch.Tensor] | None:
-        """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing.
-
-        None when nothing better was found.
-        """
-        from .refinement import refine
-
-        last = flows[-1]
-        shape = tuple(inputs.grid.shape)
-        extends = last.kind == "velocity"
-        earlier = flows[:-1] if extends else flows
-        before = self._composed(earlier, shape) if extends else total
-        moving = inputs.moving if before is None else warping.warp(inputs.moving, before, last.padding)
-        squarings = last.steps if extends else _SQUARINGS
-        result = refine(
-            inputs.fixed,
-            moving,
-            warping.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
-            total if extends and before is None and last.factor == 1 else None,
-            steps=self.settings.refine,
-            similarity=self.settings.refine_similarity,
-            mask=inputs.mask,
-            padding=last.padding,
-            integration_steps=squarings,
-            in_domain=self._in_domain,
-            seed=self.settings.seed,
-        )
-        if not result.accepted:
-            return None
-        flow = Flow(result.velocity, "velocity", 1, last.padding, squarings)
-        step = result.displacement
-        return [*earlier, flow], step if before is None else warping.compose_flows(before, step, last.padding)
-
-    @staticmethod
-    def _composed(flows: list[Flow], shape: tuple[int, ...]) -> torch.Tensor | None:
-        total = None
-        for flow in flows:
-            step = flow.displacement(shape)
-            total = step if total is None else warping.compose_flows(total, step, flow.padding)
-        return total
 
     def _description(self) -> dict[str, Any]:
         from . import __version__

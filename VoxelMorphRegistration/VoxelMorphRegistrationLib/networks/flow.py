@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from ..warping import Padding, integrate, resize_flow
+from ..warping import Padding, integrate, integrate_coarsely, resize_flow
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,12 @@ class Flow:
     def displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
         """u on the network's input grid of array shape `shape`: (B, d, *shape), in voxels of that grid."""
         return self._at_full_resolution(self.field, shape)
+
+    def rough_displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """About `displacement`, for less: to judge what will still be changed."""
+        if self.kind == "velocity" and self.factor == 1:
+            return integrate_coarsely(self.field, self.steps, self.padding)
+        return self.displacement(shape)
 
     def inverse(self, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The inverse displacement, exp(-v), shaped as `displacement`; None where the network gives no velocity."""

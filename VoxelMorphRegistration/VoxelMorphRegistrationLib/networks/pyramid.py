@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..warping import Padding, integrate, resize_flow, warp
+from ..warping import integrate_coarsely, warp
 from ..separable import apply_separable, gaussian_matrices
 from .flow import Flow
 from .inference import fast_convolutions
@@ -141,7 +141,7 @@ class PyramidNetwork(PairwiseNetwork):
         """
 
         def warped(image: torch.Tensor, share: float) -> torch.Tensor:
-            return warp(image, coarsely_integrated(share * velocity, self.steps, self.padding), "border")
+            return warp(image, integrate_coarsely(share * velocity, self.steps, self.padding), "border")
 
         if not self.symmetric:
             return fixed, warped(moving, 1.0)
@@ -166,9 +166,3 @@ class PyramidNetwork(PairwiseNetwork):
             alike = float(correlation.square().sum() / correlation.sum().clamp_min(1e-6))
         return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float(), alike
 
-
-def coarsely_integrated(velocity: torch.Tensor, steps: int, padding: Padding) -> torch.Tensor:
-    """exp(velocity) computed on every second voxel an axis: all that a pass between needs."""
-    shape = tuple(velocity.shape[2:])
-    half = tuple((n + 1) // 2 for n in shape)
-    return resize_flow(integrate(resize_flow(velocity, half), steps, padding), shape)
