@@ -79,18 +79,18 @@ def test_images_are_looked_at_again_only_while_that_makes_them_more_alike():
     torch.manual_seed(7)
     fixed = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
     other = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
-    network = _network(pyramid=[2, 1, 1], symmetric=False, most_looks=5)
+    network = _network(pyramid=[2, 1, 1], symmetric=False, further_windows=[5, 3, 3])
     with torch.no_grad():
         for parameter in network.module.flow_layer.parameters():
             parameter.zero_()  # the motion cues alone
     assert _looks(network, fixed, fixed) == 2
     assert 2 < _looks(network, fixed, 0.5 * (fixed + other)) <= 5
-    network.most_looks = 0
+    network.further_windows = ()
     assert _looks(network, fixed, 0.5 * (fixed + other)) == 2
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"most_looks": -1}, {"most_looks": 2.5}]
+    "wrong", [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"further_windows": [4]}, {"further_windows": 3}]
 )
 def test_cues_and_looks_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -10,7 +10,7 @@ CLASSES = ("VxmPairwise", "VxmDense", "Vxm2018")
 _COMMON = {"class", "ndim", "features", "integration_steps", "padding", "passes"}
 _KEYS = {
     "VxmPairwise": _COMMON
-    | {"activation", "negative_slope", "unet", "pyramid", "cue_windows", "symmetric", "most_looks"},
+    | {"activation", "negative_slope", "unet", "pyramid", "cue_windows", "symmetric", "further_windows"},
     "VxmDense": _COMMON | {"convolutions", "half_resolution", "integration_factor"},
     "Vxm2018": _COMMON | {"half_resolution"},
 }
@@ -34,12 +34,12 @@ def check_architecture(architecture: dict) -> None:
         raise InputError(f"network integration_steps is {steps!r}; use a whole number from 0 to {_MOST_STEPS}")
     if architecture.get("padding", "zeros") not in ("zeros", "border"):
         raise InputError(f"network padding is {architecture['padding']!r}; use zeros or border")
-    windows = architecture.get("cue_windows") or ()
-    if not isinstance(windows, (list, tuple)) or not all(_whole(n) and n >= 3 and n % 2 for n in windows):
-        raise InputError(f"network cue_windows is {windows!r}; give odd whole numbers from 3 on, such as [7, 3]")
-    looks = architecture.get("most_looks", 0)
-    if not _whole(looks) or looks < 0:
-        raise InputError(f"network most_looks is {looks!r}; give a whole number from 0 on")
+    for key in ("cue_windows", "further_windows"):
+        windows = architecture.get(key) or ()
+        if not isinstance(windows, (list, tuple)) or not all(_whole(n) and n >= 3 and n % 2 for n in windows):
+            raise InputError(f"network {key} is {windows!r}; give odd whole numbers from 3 on, such as [7, 3]")
+    if architecture.get("further_windows") and not architecture.get("cue_windows"):
+        raise InputError("network further_windows: without cue_windows there are no motion cues to see again")
     _check_features(kind, architecture.get("features"), architecture)
 
 

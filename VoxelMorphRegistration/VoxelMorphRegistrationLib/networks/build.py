@@ -29,7 +29,7 @@ def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = No
             (`PyramidNetwork`).
         cue_windows [none]: with pyramid only; edges in voxels of the windows of `motion_cues`, such as [7, 3].
         symmetric [False]: with pyramid only; every pass sees the pair in both orders.
-        most_looks [0]: with pyramid and cue_windows only; how often at most its last pass is done, as long as that helps.
+        further_windows [none]: with cue_windows only; the windows of passes like the last that follow while they help.
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
 
@@ -65,7 +65,7 @@ def _pairwise(architecture: dict) -> Network:
         factors=tuple(pyramid),
         cue_windows=tuple(architecture.get("cue_windows") or ()),
         symmetric=architecture.get("symmetric", False),
-        most_looks=architecture.get("most_looks", 0),
+        further_windows=tuple(architecture.get("further_windows") or ()),
         **options,
     )
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from ..warping import integrate_coarsely, warp
 from ..separable import apply_separable, gaussian_matrices
+from ..similarity import LocalCorrelation
 from .flow import Flow
 from .inference import fast_convolutions
 from .motion_cues import motion_cues
@@ -15,9 +16,9 @@ from .pairwise import PairwiseNetwork
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _CUE_SMOOTHING = 1.5  # voxels; of 1.5 and 2.5 the better on synthetic pairs
 _LINEAR = {2: "bilinear", 3: "trilinear"}
-# Likeness that a look must bring for another one to follow. Frames of one patient gain .002 to .007 by their first full
+# Likeness that a look must bring for another one to follow. Frames of one patient gain .003 to .0073 by their first full
 # look and are worse for more, two people or two contrasts .03 and better for many (Testing/benchmarks/training).
-_WORTHWHILE = 0.005
+_WORTHWHILE = 0.008
 
 
 class PyramidNetwork(PairwiseNetwork):
@@ -35,14 +36,15 @@ class PyramidNetwork(PairwiseNetwork):
     weighted by how far it can be believed), shows the network the cues of every window beside the images, and the network
     adds what is missing.
 
-    With `most_looks` the last of the passes is done again for as long as that makes the images more alike: frames of one
-    patient are soon brought together, two people are not.
+    With `further_windows` the last of the passes is done again for as long as that makes the images more alike, at most
+    once for each of these windows, which take the place of the first of `cue_windows`: frames of one patient are soon
+    brought together, two people are not, and the nearer they are the less a window need hold.
 
     Attributes:
         factors: how much coarser than the input each pass looks, such as (4, 2, 1); powers of two up to `multiple`.
         cue_windows: edges in voxels of the windows of the motion cues, none for a network without them.
         symmetric: whether a pass sees both orders.
-        most_looks: how often at most a pass of the last factor is done in all, 0 for as often as `factors` says.
+        further_windows: the windows of the passes that may follow those of `factors`.
     """
 
     def __init__(
@@ -51,17 +53,17 @@ class PyramidNetwork(PairwiseNetwork):
         factors: tuple[int, ...] = (1,),
         cue_windows: tuple[int, ...] = (),
         symmetric: bool = False,
-        most_looks: int = 0,
+        further_windows: tuple[int, ...] = (),
         **options,
     ) -> None:
         super().__init__(*args, **options)
         self.factors = tuple(factors)
         self.cue_windows = tuple(cue_windows)
         self.symmetric = symmetric
-        self.most_looks = most_looks
+        self.further_windows = tuple(further_windows)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        return self._passes(fixed, moving, self.factors, most_looks=self.most_looks)
+        return self._passes(fixed, moving, self.factors, further=self.further_windows)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The passes that look coarsely: an eighth of the time or less, and refinement ends as well from there."""
@@ -70,9 +72,7 @@ class PyramidNetwork(PairwiseNetwork):
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
         with torch.no_grad(), fast_convolutions(fixed):
-            return self._passes(
-                fixed, moving, self.factors[self._rough_passes :], rough.field, most_looks=self.most_looks
-            )
+            return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field, self.further_windows)
 
     @property
     def _rough_passes(self) -> int:
@@ -85,30 +85,37 @@ class PyramidNetwork(PairwiseNetwork):
         moving: torch.Tensor,
         factors: tuple[int, ...],
         velocity: torch.Tensor | None = None,
-        most_looks: int = 0,
+        further: tuple[int, ...] = (),
     ) -> Flow:
         self._check(fixed, moving)
         likeness: list[float] = []
+        seen = likeness if further else None
         for factor in factors:
-            velocity, alike = self._look(fixed, moving, velocity, factor)
-            if factor == self.factors[-1]:
-                likeness.append(alike)
-        # A look says how alike the images were before it: what the last one brought is not known yet.
-        while 2 <= len(likeness) < most_looks and likeness[-1] - likeness[-2] >= _WORTHWHILE:
-            velocity, alike = self._look(fixed, moving, velocity, self.factors[-1])
-            likeness.append(alike)
+            velocity = self._look(fixed, moving, velocity, factor, None, seen if factor == self.factors[-1] else None)
+        for window in further:
+            # A look says how alike the images were before it: what the last one brought is not known yet.
+            if len(likeness) < 2 or likeness[-1] - likeness[-2] < _WORTHWHILE:
+                break
+            velocity = self._look(fixed, moving, velocity, self.factors[-1], window, seen)
         return Flow(velocity, self.kind, 1, self.padding, self.steps)
 
     def improve(
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
     ) -> torch.Tensor:
         """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis."""
-        return self._look(fixed, moving, velocity, factor)[0]
+        return self._look(fixed, moving, velocity, factor)
 
     def _look(
-        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
-    ) -> tuple[torch.Tensor, float]:
-        """The velocity after one more pass, and how alike the images were before it (0 without motion cues)."""
+        self,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        velocity: torch.Tensor | None,
+        factor: int,
+        window: int | None = None,
+        likeness: list[float] | None = None,
+    ) -> torch.Tensor:
+        """The velocity after one more pass, by a window in place of the first; how alike the images were before is
+        added to `likeness`."""
         shape = tuple(fixed.shape[2:])
         # Images that will be averaged over many voxels are warped when they have been over half as many.
         first = factor if velocity is None else max(1, factor // 2)
@@ -116,16 +123,19 @@ class PyramidNetwork(PairwiseNetwork):
         if velocity is not None:
             fixed, moving = self._brought_together(fixed, moving, self._averaged(velocity, first) / first)
             fixed, moving = (self._averaged(image, factor // first) for image in (fixed, moving))
+        if likeness is not None:
+            likeness.append(_likeness(fixed, moving, self.cue_windows[0]))
         seen = tuple(fixed.shape[2:])
         padding = [p for n in reversed(seen) for p in (0, -n % self.multiple)]
         if any(padding):
             fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
-        step, alike = self._step(fixed, moving)
+        windows = self.cue_windows if window is None else (window, *self.cue_windows[1:])
+        step = self._step(fixed, moving, windows)
         step = step[(..., *(slice(n) for n in seen))]
         if factor > 1:
             # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner centres.
             step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
-        return step if velocity is None else velocity + step, alike
+        return step if velocity is None else velocity + step
 
     def _averaged(self, values: torch.Tensor, factor: int) -> torch.Tensor:
         return _POOL[self.dimension](values, factor) if factor > 1 else values
@@ -147,22 +157,30 @@ class PyramidNetwork(PairwiseNetwork):
             return fixed, warped(moving, 1.0)
         return warped(fixed, -0.5), warped(moving, 0.5)
 
-    def _step(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, float]:
-        step, alike = self._one_way(fixed, moving)
+    def _step(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
+        step = self._one_way(fixed, moving, windows)
         if self.symmetric:
-            step = 0.5 * (step - self._one_way(moving, fixed)[0])
-        return step, alike
+            step = 0.5 * (step - self._one_way(moving, fixed, windows))
+        return step
 
-    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, float]:
-        if not self.cue_windows:
-            return self.predict(moving, fixed).float(), 0.0
+    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
+        if not windows:
+            return self.predict(moving, fixed).float()
         # Sums over windows lose too much in half precision, and what was seen is not to be learned from.
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-            cues = [motion_cues(fixed.float(), moving.float(), window) for window in self.cue_windows]
-            correlation = cues[0][:, -1:]
-            believed = cues[0][:, :-1] * correlation
-            start = apply_separable(believed, gaussian_matrices(believed.shape[2:], _CUE_SMOOTHING, believed.device))
-            # Weighted by itself: empty surroundings, which correlate with nothing, count for nothing.
-            alike = float(correlation.square().sum() / correlation.sum().clamp_min(1e-6))
-        return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float(), alike
+            cues = [motion_cues(fixed.float(), moving.float(), window) for window in windows]
+            believed = cues[0][:, :-1] * cues[0][:, -1:]
+            sigma = _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
+            start = apply_separable(believed, gaussian_matrices(believed.shape[2:], sigma, believed.device))
+        return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float()
+
+
+def _likeness(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> float:
+    """How alike two images are, 0 to 1: their squared local correlation, weighted by itself.
+
+    Empty surroundings, which correlate with nothing, count for nothing.
+    """
+    with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
+        local = LocalCorrelation(fixed.float(), window, stride=2).local(moving.float())
+        return float(local.square().sum() / local.sum().clamp_min(1e-6))
 

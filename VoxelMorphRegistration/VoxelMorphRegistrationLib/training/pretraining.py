@@ -32,7 +32,7 @@ ARCHITECTURE = {
     "pyramid": [8, 8, 4, 4, 2, 2, 1, 1],
     "cue_windows": [7],
     "symmetric": True,
-    "most_looks": 8,
+    "further_windows": [5, 5, 5, 5, 3, 3],
 }
 SPACE = {
     "tensor_axes": "SPL",
