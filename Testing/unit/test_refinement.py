@@ -8,9 +8,11 @@ import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib import refinement, refinement_ascent, warping
+from VoxelMorphRegistrationLib import folds, refinement, refinement_ascent, warping
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.refinement import choose_similarity, field_of_view, folded_voxels, refine
+from VoxelMorphRegistrationLib.field_of_view import FieldOfView
+from VoxelMorphRegistrationLib.folds import folded_voxels
+from VoxelMorphRegistrationLib.refinement import choose_similarity, refine
 
 SHAPE = (36, 40, 38)
 
@@ -102,7 +104,8 @@ def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
     truth[2] = 2.5  # tissue moves through the ends of a slab that was cut along the last axis
     cut = (slice(None), slice(None), slice(8, 36))
     fixed, moving = (np.pad(image[cut], ((0, 0), (0, 0), (2, 2))) for image in (_pulled(moving, truth), moving))
-    assert field_of_view(_tensor(fixed), _tensor(moving))[4] == slice(2, 30)
+    view = FieldOfView.of(_tensor(fixed), _tensor(moving))
+    assert (view.start[2], view.stop[2]) == (2, 30)
     found = refine(_tensor(fixed), _tensor(moving)).displacement[0, 2].numpy()
     assert abs(np.median(found[8:-8, 8:-8, 4:-6]) - 2.5) < 0.3
 
@@ -171,7 +174,7 @@ def test_where_updates_fold_they_are_smoothed_and_the_rest_is_kept(pair, monkeyp
     result = refine(fixed, _tensor(_texture(seed=4)), similarity="lncc")
     assert result.accepted and result.folded_after == 0
     assert _least_jacobian(result.displacement) > 0
-    monkeypatch.setattr(refinement, "_MENDS", 0)
+    monkeypatch.setattr(folds, "_ATTEMPTS", 0)
     halved = refine(fixed, _tensor(_texture(seed=4)), similarity="lncc")
     assert result.similarity_after > halved.similarity_after
 
@@ -189,10 +192,13 @@ def test_empty_surroundings_are_left_out_but_for_some_voxels():
     inside = (away[0] / 10) ** 2 + (away[1] / 11) ** 2 + (away[2] / 26) ** 2 < 1
     head[inside] = (0.5 + 0.5 * _texture(head.shape))[inside]
     fixed, moving = gaussian_filter(head, 0.7), gaussian_filter(np.roll(head, 2, 0), 0.7)
-    view = field_of_view(_tensor(fixed), _tensor(moving))[2:]
-    assert 8 <= view[0].start <= 12 and 50 <= view[0].stop <= 54
-    assert 10 <= view[1].start <= 14 and 52 <= view[1].stop <= 56
-    assert view[2].start == 0 and 36 <= view[2].stop <= 41
+    view = FieldOfView.of(_tensor(fixed), _tensor(moving))
+    # The head reaches from 21 to 41 in both images together, from 23 to 43, and from 0 to 29.
+    assert 14 <= view.start[0] <= 18 and 45 <= view.stop[0] <= 48
+    assert 16 <= view.start[1] <= 20 and 46 <= view.stop[1] <= 50
+    assert view.start[2] == 0 and 32 <= view.stop[2] <= 36
+    inside = view.cut(_tensor(fixed))
+    assert torch.equal(inside, view.cut(view.extended(inside))) and view.extended(inside).shape == (1, 1, *head.shape)
 
 
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):

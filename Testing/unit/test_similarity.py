@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
-from VoxelMorphRegistrationLib import separable
-from VoxelMorphRegistrationLib.separable import (
-    apply_separable,
-    box_matrices,
-    gathered,
-    gaussian_matrices,
-    resize_matrices,
-    slabs,
-    spread,
-)
-from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc
+from VoxelMorphRegistrationLib import slabs as slabs_module
+from VoxelMorphRegistrationLib.separable import apply_separable, box_matrices, gaussian_matrices, resize_matrices
+from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc, standardised
 
 SHAPES = [(17, 22), (12, 15, 14)]
 
@@ -100,30 +94,56 @@ def test_the_gradient_of_lncc_is_that_of_finite_differences(shape):
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_slope_written_out_is_the_one_autograd_finds_however_small_the_slabs(shape, masked, monkeypatch):
-    a, b = _image(shape, 9), 3 + 2 * _image(shape, 10) + _image(shape, 9)
     mask = (_image(shape, 12) > -0.05).float() if masked else None
-    similarity = LocalCorrelation(a, window=5, mask=mask, stride=2)
+    a, b = _image(shape, 9), standardised(_image(shape, 10) + _image(shape, 9), mask)
     moving = b.clone().requires_grad_(True)
-    value = similarity(moving)
+    value = LocalCorrelation(a, window=5, mask=mask, stride=2)(moving)
     (expected,) = torch.autograd.grad(value, moving)
     for values in (10, 10**6):
-        monkeypatch.setattr(separable, "_SLAB", values)
-        found, slope = similarity.with_slope(b)
+        monkeypatch.setattr(slabs_module, "_VALUES", values)
+        found, slope = LocalCorrelation(a, window=5, mask=mask, stride=2).with_slope(b)
         assert found == pytest.approx(value.item(), rel=1e-4)
         torch.testing.assert_close(slope, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize("shape", [(40, 44), (30, 40, 36)])
+def test_empty_surroundings_are_not_looked_at_and_change_nothing(shape, monkeypatch):
+    monkeypatch.setattr(slabs_module, "_VALUES", 3 * int(np.prod(shape)) // 8)
+    away = np.stack(np.meshgrid(*[np.arange(n) - n / 2 for n in shape], indexing="ij"))
+    ball = torch.from_numpy((np.linalg.norm(away, axis=0) < 9).astype(np.float32))[None, None]
+    a, b = ball * (2 + _image(shape, 1)), ball * (2 + _image(shape, 2) + _image(shape, 1))
+    similarity = LocalCorrelation(a, window=5, stride=2)
+    seen = torch.zeros(shape)
+    for box in similarity.boxes:
+        seen[box] = 1
+    assert 0.05 < seen.mean() < 0.6
+    b = standardised(b)
+    moving = b.clone().requires_grad_(True)
+    (expected,) = torch.autograd.grad(similarity(moving), moving)
+    value, slope = similarity.with_slope(torch.where(seen > 0, b, 7.0))
+    assert value == pytest.approx(similarity(b).item(), rel=1e-3)
+    torch.testing.assert_close(slope, expected, rtol=1e-3, atol=2e-3 * float(expected.abs().max()))
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_slab_by_slab_the_matrices_do_what_they_do_at_once(shape, monkeypatch):
-    monkeypatch.setattr(separable, "_SLAB", 100)
+    monkeypatch.setattr(slabs_module, "_VALUES", 100)
     image = torch.cat([_image(shape, 1), _image(shape, 2)], dim=1)
+    active = torch.zeros(shape, dtype=torch.bool)
+    active[4:9, 3:7] = True
     matrices = resize_matrices(shape, tuple(n // 2 + 1 for n in shape))
-    parts = list(slabs(shape, 2))
-    assert len(parts) > 3 and sum(part.stop - part.start for part in parts) == shape[0]
-    at_once = apply_separable(image, matrices)
-    torch.testing.assert_close(gathered(lambda part: image[:, :, part], iter(parts), matrices), at_once)
-    rows = [slice(n, n + 1) for n in range(at_once.shape[2])]
-    torch.testing.assert_close(torch.cat([some for _, some in spread(image, iter(rows), matrices)], dim=2), at_once)
+    for boxes in (slabs_module.slabs(shape, 2), slabs_module.slabs_around(active, 2)):
+        kept = torch.zeros_like(image)
+        for box in boxes:
+            slabs_module.inside(kept, box).copy_(slabs_module.inside(image, box))
+        assert len(boxes) > 3 and bool((kept != 0)[..., active].all())
+        at_once = apply_separable(kept, matrices)
+        torch.testing.assert_close(slabs_module.gathered(partial(slabs_module.inside, image), boxes, matrices), at_once)
+    back = [matrix.t() for matrix in matrices]
+    whole = apply_separable(at_once, back)
+    for box, found in slabs_module.spread(at_once, boxes, back):
+        torch.testing.assert_close(found, slabs_module.inside(whole, box))
+    assert slabs_module.slabs_around(torch.zeros(shape, dtype=torch.bool)) == []
 
 
 @pytest.mark.parametrize("value", [0.0, 1000.0])

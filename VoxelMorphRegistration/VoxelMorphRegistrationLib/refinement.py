@@ -13,24 +13,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 
 from . import warping
 from .errors import InputError
+from .field_of_view import FieldOfView
+from .folds import folded_voxels, unfolded
 from .refinement_ascent import OTHER_CONTRAST, Images, ascend, scheme_for
 from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
-from .separable import apply_separable, box_matrices, gaussian_matrices
 from .similarity import ncc
 
 _MOST_VOXELS = 2_500_000  # of the finest level, or thereabouts: a 2 mm head has 1 million
 _BACKTRACK = (1.0, 0.5, 0.25)
-_MENDS = 3  # attempts to smooth folds away
-_MENDED = 9  # voxels: edge of what is smoothed around one
-_MENDING = 1.5  # voxels: sigma of that
-_CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
-_LEAST_PLANES = 8
-_FAINT = 0.02  # of the images' range: what the blur of interpolation leaves beside an edge
-_SURROUNDINGS = 8  # voxels kept around what is visible: more than a window, and some motion
 _SAME_CONTRAST = 0.6  # correlation of the foregrounds; pairs of one contrast reach .9 and more, ADC and b-value .5
 
 
@@ -111,49 +104,34 @@ def refine(
         folds = folded_voxels(before)
         return Refinement(velocity, before, 0, similarity, value, value, folds, folds, False)
 
-    view = field_of_view(fixed, moving)
-    images = images.cut(view)
+    view = FieldOfView.of(fixed, moving)
+    images = Images(*(None if image is None else view.cut(image) for image in (fixed, moving, images.mask)))
     inner = tuple(images.fixed.shape[2:])
     base = _finest_factor(inner)
     if similarity == "mind":
         scheme = OTHER_CONTRAST
     else:
-        scheme = scheme_for(agreement(images.fixed, warped[view], images.mask))
+        scheme = scheme_for(agreement(images.fixed, view.cut(warped), images.mask))
+
+    def finer_images() -> Images:
+        seen = [view.cut(image) for image in finer()]
+        return Images(*seen, None if images.mask is None else shrink(images.mask, tuple(seen[0].shape[2:])))
+
     wants_finer = finer is not None and base == 1 and scheme.finer_steps > 0
     change, taken = ascend(
-        images, velocity[view], scheme, base, steps, similarity, padding, progress,
-        (lambda: _finer_images(finer, images, view, shape)) if wants_finer else None,
+        images, view.cut(velocity), scheme, base, steps, similarity, padding, progress,
+        finer_images if wants_finer else None,
     )
-    change = _extended(warping.resize_flow(change, inner), view, shape)
+    change = view.extended(warping.resize_flow(change, inner))
     judge = FORCES[similarity](images.fixed, images.moving, base * scheme.factors[-1], images.mask)
     at_level = level_shape(inner, base * scheme.factors[-1])
-    value_before, folds_before = judge.value(warping.resize_flow(before[view], at_level)), folded_voxels(before)
+    value_before, folds_before = judge.value(warping.resize_flow(view.cut(before), at_level)), folded_voxels(before)
     for share in _BACKTRACK:
-        candidate, after, folds = _unfolded(velocity, share * change, folds_before, integration_steps, padding)
-        value = judge.value(warping.resize_flow(after[view], at_level))
+        candidate, after, folds = unfolded(velocity, share * change, folds_before, integration_steps, padding)
+        value = judge.value(warping.resize_flow(view.cut(after), at_level))
         if value > value_before and folds <= folds_before:
             return Refinement(candidate, after, taken, similarity, value_before, value, folds_before, folds, True)
-    return Refinement(
-        velocity, before, taken, similarity, value_before, value_before, folds_before, folds_before, False
-    )
-
-
-def _finer_images(
-    finer: Callable[[], tuple[torch.Tensor, torch.Tensor]],
-    images: Images,
-    view: tuple[slice, ...],
-    shape: tuple[int, ...],
-) -> Images:
-    """The finer images in the field of view of the coarser ones, whose whole grid has this shape."""
-    fixed, moving = finer()
-    times = [(many - 1) // max(n - 1, 1) for many, n in zip(fixed.shape[2:], shape)]
-    inside = []
-    for part, n, k in zip(view[2:], shape, times):
-        start, stop, _ = part.indices(n)
-        inside.append(slice(k * start, k * (stop - 1) + 1))
-    finer_view = (slice(None), slice(None), *inside)
-    fixed, moving = fixed[finer_view], moving[finer_view]
-    return Images(fixed, moving, None if images.mask is None else shrink(images.mask, tuple(fixed.shape[2:])))
+    return Refinement(velocity, before, taken, similarity, value_before, value_before, folds_before, folds_before, False)
 
 
 def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None) -> Similarity:
@@ -173,75 +151,6 @@ def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Ten
     return "lncc" if float(ncc(one, other, foreground)) >= _SAME_CONTRAST else "mind"
 
 
-def field_of_view(fixed: torch.Tensor, moving: torch.Tensor) -> tuple[slice, ...]:
-    """Where two images (1, 1, *shape) have content: both without the planes a grid was padded with, or that are empty.
-
-    Padding ends at a cut through the anatomy, and a similarity that saw the cut would hold it fast against tissue that
-    moves through it. Constant planes are padding when the first other plane is mostly filled. The empty surroundings of
-    a skull-stripped head end in a plane that is nearly empty itself: what is near the head stays.
-    """
-    view = [slice(None), slice(None)]
-    for axis in range(2, fixed.dim()):
-        others = [a for a in range(fixed.dim()) if a != axis]
-        filled, shown = (
-            torch.stack([(i > i.amin(others, keepdim=True) + least).float().mean(others) for i in (fixed, moving)]).amax(0)
-            for least in (1e-6, _FAINT)
-        )
-        content = torch.nonzero(filled > 0).flatten()
-        if len(content) == 0:
-            view.append(slice(None))
-            continue
-        first, last = int(content[0]), int(content[-1])
-        visible = torch.nonzero(shown > 0).flatten() if bool((shown > 0).any()) else content
-        low = first if filled[first] > _CUT else max(0, int(visible[0]) - _SURROUNDINGS)
-        high = last + 1 if filled[last] > _CUT else min(len(filled), int(visible[-1]) + 1 + _SURROUNDINGS)
-        view.append(slice(low, high) if high - low >= _LEAST_PLANES else slice(None))
-    return tuple(view)
-
-
-def folded_voxels(displacement: torch.Tensor) -> int:
-    """Voxels of a displacement (1, d, *shape) at which the Jacobian determinant is <= 0 (central differences)."""
-    return int(_folded(displacement).sum())
-
-
-def _folded(displacement: torch.Tensor) -> torch.Tensor:
-    """Where a displacement (1, d, *shape) folds: bool (*shape)."""
-    dimension = displacement.shape[1]
-    if min(displacement.shape[2:]) < 2:
-        return torch.zeros(displacement.shape[2:], dtype=torch.bool, device=displacement.device)
-    rows = [torch.gradient(displacement[0, c]) for c in range(dimension)]
-    matrix = [[rows[c][a] + (1.0 if a == c else 0.0) for a in range(dimension)] for c in range(dimension)]
-    return _determinant(matrix) <= 0
-
-
-def _unfolded(
-    velocity: torch.Tensor, change: torch.Tensor, most_folds: int, steps: int, padding: warping.Padding
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """The velocity changed, its displacement and its folded voxels; the change smoothed where more of them fold than may."""
-    shape, device = tuple(change.shape[2:]), change.device
-    for attempt in range(_MENDS + 1):
-        candidate = velocity + change
-        after = _integrated(candidate, False, steps, padding)
-        folded = _folded(after)
-        count = int(folded.sum())
-        if count <= most_folds or attempt == _MENDS:
-            break
-        around = apply_separable(folded[None, None].float(), box_matrices(shape, _MENDED, 1, device)) > 0
-        share = apply_separable(around.float(), gaussian_matrices(shape, 1.0, device))
-        change = torch.lerp(change, apply_separable(change, gaussian_matrices(shape, _MENDING, device)), share)
-    return candidate, after, count
-
-
-def _determinant(matrix: list[list[torch.Tensor]]) -> torch.Tensor:
-    if len(matrix) == 2:
-        return matrix[0][0] * matrix[1][1] - matrix[0][1] * matrix[1][0]
-    total = torch.zeros_like(matrix[0][0])
-    for column in range(3):
-        one, two = (column + 1) % 3, (column + 2) % 3
-        total += matrix[0][column] * (matrix[1][one] * matrix[2][two] - matrix[1][two] * matrix[2][one])
-    return total
-
-
 def _finest_factor(shape: tuple[int, ...]) -> int:
     """How much coarser than the images the finest level is: a whole number, or some voxels would be blurred more than others."""
     return max(1, round((math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape))))
@@ -250,15 +159,6 @@ def _finest_factor(shape: tuple[int, ...]) -> int:
 def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:
     with torch.no_grad():
         return velocity if is_zero else warping.integrate(velocity, steps, padding)
-
-
-def _extended(change: torch.Tensor, view: tuple[slice, ...], shape: tuple[int, ...]) -> torch.Tensor:
-    """A change inside the field of view on the whole grid, repeated outwards."""
-    pads: list[int] = []
-    for part, n in zip(reversed(view[2:]), reversed(shape)):
-        start, stop, _ = part.indices(n)
-        pads += [start, n - stop]
-    return F.pad(change, pads, mode="replicate") if any(pads) else change
 
 
 def _check(fixed, moving, start, mask, steps, similarity) -> None:

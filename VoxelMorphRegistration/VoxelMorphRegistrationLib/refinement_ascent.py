@@ -48,12 +48,12 @@ class Scheme:
 
 
 DETAILED = Scheme(
-    (4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3, even=1.0, finer_steps=7, finer_elastic=0.3
+    (4, 2, 1), (60, 60, 20), fluid=0.7, elastic=(0.4, 0.4, 0.3), step=0.3, even=1.0, finer_steps=6, finer_elastic=0.3
 )
 SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), step=0.3, finer_elastic=0.5)
 OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))
 _ALIKE = (0.82, 0.92)  # agreement: brains of two people reach .65-.82, frames of one patient .95, with much noise .85
-_WEAK = 0.3  # of the strongest force; what `even` moves half as far as the strongest, or farther
+_WEAK = 0.3  # of the strongest force: what `even` moves two thirds as far
 
 
 def scheme_for(alike: float) -> Scheme:
@@ -81,9 +81,6 @@ class Images:
     fixed: torch.Tensor
     moving: torch.Tensor
     mask: torch.Tensor | None = None
-
-    def cut(self, view: tuple[slice, ...]) -> Images:
-        return Images(self.fixed[view], self.moving[view], None if self.mask is None else self.mask[view])
 
 
 def ascend(
@@ -157,9 +154,9 @@ class _Level:
         value, ascent = self._force(displacement, self._lattice)
         ascent = apply_separable(ascent, self._fluid)
         length = (ascent * ascent).sum(1, keepdim=True).sqrt_()
-        ascent, length = (values / length.max().clamp_min(1e-20) for values in (ascent, length))
-        if self._even:
-            ascent = torch.lerp(ascent, ascent * ((1 + _WEAK) / (length + _WEAK)), self._even)
+        longest = length.max().clamp_min(1e-20)
+        evened = (1 + _WEAK) / (length / longest + _WEAK)
+        ascent *= torch.lerp(torch.ones_like(evened), evened, self._even) / longest
         return value, ascent
 
     def moved(self, change: torch.Tensor, update: torch.Tensor, step: float) -> torch.Tensor:

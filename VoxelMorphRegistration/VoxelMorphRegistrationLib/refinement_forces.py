@@ -12,8 +12,9 @@ from typing import Literal
 import torch
 
 from . import warping
-from .separable import apply_separable, gathered, gaussian_matrices, resize_matrices, slabs, spread
-from .similarity import LocalCorrelation, mind_ssc
+from .separable import apply_separable, gaussian_matrices, resize_matrices
+from .similarity import LocalCorrelation, mind_ssc, standardised
+from .slabs import Box, gathered, inside, slabs, spread
 
 Similarity = Literal["lncc", "mind"]
 _WINDOW = 7
@@ -63,29 +64,28 @@ class Lattice:
         self._up = resize_matrices(velocity_shape, shape, device)
         self._down = [matrix.t() / matrix.t().sum(1, keepdim=True) for matrix in self._up]
 
-    def warped(self, image: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
-        """An image (1, C, *shape) pulled by a displacement (1, d, *velocity_shape) in voxels of that grid."""
+    def warped(self, image: torch.Tensor, displacement: torch.Tensor, boxes: Sequence[Box]) -> torch.Tensor:
+        """An image (1, C, *shape) pulled by a displacement (1, d, *velocity_shape) in voxels of that grid; 0 outside boxes."""
         position = warping.normalised_positions(displacement, tuple(displacement.shape[2:]))
-        warped = torch.empty_like(image)
-        for part, moved in spread(position, slabs(self.shape, position.shape[1]), self._up):
-            warped[:, :, part] = warping.sample_normalised(image, moved, "border")
+        warped = torch.zeros_like(image)
+        for box, moved in spread(position, boxes, self._up):
+            inside(warped, box).copy_(warping.sample_normalised(image, moved, "border"))
         return warped
 
-    def ascent(self, slope: torch.Tensor, warped: torch.Tensor) -> torch.Tensor:
+    def ascent(self, slope: torch.Tensor, warped: torch.Tensor, boxes: Sequence[Box]) -> torch.Tensor:
         """Slope times the warped image's gradient (central differences), both (1, C, *shape), summed over the channels
         and averaged down: (1, d, *velocity_shape), in voxels of the images."""
-        channels = warped.shape[1]
 
-        def climbed(part: slice) -> torch.Tensor:
-            along = [torch.zeros_like(slope[:, :1, part]) for _ in self.shape]
-            for channel in range(channels):
-                one, pull = warped[:, channel : channel + 1], slope[:, channel : channel + 1, part]
+        def climbed(box: Box) -> torch.Tensor:
+            along = [torch.zeros_like(inside(slope[:, :1], box)) for _ in self.shape]
+            for channel in range(warped.shape[1]):
+                one, pull = warped[:, channel : channel + 1], inside(slope[:, channel : channel + 1], box)
                 for axis, total in enumerate(along):
-                    inner, difference = _twice(one, axis, part)
+                    inner, difference = _twice(one, axis, box)
                     total[inner].addcmul_(difference, pull[inner], value=0.5)
             return torch.cat(along, dim=1)
 
-        return gathered(climbed, slabs(self.shape, max(channels, len(self.shape))), self._down)
+        return gathered(climbed, boxes, self._down)
 
 
 class LnccForce:
@@ -95,9 +95,10 @@ class LnccForce:
         self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None, window: int = _WINDOW
     ):
         shape = level_shape(fixed.shape[2:], factor)
-        self.moving = shrink(moving, shape)
         reference = shrink_inside(fixed, mask, shape)
-        self._correlation = LocalCorrelation(reference, window, None if mask is None else shrink(mask, shape), stride=2)
+        mask = None if mask is None else shrink(mask, shape)
+        self.moving = standardised(shrink(moving, shape), mask)
+        self._correlation = LocalCorrelation(reference, window, mask, stride=2)
 
     def value(self, displacement: torch.Tensor) -> float:
         """The similarity (larger is better) at a displacement (1, d, *level shape)."""
@@ -107,9 +108,10 @@ class LnccForce:
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         """The similarity and its ascent direction (1, d, *velocity shape) at a displacement of the velocity's grid."""
         with torch.no_grad():
-            warped = lattice.warped(self.moving, displacement)
+            boxes = self._correlation.boxes
+            warped = lattice.warped(self.moving, displacement, boxes)
             value, slope = self._correlation.with_slope(warped)
-            return value, lattice.ascent(slope, warped)
+            return value, lattice.ascent(slope, warped, boxes)
 
 
 class MindForce:
@@ -134,27 +136,25 @@ class MindForce:
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         """The similarity and its ascent direction (1, d, *velocity shape) at a displacement of the velocity's grid."""
         with torch.no_grad():
-            warped = lattice.warped(self.moving, displacement)
+            boxes = slabs(lattice.shape, self.moving.shape[1])
+            warped = lattice.warped(self.moving, displacement, boxes)
             difference = self._fixed - warped
             value = self._similarity(difference)
-            return value, lattice.ascent(difference.mul_(self._weight), warped)
+            return value, lattice.ascent(difference.mul_(self._weight), warped, boxes)
 
 
 FORCES = {"lncc": LnccForce, "mind": MindForce}
 
 
-def _twice(image: torch.Tensor, axis: int, part: slice) -> tuple[tuple[slice, ...], torch.Tensor]:
-    """Twice the central differences along a spatial axis of an image (1, 1, *shape) in a slab of its first one.
+def _twice(image: torch.Tensor, axis: int, box: Box) -> tuple[Box, torch.Tensor]:
+    """Twice the central differences along a spatial axis of an image (1, 1, *shape) in a box of it.
 
-    And where in the slab they are: an image's outermost voxels have none.
+    And where in the box they are: an image's outermost voxels have none.
     """
-    count = image.shape[2 + axis]
-    whole = slice(None)
-    if axis > 0:
-        inner = (whole, whole, *[whole] * axis, slice(1, count - 1))
-        values = image[:, :, part].narrow(2 + axis, 2, count - 2) - image[:, :, part].narrow(2 + axis, 0, count - 2)
-        return inner, values
-    first, last = max(part.start, 1), min(part.stop, count - 1)
-    inner = (whole, whole, slice(first - part.start, max(last, first) - part.start))
-    length = max(0, last - first)
-    return inner, image.narrow(2, first + 1, length) - image.narrow(2, first - 1, length)
+    part = box[axis]
+    first, last = max(part.start, 1), min(part.stop, image.shape[2 + axis] - 1)
+    last = max(first, last)
+    ahead, behind = (
+        inside(image, (*box[:axis], slice(first + shift, last + shift), *box[axis + 1 :])) for shift in (1, -1)
+    )
+    return (..., slice(first - part.start, last - part.start), *[slice(None)] * (len(box) - 1 - axis)), ahead - behind

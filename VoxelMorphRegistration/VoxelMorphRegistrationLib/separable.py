@@ -3,20 +3,14 @@
 A banded matrix product is what a CPU and a GPU do best: at 96 x 112 x 96 voxels a 9-voxel box sum at every second voxel
 takes 2 ms here, against 20-90 ms for shifted additions, pooling or convolutions. The adjoint is the product with the
 transposed matrices, so gradients cost the same and need no code.
-
-Large images are gone through in slabs of the first axis that fit a processor's cache: at 171 x 207 x 159 voxels the LNCC
-force of refinement takes .31 s in slabs and .48 s at once.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
-
-_SLAB = 1_000_000  # values; of 250,000 to 2 million about the fastest
 
 
 def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -37,28 +31,6 @@ def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None
         else:
             values = torch.matmul(matrix, rows).reshape(*before[: 2 + axis], matrix.shape[0], *before[3 + axis :])
     return values
-
-
-def slabs(shape: Sequence[int], channels: int = 1) -> Iterator[slice]:
-    """Slices of the first axis of an array of `channels` x `shape` that are worked on one after the other."""
-    rows = max(1, _SLAB * shape[0] // max(1, channels * math.prod(shape)))
-    return (slice(first, min(first + rows, shape[0])) for first in range(0, shape[0], rows))
-
-
-def gathered(
-    make: Callable[[slice], torch.Tensor], parts: Iterator[slice], matrices: Sequence[torch.Tensor]
-) -> torch.Tensor:
-    """`apply_separable` of values that `make` gives slab by slab (B, C, *slab): all of them are never held at once."""
-    rest = [None, *matrices[1:]]
-    found = torch.cat([apply_separable(make(part), rest) for part in parts], dim=2)
-    return apply_separable(found, [matrices[0], *[None] * (len(matrices) - 1)])
-
-
-def spread(
-    values: torch.Tensor, parts: Iterator[slice], matrices: Sequence[torch.Tensor]
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """`apply_separable`, slab by slab of the outcome: pairs of a slab and the outcome in it."""
-    return ((part, apply_separable(values, [matrices[0][part], *matrices[1:]])) for part in parts)
 
 
 def box_matrices(shape: Sequence[int], width: int, stride: int = 1, device: torch.device | str = "cpu"):

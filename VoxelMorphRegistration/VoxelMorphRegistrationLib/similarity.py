@@ -6,16 +6,19 @@ Every similarity is a scalar that grows with agreement except the two named as d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import product
 
 import torch
 import torch.nn.functional as F
 
-from .separable import apply_separable, box_matrices, gathered, slabs, spread
+from .separable import apply_separable, box_matrices
+from .slabs import Box, gathered, inside, slabs, slabs_around, spread
 
 _TINY = 1e-6
 _BINS = 32  # of the histograms of `nmi`
+_CONSTANT = 1e-3  # of the floor: windows that vary by less have no say
+_MOMENTS = 3  # images whose sums over windows a correlation needs
 
 
 def mse(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -83,71 +86,63 @@ class LocalCorrelation:
     ):
         self.mask = None if mask is None else mask.to(reference.dtype)
         self.floor = floor
-        self.reference = _standardise(reference, *_mean_and_deviation(reference, self.mask))
+        self.reference = standardised(reference, self.mask)
         shape = reference.shape[2:]
         self._matrices = box_matrices(shape, window, stride, reference.device)
         ones = torch.ones((1, 1, *shape), dtype=reference.dtype, device=reference.device)
-        self._count = self._sums(lambda part: [ones[:, :, part]], 1).clamp(min=_TINY)
-        self._mean, square = self._means(lambda part: (a := self.reference[:, :, part], a * a), 2)
+        self._count = self._sums(ones).clamp(min=_TINY)
+        a = self.reference
+        self._mean, square = (self._sums(torch.cat([a, a * a], 1)) / self._count).split(1, dim=1)
         self._variance = (square - self._mean**2).clamp(min=0) + floor
         # A window counts as far as it is filled by the mask; without one, all count alike, cut ones at the border too.
         self._weight = torch.ones_like(self._count) if mask is None else self._count / apply_separable(ones, self._matrices)
 
-    def _sums(self, make: Callable[[slice], Sequence[torch.Tensor]], count: int) -> torch.Tensor:
-        """Sums over the windows of `count` images (B, 1, *slab) that `make` gives slab by slab: (B, count, *centres)."""
+    def _sums(self, values: torch.Tensor) -> torch.Tensor:
+        return apply_separable(values if self.mask is None else values * self.mask, self._matrices)
 
-        def masked(part: slice) -> torch.Tensor:
-            values = torch.cat(list(make(part)), dim=1)
-            return values if self.mask is None else values * self.mask[:, :, part]
-
-        return gathered(masked, slabs(self.reference.shape[2:], count), self._matrices)
-
-    def _means(self, make: Callable[[slice], Sequence[torch.Tensor]], count: int) -> tuple[torch.Tensor, ...]:
-        return (self._sums(make, count) / self._count).split(1, dim=1)
-
-    def _moments(
-        self, image: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mean, variance and covariance with the reference in each window of the image, standardised."""
-
-        def products(part: slice) -> Sequence[torch.Tensor]:
-            b = _standardise(image[:, :, part], mean, deviation)
-            return b, b * b, b * self.reference[:, :, part]
-
-        average, square, cross = self._means(products, 3)
-        return average, square - average**2, cross - self._mean * average
+    @cached_property
+    def boxes(self) -> list[Box]:
+        """Where an image can matter: slabs around the windows in which the reference (1, 1, *shape) is not constant."""
+        varied = (self._variance - self.floor > _CONSTANT * self.floor) & (self._weight > 0)
+        active = apply_separable(varied.float(), [matrix.t() for matrix in self._matrices])[0, 0] > 0
+        shape = tuple(active.shape)
+        return slabs_around(active, _MOMENTS) or slabs(shape, _MOMENTS)
 
     def local(self, image: torch.Tensor) -> torch.Tensor:
         """The squared correlation in each window, (B, 1, *centres)."""
-        _, variance, covariance = self._moments(image, *_mean_and_deviation(image, self.mask))
-        return covariance**2 / (self._variance * (variance.clamp(min=0) + self.floor))
+        b = standardised(image, self.mask)
+        sums = self._sums(torch.cat([b, b * b, self.reference * b], 1))
+        mean, square, cross = (sums / self._count).split(1, dim=1)
+        covariance = cross - self._mean * mean
+        return covariance**2 / (self._variance * ((square - mean**2).clamp(min=0) + self.floor))
 
     def with_slope(self, image: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity of one image (1, 1, *shape) and its derivative by each of that image's voxels, of its shape.
 
-        What autograd gives, written out: it can be had slab by slab.
+        What autograd gives, written out, slab by slab. The image has to be `standardised`, or be warped from one that is;
+        outside of `boxes` it is not looked at.
         """
-        mean, deviation = _mean_and_deviation(image, self.mask)
-        average, raw, covariance = self._moments(image, mean, deviation)
+
+        def moments(box: Box) -> torch.Tensor:
+            b, a = inside(image, box), inside(self.reference, box)
+            values = torch.cat([b, b * b, a * b], dim=1)
+            return values if self.mask is None else values * inside(self.mask, box)
+
+        mean, square, cross = (gathered(moments, self.boxes, self._matrices) / self._count).split(1, dim=1)
+        raw, covariance = square - mean**2, cross - self._mean * mean
         variance = raw.clamp(min=0) + self.floor
         towards = covariance / (self._variance * variance)
         local = covariance * towards
-        weight = self._weight / (self._weight.sum() * self._count)
-        towards = 2 * weight * towards
-        away = 2 * weight * local / variance * (raw > 0)
-        pulls = torch.cat([towards, away, away * average - towards * self._mean], dim=1)
-        slope = torch.empty_like(image)
-        for part, (toward, back, rest) in self._spread(pulls):
-            b = _standardise(image[:, :, part], mean, deviation)
-            pull = rest.addcmul_(toward, self.reference[:, :, part]).addcmul_(back, b, value=-1) / deviation
-            slope[:, :, part] = pull if self.mask is None else pull * self.mask[:, :, part]
+        weight = 2 * self._weight / (self._weight.sum() * self._count)
+        towards = weight * towards
+        away = weight * local / variance * (raw > 0)
+        pulls = torch.cat([towards, away, away * mean - towards * self._mean], dim=1)
+        slope = torch.zeros_like(image)
+        for box, found in spread(pulls, self.boxes, [matrix.t() for matrix in self._matrices]):
+            toward, back, rest = found.split(1, dim=1)
+            pull = rest.addcmul_(toward, inside(self.reference, box)).addcmul_(back, inside(image, box), value=-1)
+            inside(slope, box).copy_(pull if self.mask is None else pull * inside(self.mask, box))
         return float(_mean(local, self._weight)), slope
-
-    def _spread(self, values: torch.Tensor) -> Iterator[tuple[slice, tuple[torch.Tensor, ...]]]:
-        """Each voxel's sums of `values` (1, C, *centres) over the windows it is in, slab by slab, channel by channel."""
-        adjoint = [matrix.t() for matrix in self._matrices]
-        parts = slabs(self.reference.shape[2:], values.shape[1])
-        return ((part, found.split(1, dim=1)) for part, found in spread(values, parts, adjoint))
 
     def structured(self, share: float) -> torch.Tensor:
         """Windows, (B, 1, *centres), where the reference varies by more than this share of its whole variance."""
@@ -218,20 +213,13 @@ def _mean(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
     return (values * weights).sum() / weights.sum().clamp(min=_TINY)
 
 
-def _mean_and_deviation(image: torch.Tensor, mask: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of each image of a batch, over the mask where one is given: (B, 1, 1, ...) each."""
+def standardised(image: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean 0 and variance 1, image by image of a batch: window variances lose no digits to a large offset (CT's -1000)."""
     axes = tuple(range(1, image.dim()))
-    image = image.detach().float()
-    if mask is None:
-        variance, mean = torch.var_mean(image, axes, correction=0, keepdim=True)
-        return mean, variance.sqrt().clamp(min=_TINY)
-    weights = mask.float().expand_as(image)
-    total = weights.sum(axes, keepdim=True).clamp(min=_TINY)
-    mean = (image * weights).sum(axes, keepdim=True) / total
-    deviation = (((image - mean) ** 2 * weights).sum(axes, keepdim=True) / total).sqrt()
-    return mean, deviation.clamp(min=_TINY)
-
-
-def _standardise(image: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor) -> torch.Tensor:
-    """Mean 0 and variance 1: window variances lose no digits to a large offset (CT's -1000)."""
-    return (image.float() - mean) / deviation
+    image = image.float()
+    with torch.no_grad():
+        weights = torch.ones_like(image) if mask is None else mask.float().expand_as(image)
+        total = weights.sum(axes, keepdim=True).clamp(min=_TINY)
+        mean = (image * weights).sum(axes, keepdim=True) / total
+        deviation = (((image - mean) ** 2 * weights).sum(axes, keepdim=True) / total).sqrt()
+    return (image - mean) / deviation.clamp(min=_TINY)

@@ -91,21 +91,15 @@ class PyramidNetwork(PairwiseNetwork):
         likeness: list[float] = []
         seen = likeness if further else None
         for factor in factors:
-            velocity = self._look(fixed, moving, velocity, factor, None, seen if factor == self.factors[-1] else None)
+            velocity = self.improve(fixed, moving, velocity, factor, None, seen if factor == self.factors[-1] else None)
         for window in further:
             # A look says how alike the images were before it: what the last one brought is not known yet.
             if len(likeness) < 2 or likeness[-1] - likeness[-2] < _WORTHWHILE:
                 break
-            velocity = self._look(fixed, moving, velocity, self.factors[-1], window, seen)
+            velocity = self.improve(fixed, moving, velocity, self.factors[-1], window, seen)
         return Flow(velocity, self.kind, 1, self.padding, self.steps)
 
     def improve(
-        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
-    ) -> torch.Tensor:
-        """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis."""
-        return self._look(fixed, moving, velocity, factor)
-
-    def _look(
         self,
         fixed: torch.Tensor,
         moving: torch.Tensor,
@@ -114,8 +108,12 @@ class PyramidNetwork(PairwiseNetwork):
         window: int | None = None,
         likeness: list[float] | None = None,
     ) -> torch.Tensor:
-        """The velocity after one more pass, by a window in place of the first; how alike the images were before is
-        added to `likeness`."""
+        """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis.
+
+        Args:
+            window: in place of the first of `cue_windows`.
+            likeness: how alike the images were before the pass is added to it.
+        """
         shape = tuple(fixed.shape[2:])
         # Images that will be averaged over many voxels are warped when they have been over half as many.
         first = factor if velocity is None else max(1, factor // 2)
