@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -433,3 +434,37 @@ def test_refinement_raises_the_similarity_and_keeps_the_inverse(kind):
     before = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(moving).ravel())[0, 1]
     after = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(oracle).ravel())[0, 1]
     assert after > before
+
+
+@pytest.mark.parametrize("kind", ["velocity", "displacement"])
+def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_the_alignment(kind, monkeypatch):
+    from VoxelMorphRegistrationLib import refinement
+
+    fixed = _picture(_centred((44, 40, 36), (1.0, 1.0, 1.0), STRAIGHT))
+    moving = _picture(_centred((40, 46, 38), (1.0, 1.0, 1.0), STRAIGHT, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
+    offered = []
+    original = refinement.refine
+    monkeypatch.setattr(refinement, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
+    model = _smooth_model(voxels=0.3, kind=kind)
+    space = {"tensor_axes": "LIA", "spacing": 2.0, "extent": None, "multiple": 4}
+    model = replace(model, card=replace(model.card, space=space))
+    through = sitk.TranslationTransform(3, (1.5, 0.0, 0.5))
+    registrar = Registrar(model, Settings(align="none", initial_transform=through, refine=9))
+    results = [registrar.register(fixed, moving), registrar.register(_picture(Grid.of(fixed), (1.0, 0.0, 0.0)), moving)]
+    for result, finer in zip(results, offered):
+        grid = result.network_grid
+        assert grid.spacing == (2.0, 2.0, 2.0)
+        ours, its = (image[0, 0].numpy() for image in finer())
+        assert ours.shape == its.shape == tuple(2 * n - 1 for n in grid.shape)
+        finest = sitk.GetImageFromArray(its)
+        finest.SetSpacing((1.0, 1.0, 1.0))
+        finest.SetOrigin(grid.origin)
+        finest.SetDirection(grid.direction)
+        oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
+        agreement = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
+        # After a network of displacements, the image is offered as warped by them.
+        assert agreement > 0.9999 if kind == "velocity" else 0.95 < agreement < 0.9999
+    assert len(offered) == 2
+    coarse = _picture(_centred((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
+    registrar.register(coarse, moving)
+    assert offered[-1] is None

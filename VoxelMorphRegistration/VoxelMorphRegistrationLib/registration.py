@@ -171,19 +171,26 @@ class Registrar:
         seen = NormalisedImage.of(fixed, self.space, "fixed image")
         known = state.grid is not None and state.alignment is alignment and state.grid.same_as(grid, 1e-6)
         if not known:
-            moving = state.seen or NormalisedImage.of(state.cleaned, self.space, "moving image")
-            state.alignment, state.grid, state.tensor = alignment, grid, moving.on(grid, alignment).to(self.device)
-            state.seen = None if finer is None else moving
+            state.alignment, state.grid = alignment, grid
+            state.tensor = self._seen(state).on(grid, alignment).to(self.device)
+        if finer is None:
+            state.seen = None
         return NetworkInputs(
             fixed=seen.on(grid, None).to(self.device),
             moving=state.tensor,
             grid=grid,
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
             notes=notes,
-            finer=None if finer is None else lambda: tuple(
-                image.on(finer, through).to(self.device) for image, through in ((seen, None), (state.seen, alignment))
+            finer=None if finer is None else lambda: (
+                seen.on(finer, None).to(self.device), self._seen(state).on(finer, alignment).to(self.device)
             ),
         )
+
+    def _seen(self, state: _Prepared) -> NormalisedImage:
+        """The moving image normalised, which is kept only while finer grids than the network's may want it too."""
+        if state.seen is None:
+            state.seen = NormalisedImage.of(state.cleaned, self.space, "moving image")
+        return state.seen
 
     def _description(self) -> dict[str, Any]:
         from . import __version__

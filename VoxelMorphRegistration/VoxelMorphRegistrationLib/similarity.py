@@ -105,8 +105,7 @@ class LocalCorrelation:
         """Where an image can matter: slabs around the windows in which the reference (1, 1, *shape) is not constant."""
         varied = (self._variance - self.floor > _CONSTANT * self.floor) & (self._weight > 0)
         active = apply_separable(varied.float(), [matrix.t() for matrix in self._matrices])[0, 0] > 0
-        shape = tuple(active.shape)
-        return slabs_around(active, _MOMENTS) or slabs(shape, _MOMENTS)
+        return slabs_around(active, _MOMENTS) or slabs(active.shape, _MOMENTS)
 
     def local(self, image: torch.Tensor) -> torch.Tensor:
         """The squared correlation in each window, (B, 1, *centres)."""

@@ -1,7 +1,7 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
-`python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--cues-alone] [--spacing 2] [--json OUT]`; the cases are those of
-`../accuracy/cases.py --subset quick` and are made in CASES_FOLDER when they are not there.
+`python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--further 7 7 7]
+[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made in CASES_FOLDER when they are not there.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pyramid", help="passes in place of the card's, such as 4,2,1,1")
+    parser.add_argument("--further", type=int, nargs="*", help="windows of the looks that may follow, in place of the card's")
+    parser.add_argument("--subset", choices=("quick", "full"), default="quick", help="full: brains at 1 mm, 20 frames")
     parser.add_argument("--cues-alone", action="store_true", help="leave out what the network adds to its motion cues")
     parser.add_argument("--spacing", type=float, help="mm in place of the card's")
     parser.add_argument("--refine", default=0, help="steps or auto")
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    cases = build(options.cases.resolve(), "quick")
+    cases = build(options.cases.resolve(), options.subset)
     if options.groups:
         cases = [case for case in cases if any(word in case.group for word in options.groups)]
     refine = options.refine if options.refine == "auto" else int(options.refine)
@@ -61,6 +63,8 @@ def main() -> None:
         model = load_model(name)
         if options.pyramid:
             model.network.factors = tuple(int(f) for f in options.pyramid.split(","))
+        if options.further is not None:
+            model.network.further_windows = tuple(options.further)
         if options.cues_alone:
             model.network.predict = lambda source, _: source.new_zeros(1, 3, *source.shape[2:])
         results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing, refine=refine)), cases)
