@@ -18,8 +18,8 @@ from . import warping
 from .errors import InputError
 from .field_of_view import FieldOfView
 from .folds import folded_voxels, unfolded
-from .refinement_ascent import OTHER_CONTRAST, Images, ascend, scheme_for
-from .refinement_forces import FORCES, Similarity, agreement, level_shape, shrink
+from .refinement_ascent import OTHER_CONTRAST, ascend, scheme_for
+from .refinement_forces import SIMILARITIES, Forces, Images, Similarity, agreement, level_shape, shrink
 from .similarity import ncc
 
 _MOST_VOXELS = 2_500_000  # of the finest level, or thereabouts: a 2 mm head has 1 million
@@ -100,7 +100,7 @@ def refine(
     if similarity == "auto":
         similarity = choose_similarity(fixed, warped, images.mask)
     if steps == 0 or (steps == "auto" and in_domain):
-        value = FORCES[similarity](fixed, moving, 1, images.mask).value(before)
+        value = Forces(images, similarity).at(1).value(before)
         folds = folded_voxels(before)
         return Refinement(velocity, before, 0, similarity, value, value, folds, folds, False)
 
@@ -118,12 +118,12 @@ def refine(
         return Images(*seen, None if images.mask is None else shrink(images.mask, tuple(seen[0].shape[2:])))
 
     wants_finer = finer is not None and base == 1 and scheme.finer_steps > 0
+    forces = Forces(images, similarity)
     change, taken = ascend(
-        images, view.cut(velocity), scheme, base, steps, similarity, padding, progress,
-        finer_images if wants_finer else None,
+        forces, view.cut(velocity), scheme, base, steps, padding, progress, finer_images if wants_finer else None
     )
     change = view.extended(warping.resize_flow(change, inner))
-    judge = FORCES[similarity](images.fixed, images.moving, base * scheme.factors[-1], images.mask)
+    judge = forces.at(base * scheme.factors[-1])
     at_level = level_shape(inner, base * scheme.factors[-1])
     value_before, folds_before = judge.value(warping.resize_flow(view.cut(before), at_level)), folded_voxels(before)
     for share in _BACKTRACK:
@@ -181,7 +181,7 @@ def _check(fixed, moving, start, mask, steps, similarity) -> None:
         raise InputError("refinement: the mask is empty on the network's grid; choose one that covers the anatomy")
     if steps != "auto" and (not isinstance(steps, int) or steps < 0):
         raise InputError(f"refinement: steps is {steps!r}; give a number from 0 on, or 'auto'")
-    if similarity != "auto" and similarity not in FORCES:
+    if similarity != "auto" and similarity not in SIMILARITIES:
         raise InputError(
-            f"refinement: similarity {similarity!r} is unknown; choose one of auto, {', '.join(sorted(FORCES))}"
+            f"refinement: similarity {similarity!r} is unknown; choose one of auto, {', '.join(SIMILARITIES)}"
         )

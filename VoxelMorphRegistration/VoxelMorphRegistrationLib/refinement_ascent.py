@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 
 from . import warping
-from .refinement_forces import FORCES, Lattice, Similarity, level_shape
+from .refinement_forces import Forces, Images, Lattice, level_shape
 from .separable import apply_separable, gaussian_matrices
 
 
@@ -74,22 +74,12 @@ def scheme_for(alike: float) -> Scheme:
     )
 
 
-@dataclass(frozen=True)
-class Images:
-    """A pair on one grid, and where it is compared: (1, 1, *shape) each."""
-
-    fixed: torch.Tensor
-    moving: torch.Tensor
-    mask: torch.Tensor | None = None
-
-
 def ascend(
-    images: Images,
+    forces: Forces,
     start: torch.Tensor,
     scheme: Scheme,
     base: int,
     steps: int | Literal["auto"],
-    similarity: Similarity,
     padding: warping.Padding,
     progress: Callable[[int, int], None] | None,
     finer: Callable[[], Images] | None = None,
@@ -97,7 +87,7 @@ def ascend(
     """The change to the start's velocity in voxels of its own grid, and the number of updates.
 
     That grid is half the finest level's, or with `finer` images the start's. `base` is how much coarser than the images
-    the finest level is; the other arguments are those of `refine`. The change is None where no step was allowed.
+    of `forces` the finest level is; the other arguments are those of `refine`. The change is None where no step was allowed.
     """
     *coarser, last = scheme.most_steps
     most = (*coarser, last) if finer is None else (*coarser, last - scheme.finer_steps, scheme.finer_steps)
@@ -107,8 +97,7 @@ def ascend(
         if limit == 0:
             continue
         finest = number == len(scheme.factors)
-        seen = finer() if finest else images
-        force = FORCES[similarity](seen.fixed, seen.moving, 1 if finest else base * scheme.factors[number], seen.mask)
+        force = Forces(finer(), forces.similarity).at(1) if finest else forces.at(base * scheme.factors[number])
         image_shape = tuple(force.moving.shape[2:])
         shape = tuple(start.shape[2:]) if finest else level_shape(image_shape, 2)
         change = torch.zeros((1, len(shape), *shape), device=start.device) if change is None else warping.resize_flow(change, shape)

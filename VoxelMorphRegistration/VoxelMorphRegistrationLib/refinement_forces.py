@@ -7,7 +7,8 @@ warped image times its own gradient (Vercauteren et al., Diffeomorphic demons, N
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
@@ -17,6 +18,7 @@ from .similarity import LocalCorrelation, mind_ssc, standardised
 from .slabs import Box, gathered, inside, slabs, spread
 
 Similarity = Literal["lncc", "mind"]
+SIMILARITIES: tuple[str, ...] = get_args(Similarity)
 _WINDOW = 7
 _SMALLEST_AXIS = 5
 _STRUCTURE = 0.01  # share of the image's variance that a window has when it shows more than empty surroundings
@@ -88,17 +90,23 @@ class Lattice:
         return gathered(climbed, boxes, self._down)
 
 
-class LnccForce:
-    """Local normalised cross-correlation over windows of `window` voxels, centred on every second voxel."""
+@dataclass(frozen=True)
+class Images:
+    """A pair on one grid, and where it is compared: (1, 1, *shape) each."""
 
-    def __init__(
-        self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None, window: int = _WINDOW
-    ):
-        shape = level_shape(fixed.shape[2:], factor)
-        reference = shrink_inside(fixed, mask, shape)
-        mask = None if mask is None else shrink(mask, shape)
-        self.moving = standardised(shrink(moving, shape), mask)
-        self._correlation = LocalCorrelation(reference, window, mask, stride=2)
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    mask: torch.Tensor | None = None
+
+
+class LnccForce:
+    """Local normalised cross-correlation over windows of 7 voxels, centred on every second voxel."""
+
+    def __init__(self, images: Images, factor: float):
+        shape = level_shape(images.fixed.shape[2:], factor)
+        mask = None if images.mask is None else shrink(images.mask, shape)
+        self.moving = standardised(shrink(images.moving, shape), mask)
+        self._correlation = LocalCorrelation(shrink_inside(images.fixed, images.mask, shape), _WINDOW, mask, stride=2)
 
     def value(self, displacement: torch.Tensor) -> float:
         """The similarity (larger is better) at a displacement (1, d, *level shape)."""
@@ -117,12 +125,16 @@ class LnccForce:
 class MindForce:
     """Minus the mean squared difference of MIND-SSC features, made one level finer and averaged down to this one."""
 
-    def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, factor: float, mask: torch.Tensor | None):
-        shape = level_shape(fixed.shape[2:], factor)
-        finer = level_shape(fixed.shape[2:], max(factor / 2, 1))
-        self._fixed = shrink(mind_ssc(shrink_inside(fixed, mask, finer)), shape)
-        self.moving = shrink(mind_ssc(shrink(moving, finer)), shape)
-        self._weight = torch.ones((), device=fixed.device) if mask is None else shrink(mask, shape)
+    def __init__(self, images: Images, factor: float, known: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]]):
+        """`known` holds the features of both images by the shape they were made at, for other levels too."""
+        shape = level_shape(images.fixed.shape[2:], factor)
+        finer = level_shape(images.fixed.shape[2:], max(factor / 2, 1))
+        if finer not in known:
+            known[finer] = (
+                mind_ssc(shrink_inside(images.fixed, images.mask, finer)), mind_ssc(shrink(images.moving, finer))
+            )
+        self._fixed, self.moving = (shrink(features, shape) for features in known[finer])
+        self._weight = torch.ones((), device=self.moving.device) if images.mask is None else shrink(images.mask, shape)
         self._total = float(self._weight.mean()) or 1.0
 
     def value(self, displacement: torch.Tensor) -> float:
@@ -143,7 +155,24 @@ class MindForce:
             return value, lattice.ascent(difference.mul_(self._weight), warped, boxes)
 
 
-FORCES = {"lncc": LnccForce, "mind": MindForce}
+class Forces:
+    """The forces between two images by one similarity, level by level, each made once."""
+
+    def __init__(self, images: Images, similarity: Similarity):
+        self.similarity = similarity
+        self._images = images
+        self._made: dict[float, LnccForce | MindForce] = {}
+        self._features: dict[tuple[int, ...], tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def at(self, factor: float) -> LnccForce | MindForce:
+        """The force between the images made coarser by a factor."""
+        if factor not in self._made:
+            self._made[factor] = (
+                LnccForce(self._images, factor)
+                if self.similarity == "lncc"
+                else MindForce(self._images, factor, self._features)
+            )
+        return self._made[factor]
 
 
 def _twice(image: torch.Tensor, axis: int, box: Box) -> tuple[Box, torch.Tensor]:

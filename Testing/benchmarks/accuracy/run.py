@@ -92,7 +92,6 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(THREADS),
-        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTHONPATH": str(REPOSITORY / "VoxelMorphRegistration"),
     }
     done = subprocess.run([*command, str(path)], cwd=options.work, env=environment, capture_output=True, text=True)
