@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from .slabs import inside
+
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
 _FAINT = 0.02  # of the images' range: what the blur of interpolation leaves beside an edge
@@ -15,7 +17,7 @@ _SURROUNDINGS = 4  # voxels kept around what is visible: more than half a window
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """A box of a grid of array shape `shape`: first and last plane but one along each array axis.
+    """A box of a grid of array shape `shape`: its first plane along each array axis, and the first one behind it.
 
     Padding ends at a cut through the anatomy, and a similarity that saw the cut would hold it fast against tissue that
     moves through it. Empty surroundings only take time.
@@ -42,8 +44,7 @@ class FieldOfView:
         A finer grid shares the corner voxel centres: k (n - 1) + 1 voxels along an axis of n, k a whole number.
         """
         times = [(many - 1) // max(n - 1, 1) for many, n in zip(values.shape[2:], self.shape)]
-        inside = [slice(k * low, k * (high - 1) + 1) for k, low, high in zip(times, self.start, self.stop)]
-        return values[(slice(None), slice(None), *inside)]
+        return inside(values, tuple(slice(k * low, k * (high - 1) + 1) for k, low, high in zip(times, self.start, self.stop)))
 
     def extended(self, values: torch.Tensor) -> torch.Tensor:
         """Values (1, C, *inside) on the whole grid, repeated outwards."""

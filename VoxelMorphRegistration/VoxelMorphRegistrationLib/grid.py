@@ -60,6 +60,11 @@ class Grid:
         """(d, d): column a is the step in LPS mm from one voxel to the next along index axis a."""
         return np.reshape(self.direction, (self.dimension, self.dimension)) * np.asarray(self.spacing)
 
+    @property
+    def directions(self) -> np.ndarray:
+        """`axes`, each one unit long."""
+        return self.axes / np.linalg.norm(self.axes, axis=0)
+
     def index_to_physical(self) -> np.ndarray:
         """(d+1, d+1) homogeneous matrix from index (i, j, k, 1) to LPS mm."""
         matrix = np.eye(self.dimension + 1)

@@ -111,9 +111,8 @@ def finer_grid(network: Grid, fixed: Grid, moving: Grid) -> Grid | None:
 
     The corner voxels keep their centres: 2 n - 1 voxels where the network's grid has n.
     """
-    along = network.axes / np.linalg.norm(network.axes, axis=0)
     half = np.asarray(network.spacing) / 2
-    enough = [_spacing_along(image, along) <= half * (1 + _SAME_SPACING) for image in (fixed, moving)]
+    enough = [spacing_along(network.directions, image.directions, image.spacing) <= half * (1 + _SAME_SPACING) for image in (fixed, moving)]
     times = np.where(enough[0] & enough[1], 2, 1)
     if (times == 1).all():
         return None
@@ -121,11 +120,10 @@ def finer_grid(network: Grid, fixed: Grid, moving: Grid) -> Grid | None:
     return Grid.from_matrix(size, network.index_to_physical() @ _scaling(1.0 / times, np.zeros(network.dimension)))
 
 
-def _spacing_along(grid: Grid, directions: np.ndarray) -> np.ndarray:
-    """mm from voxel to voxel of a grid along each of the unit vectors (columns)."""
-    own = grid.axes / np.linalg.norm(grid.axes, axis=0)
+def spacing_along(lines: np.ndarray, directions: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """mm from voxel to voxel, as met along each of the lines, of a grid with these directions; unit vectors as columns."""
     # The squared cosines sum to one.
-    return np.asarray(grid.spacing) @ (own.T @ directions) ** 2
+    return ((lines.T @ directions) ** 2) @ np.asarray(spacing)
 
 
 def _oriented(grid: Grid, tensor_axes: str) -> Grid:
@@ -138,7 +136,7 @@ def _oriented(grid: Grid, tensor_axes: str) -> Grid:
             f"the fixed image has {grid.dimension} dimensions; choose another model"
         )
     dimension = grid.dimension
-    direction = grid.axes / np.linalg.norm(grid.axes, axis=0)
+    direction = grid.directions
     targets = [_LETTERS[letter] for letter in reversed(tensor_axes)]  # of i, j, k
     towards = np.asarray([[sign * direction[axis, a] for a in range(dimension)] for axis, sign in targets])
     best = max(

@@ -25,7 +25,7 @@ from .grid import Grid
 from .image_space import linear_parts
 from .images import check_geometry, check_scalar, replace_non_finite
 from .intensity import normalise
-from .network_grid import Space, finer_grid, network_grid
+from .network_grid import Space, finer_grid, network_grid, spacing_along
 
 __all__ = [
     "NetworkInputs",
@@ -148,15 +148,12 @@ def _lattice(grid: Grid, count: int = 17) -> np.ndarray:
 
 def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> tuple[float, ...]:
     """Gaussian sigma, in source voxels along each source axis (array order), before sampling on `grid`; 0 is none."""
-    along = grid.axes / np.linalg.norm(grid.axes, axis=0)
+    along = grid.directions
     affine = None if alignment is None else linear_parts(alignment)
     if affine is not None:
         along = affine[0] @ along
         along = along / np.linalg.norm(along, axis=0)
-    own = source.axes / np.linalg.norm(source.axes, axis=0)
-    # Spacing of the network's grid as met along each source axis; the squared cosines sum to one.
-    met = ((own.T @ along) ** 2) @ np.asarray(grid.spacing)
-    ratio = met / np.asarray(source.spacing)
+    ratio = spacing_along(source.directions, along, grid.spacing) / np.asarray(source.spacing)
     widths = [math.sqrt(max(r * r - 1.0, 0.0)) / _FWHM if r > 1.01 else 0.0 for r in ratio]
     sigma = [round(width, 6) if n > 1 else 0.0 for width, n in zip(widths, source.size)]
     return tuple(reversed(sigma))

@@ -95,7 +95,7 @@ def refine(
     images = Images(fixed, moving, None if mask is None else mask.to(fixed.device, torch.float32))
     before = start_displacement
     if before is None:
-        before = _integrated(velocity, start is None, integration_steps, padding)
+        before = velocity if start is None else warping.integrate(velocity, integration_steps, padding)
     warped = warping.warp(moving, before, "border")
     if similarity == "auto":
         similarity = choose_similarity(fixed, warped, images.mask)
@@ -154,11 +154,6 @@ def choose_similarity(fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Ten
 def _finest_factor(shape: tuple[int, ...]) -> int:
     """How much coarser than the images the finest level is: a whole number, or some voxels would be blurred more than others."""
     return max(1, round((math.prod(shape) / _MOST_VOXELS) ** (1 / len(shape))))
-
-
-def _integrated(velocity: torch.Tensor, is_zero: bool, steps: int, padding: warping.Padding) -> torch.Tensor:
-    with torch.no_grad():
-        return velocity if is_zero else warping.integrate(velocity, steps, padding)
 
 
 def _check(fixed, moving, start, mask, steps, similarity) -> None:

@@ -182,4 +182,3 @@ def _shared_out(steps: int, most: tuple[int, ...]) -> tuple[int, ...]:
     shares = [int(steps * m / sum(most)) for m in most]
     shares[0] += steps - sum(shares)
     return tuple(shares)
-

@@ -1,7 +1,8 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
 `python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--further 7 7 7]
-[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made in CASES_FOLDER when they are not there.
+[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made in
+CASES_FOLDER when they are not there.
 """
 
 from __future__ import annotations

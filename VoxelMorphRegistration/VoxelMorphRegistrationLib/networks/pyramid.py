@@ -181,4 +181,3 @@ def _likeness(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> float:
     with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
         local = LocalCorrelation(fixed.float(), window, stride=2).local(moving.float())
         return float(local.square().sum() / local.sum().clamp_min(1e-6))
-
