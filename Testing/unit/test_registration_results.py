@@ -1,0 +1,232 @@
+"""What a registration hands out beside its transform, what it refuses, and its refinement."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.registration import Registrar, Settings, register, resolve_device
+
+sys.path.insert(0, str(Path(__file__).parent))
+from registration_cases import (  # noqa: E402
+    GEOMETRIES,
+    STRAIGHT,
+    TURNED,
+    centred_grid,
+    picture_on,
+    random_model,
+    read_image,
+    smooth_model,
+)
+
+
+def test_labels_keep_their_type_and_values_and_match_simpleitk():
+    fixed_grid, moving_grid = GEOMETRIES["different grids"]
+    fixed, moving = picture_on(fixed_grid), picture_on(moving_grid, (2.0, -1.0, 1.5))
+    labels = sitk.Cast(moving > 500, sitk.sitkUInt16) * 4000 + sitk.Cast(moving > 700, sitk.sitkUInt16)
+    result = register(fixed, moving, random_model(), align="rigid")
+    warped = result.warp_labels(labels)
+    oracle = sitk.Resample(labels, fixed, result.transform(), sitk.sitkNearestNeighbor, 0)
+    assert warped.GetPixelID() == sitk.sitkUInt16
+    assert Grid.of(warped) == fixed_grid
+    assert np.array_equal(sitk.GetArrayFromImage(warped), sitk.GetArrayFromImage(oracle))
+    smooth = result.warp_labels(labels, "smooth")
+    assert smooth.GetPixelID() == sitk.sitkUInt16
+    assert set(np.unique(sitk.GetArrayFromImage(smooth))) <= set(np.unique(sitk.GetArrayFromImage(labels)))
+
+
+def test_labels_on_another_grid_than_their_image_are_resampled_where_they_overlap_and_refused_where_not():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    result = register(picture_on(fixed_grid), picture_on(moving_grid), random_model(), align="none")
+    coarse = picture_on(centred_grid((20, 20, 20), (2.5, 2.5, 2.5), TURNED)) > 500
+    assert sitk.GetArrayFromImage(result.warp_labels(coarse)).any()
+    coarse.SetOrigin((900.0, 0.0, 0.0))
+    with pytest.raises(InputError, match="does not lie on its image"):
+        result.warp_labels(coarse)
+    with pytest.raises(InputError, match="whole numbers"):
+        result.warp_labels(picture_on(moving_grid) * 0.37)
+
+
+def test_the_warped_volume_keeps_its_pixel_type_and_has_air_where_the_moving_image_ends():
+    fixed_grid, _ = GEOMETRIES["straight"]
+    moving = picture_on(centred_grid((20, 20, 20), (1.0, 1.0, 1.0), STRAIGHT), pixel=sitk.sitkInt16) - 1000
+    result = register(picture_on(fixed_grid), moving, smooth_model(), align="none")
+    warped = sitk.GetArrayFromImage(result.warped)
+    assert result.warped.GetPixelID() == sitk.sitkInt16
+    assert warped[0, 0, 0] == sitk.GetArrayFromImage(moving).min()
+
+
+def test_the_report_has_the_keys_tools_rely_on():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    result = register(picture_on(fixed_grid), picture_on(moving_grid, (2, -1, 1)), random_model(), align="rigid")
+    report = result.report()
+    keys = {"version", "model", "device", "alignment", "network_grid", "similarity", "folded_percent", "seconds"}
+    assert keys <= set(report)
+    assert set(report["model"]) == {"name", "sha256"}
+    assert set(report["network_grid"]) == {"size", "spacing"}
+    assert set(report["similarity"]) == {"metric", "before", "after"}
+    assert set(report["seconds"]) == {"total", "read", "align", "network", "integrate", "refine", "warp", "write"}
+    assert report["seconds"]["network"] > 0
+    stages = sum(seconds for stage, seconds in report["seconds"].items() if stage != "total")
+    assert report["seconds"]["total"] >= stages - 1e-3
+
+
+def test_similarity_is_numpy_s_correlation_of_what_the_network_saw_and_made(tmp_path):
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    result = register(picture_on(fixed_grid), picture_on(moving_grid, (2, -1, 1)), random_model(), align="none",
+                      dump_network_inputs=tmp_path)
+    similarity = result.similarity
+    for name, key in (("moving.nrrd", "before"), ("warped.nrrd", "after")):
+        a, b = (sitk.GetArrayFromImage(read_image(tmp_path, n)).ravel() for n in ("fixed.nrrd", name))
+        assert similarity["metric"] == "ncc"
+        assert abs(np.corrcoef(a, b)[0, 1] - similarity[key]) < 2e-3
+
+
+def test_a_moving_image_that_stays_is_prepared_once_and_gives_the_same_as_alone(monkeypatch):
+    from VoxelMorphRegistrationLib import registration
+
+    fixed_grid, _ = GEOMETRIES["straight"]
+    moving = picture_on(fixed_grid, (1.0, 0.0, 0.0))
+    frames = [picture_on(fixed_grid, (0.0, step, 0.0)) for step in (0.0, 1.0, 2.0)]
+    prepared = []
+    original = registration.NormalisedImage.of
+    monkeypatch.setattr(registration.NormalisedImage, "of", lambda *a: prepared.append(a[-1]) or original(*a))
+    model = random_model()
+    registrar = Registrar(model, Settings(align="none"))
+    together = [registrar.register(frame, moving) for frame in frames]
+    assert prepared.count("moving image") == 1
+    for frame, result in zip(frames, together):
+        alone = register(frame, moving, model, align="none")
+        assert np.array_equal(sitk.GetArrayFromImage(alone.displacement), sitk.GetArrayFromImage(result.displacement))
+
+
+def test_an_image_registered_to_itself_by_a_network_that_finds_nothing_to_do_stays_as_it_is():
+    grid = GEOMETRIES["left-handed"][0]
+    image = picture_on(grid)
+    result = register(image, image, smooth_model(voxels=0.0), align="none")
+    assert not sitk.GetArrayFromImage(result.displacement).any()
+    assert np.array_equal(sitk.GetArrayFromImage(result.warped), sitk.GetArrayFromImage(image))
+
+
+def test_voxels_that_are_not_numbers_are_replaced_and_reported():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    array = sitk.GetArrayFromImage(picture_on(fixed_grid))
+    array[3:5, 4, 4] = np.nan
+    result = register(fixed_grid.image(array), picture_on(moving_grid), random_model(), align="rigid")
+    assert np.isfinite(sitk.GetArrayFromImage(result.displacement)).all()
+    assert any("fixed image: 2 voxels" in note for note in result.notes)
+
+
+def test_images_that_nothing_can_be_done_with_are_refused_in_one_line():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    fixed, moving, model = picture_on(fixed_grid), picture_on(moving_grid), random_model()
+    far = picture_on(moving_grid)
+    far.SetOrigin((500.0, 0.0, 0.0))
+    flat = picture_on(GEOMETRIES["two dimensions"][0])
+    cases = {
+        "constant": (fixed * 0 + 3, moving),
+        "do not overlap": (fixed, far),
+        "2 dimensions": (fixed, flat),
+        "fixed image: has 2 dimensions": (flat, flat),
+        "3 numbers": (sitk.Compose(fixed, fixed, fixed), moving),
+        "no voxel holds a finite number": (fixed, moving * float("nan")),
+    }
+    for align in ("none", "rigid", "affine"):
+        for reason, (a, b) in cases.items():
+            with pytest.raises(InputError, match=reason) as caught:
+                register(a, b, model, align=align)
+            assert "\n" not in str(caught.value)
+
+
+def test_images_far_apart_are_brought_together_by_their_centres_when_asked():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    far = picture_on(moving_grid)
+    far.SetOrigin(tuple(np.asarray(far.GetOrigin()) + (500.0, -20.0, 7.0)))
+    result = register(picture_on(fixed_grid), far, smooth_model(voxels=0.0), align="centers")
+    moved = np.asarray(result.alignment.TransformPoint((0.0, 0.0, 0.0)))
+    assert np.allclose(moved, (500.0, -20.0, 7.0), atol=0.1)
+
+
+def test_a_mask_with_nothing_on_the_fixed_image_is_refused_and_another_restricts_the_similarity():
+    fixed_grid, moving_grid = GEOMETRIES["straight"]
+    fixed, moving, model = picture_on(fixed_grid), picture_on(moving_grid, (2, 0, 0)), random_model()
+    with pytest.raises(InputError, match="mask"):
+        register(fixed, moving, model, mask=fixed < -1, align="none")
+    everywhere = register(fixed, moving, model, align="none")
+    within = register(fixed, moving, model, mask=fixed > 600, align="none")
+    assert within.similarity["before"] != everywhere.similarity["before"]
+
+
+@pytest.mark.parametrize("name", ["cuda:99", "tpu", "gpu0", "mps"])
+def test_a_device_that_is_not_there_is_named(name):
+    with pytest.raises(InputError, match=name):
+        resolve_device(name)
+
+
+def test_settings_that_make_no_sense_are_refused():
+    for wrong in ({"align": "elastic"}, {"refine": -1}, {"refine": "much"}, {"label_interpolation": "cubic"}):
+        with pytest.raises(InputError, match=str(next(iter(wrong.values())))):
+            Settings(**wrong)
+    with pytest.raises(InputError, match="nowhere.tfm"):
+        Registrar(random_model(), Settings(initial_transform="nowhere.tfm"))
+
+
+@pytest.mark.parametrize("kind", ["velocity", "displacement"])
+def test_refinement_raises_the_similarity_and_keeps_the_inverse(kind):
+    grid = GEOMETRIES["straight"][0]
+    fixed, moving = picture_on(grid), picture_on(grid, (2.0, -1.5, 1.0))
+    model = smooth_model(voxels=0.3, kind=kind)
+    plain = register(fixed, moving, model, align="none")
+    refined = register(fixed, moving, model, align="none", refine=20)
+    assert refined.similarity["after"] > plain.similarity["after"] + 0.01
+    assert refined.seconds["refine"] > 0
+    points = grid.points()[8:-8:3, 8:-8:3, 8:-8:3].reshape(-1, 3)
+    there = [refined.transform().TransformPoint(p) for p in points.tolist()]
+    inverse = sitk.DisplacementFieldTransform(sitk.Cast(refined.inverse_displacement, sitk.sitkVectorFloat64))
+    back = np.asarray([inverse.TransformPoint(p) for p in there])
+    assert np.linalg.norm(back - points, axis=1).max() < 0.2
+    oracle = sitk.Resample(moving, fixed, refined.transform(), sitk.sitkLinear, 0.0)
+    before = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(moving).ravel())[0, 1]
+    after = np.corrcoef(sitk.GetArrayFromImage(fixed).ravel(), sitk.GetArrayFromImage(oracle).ravel())[0, 1]
+    assert after > before
+
+
+@pytest.mark.parametrize("kind", ["velocity", "displacement"])
+def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_the_alignment(kind, monkeypatch):
+    from VoxelMorphRegistrationLib import refinement
+
+    fixed = picture_on(centred_grid((44, 40, 36), (1.0, 1.0, 1.0), STRAIGHT))
+    moving = picture_on(centred_grid((40, 46, 38), (1.0, 1.0, 1.0), STRAIGHT, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
+    offered = []
+    original = refinement.refine
+    monkeypatch.setattr(refinement, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
+    model = smooth_model(voxels=0.3, kind=kind)
+    space = {"tensor_axes": "LIA", "spacing": 2.0, "extent": None, "multiple": 4}
+    model = replace(model, card=replace(model.card, space=space))
+    through = sitk.TranslationTransform(3, (1.5, 0.0, 0.5))
+    registrar = Registrar(model, Settings(align="none", initial_transform=through, refine=9))
+    results = [registrar.register(fixed, moving), registrar.register(picture_on(Grid.of(fixed), (1.0, 0.0, 0.0)), moving)]
+    for result, finer in zip(results, offered):
+        grid = result.network_grid
+        assert grid.spacing == (2.0, 2.0, 2.0)
+        ours, its = (image[0, 0].numpy() for image in finer())
+        assert ours.shape == its.shape == tuple(2 * n - 1 for n in grid.shape)
+        finest = sitk.GetImageFromArray(its)
+        finest.SetSpacing((1.0, 1.0, 1.0))
+        finest.SetOrigin(grid.origin)
+        finest.SetDirection(grid.direction)
+        oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
+        agreement = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
+        # After a network of displacements, the image is offered as warped by them.
+        assert agreement > 0.9999 if kind == "velocity" else 0.95 < agreement < 0.9999
+    assert len(offered) == 2
+    coarse = picture_on(centred_grid((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
+    registrar.register(coarse, moving)
+    assert offered[-1] is None
