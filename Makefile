@@ -1,4 +1,5 @@
 # make demo   the main job on a simulated patient, from nothing but python3 and pip
+# make lint   format, style, types and the floors of the library
 # make test   every test that is not a benchmark or a soak
 # Other machines: make PYTHON=python3.12 CONSTRAINTS=my-constraints.txt
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo test benchmark-accuracy clean
+.PHONY: demo lint test benchmark-accuracy clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -31,8 +32,18 @@ $(VENV)/.oracles-installed: $(VENV)/.test-installed
 	@for tool in $(ORACLES); do $(PIP) $$tool || echo "$$tool: not installed, its tests will skip"; done
 	@touch $@
 
+$(VENV)/.lint-installed: $(VENV)/.installed
+	$(PIP) --editable '.[lint]'
+	@touch $@
+
 demo: $(VENV)/.installed
-	$(BIN)/python Testing/demo/run.py --output $(DEMO_OUTPUT)
+	$(BIN)/python -m Testing.demo.run --output $(DEMO_OUTPUT)
+
+lint: $(VENV)/.lint-installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	cd VoxelMorphRegistration && $(abspath $(BIN))/lint-imports ../pyproject.toml
 
 test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
@@ -52,7 +63,7 @@ $(VENV)-segflow4d/.installed: $(CONSTRAINTS)
 
 # OPTIONS="--subset quick" takes the brains at 2 mm; --help of run.py says the others.
 benchmark-accuracy: $(VENV)-benchmark/.installed $(VENV)-segflow4d/.installed
-	$(VENV)-benchmark/bin/python Testing/benchmarks/accuracy/run.py \
+	$(VENV)-benchmark/bin/python -m Testing.benchmarks.accuracy.run \
 		--segflow-python $(abspath $(VENV)-segflow4d/bin/python) $(OPTIONS)
 
 clean:

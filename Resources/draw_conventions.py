@@ -20,9 +20,10 @@ from matplotlib.patches import Ellipse, FancyArrowPatch, Polygon, Rectangle
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE.parent / "VoxelMorphRegistration"))
 
-from VoxelMorphRegistrationLib.displacement import from_array, lps_to_ras, to_voxel_flow  # noqa: E402
 from VoxelMorphRegistrationLib.exchange import to_sampling_grid  # noqa: E402
-from VoxelMorphRegistrationLib.grid import Grid  # noqa: E402
+from VoxelMorphRegistrationLib.space.affine import lps_to_ras  # noqa: E402
+from VoxelMorphRegistrationLib.space.displacement import from_array, to_voxel_flow  # noqa: E402
+from VoxelMorphRegistrationLib.space.grid import Grid  # noqa: E402
 
 BLUE, ORANGE, GREEN, GREY, INK = "#1f5fa8", "#d9620b", "#2c8a57", "#9aa3ad", "#1d2733"
 plt.rcParams.update({"font.family": "DejaVu Sans", "font.size": 10.5, "text.color": INK, "axes.edgecolor": GREY})

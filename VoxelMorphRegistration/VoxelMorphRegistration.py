@@ -203,8 +203,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         `progress` is called as progress(done, total, result) after each frame; returning False stops.
         """
         self.ensureInstalled(interactive)
-        from VoxelMorphRegistrationLib.frames import select_frames
         from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+        from VoxelMorphRegistrationLib.propagation.frames import select_frames
 
         if isinstance(frames, str):
             frames = select_frames(frames, volumeSequenceNode.GetNumberOfDataNodes())

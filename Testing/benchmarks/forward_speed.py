@@ -1,6 +1,6 @@
 """Seconds of one forward pass on this CPU: PyTorch's own choice of convolutions against those `network.flow` uses.
 
-    python Testing/benchmarks/forward_speed.py [--sizes 64 96 128] [--threads 2] [--output .../results/forward_speed.json]
+python -m Testing.benchmarks.forward_speed [--sizes 64 96 128] [--threads 2] [--output .../results/forward_speed.json]
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"))
-
-from VoxelMorphRegistrationLib.networks import Network, build_network  # noqa: E402
+from VoxelMorphRegistrationLib.networks import Network, build_network
 
 FEATURES = [[16, 32, 32, 32], [32, 32, 32, 32, 32, 16, 16]]
 NETWORKS = {

@@ -5,7 +5,7 @@ gives a velocity, both are also compared with its integration in float64 (scipy)
 
 Needs a second Python with TensorFlow's VoxelMorph (see Testing/fixtures/networks/make_fixtures.py for its packages):
 
-    python Testing/benchmarks/networks_against_tensorflow.py --tensorflow-python TFENV/bin/python
+    python -m Testing.benchmarks.networks_against_tensorflow --tensorflow-python TFENV/bin/python
         [--shared ../shared] [--output Testing/benchmarks/results/networks_against_tensorflow.json]
 """
 
@@ -64,7 +64,7 @@ def compare(weights: Path, fixed: np.ndarray, moving: np.ndarray, expected: np.n
     import torch
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"))
-    from VoxelMorphRegistrationLib.models import load_model
+    from VoxelMorphRegistrationLib.models.loading import load_model
 
     network = load_model(weights).network
     images = [torch.from_numpy(np.ascontiguousarray(image))[None, None] for image in (fixed, moving)]

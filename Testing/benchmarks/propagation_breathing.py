@@ -1,17 +1,17 @@
 """Strategies on a breathing abdomen of known truth: error of the displacement, drift, cost of key frames, agreement of
 labels, points and surface, and what smoothing the displacements over time or a warm start would gain.
 
-    python Testing/benchmarks/propagation_breathing.py      # prints a table, writes results/propagation_breathing.json
+    python -m Testing.benchmarks.propagation_breathing      # prints a table, writes results/propagation_breathing.json
 
 Frame t is a public CT (3 mm) pulled through a displacement written down as a formula (20 mm at the diaphragm, with
-hysteresis) with noise of 15 HU. Errors are in units of 3 mm, the CT's voxels (also with --shrink), where the truth stays inside the field of view.
+hysteresis) with noise of 15 HU. Errors are in units of 3 mm, the CT's voxels (also with --shrink), where the truth
+stays inside the field of view.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -19,18 +19,19 @@ import numpy as np
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter1d
 
+from Testing.benchmarks.accuracy.case_motion import _breath, _stays_inside
+from Testing.benchmarks.accuracy.cases import SHARED, like, pull, read
+from VoxelMorphRegistrationLib.annotations.points import Points
+from VoxelMorphRegistrationLib.annotations.surface import Surface
+from VoxelMorphRegistrationLib.cli.options import network_spacing
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.propagation.propagate import propagate
+from VoxelMorphRegistrationLib.registration.registrar import Registrar
+from VoxelMorphRegistrationLib.registration.settings import Settings
+from VoxelMorphRegistrationLib.space import displacement
+from VoxelMorphRegistrationLib.space.grid import Grid
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "accuracy"), str(HERE.parents[1] / "VoxelMorphRegistration")]
-from case_motion import _breath, _stays_inside  # noqa: E402
-from cases import SHARED, like, pull, read  # noqa: E402
-from VoxelMorphRegistrationLib import displacement  # noqa: E402
-from VoxelMorphRegistrationLib.cli_options import network_spacing  # noqa: E402
-from VoxelMorphRegistrationLib.grid import Grid  # noqa: E402
-from VoxelMorphRegistrationLib.markups_files import Points  # noqa: E402
-from VoxelMorphRegistrationLib.models import load_model  # noqa: E402
-from VoxelMorphRegistrationLib.propagation import propagate  # noqa: E402
-from VoxelMorphRegistrationLib.registration import Registrar, Settings  # noqa: E402
-from VoxelMorphRegistrationLib.surfaces import Surface  # noqa: E402
 
 LIVER, VOXEL_MM, KEYFRAME_STEP, NOISE_HU = 5, 3.0, 4, 15.0
 
@@ -68,7 +69,9 @@ def measure(case: Breathing, frames: list[sitk.Image], model, spacing, **options
     errors, kept, agreement, checks = {}, {}, [], []
     points = liver_points(liver)
     started = time.perf_counter()
-    for result in propagate(frames, liver, 0, model, network_spacing=spacing, points=points, surface=liver_surface(liver), **options):
+    for result in propagate(
+        frames, liver, 0, model, network_spacing=spacing, points=points, surface=liver_surface(liver), **options
+    ):
         if result.status == "failed":
             raise SystemExit(result.message)
         vectors = sitk.GetArrayFromImage(result.displacement)
@@ -80,9 +83,13 @@ def measure(case: Breathing, frames: list[sitk.Image], model, spacing, **options
         if result.index and result.index % 5 == 0:
             agreement.append(surface_to_labels(result) / VOXEL_MM)
     seconds = (time.perf_counter() - started) / len(frames)
-    found = {"mean_error": mean(errors[i] for i in errors if i), "largest_error": max(errors.values()),
-             "error_by_frame": [round(errors[i], 3) for i in sorted(errors)], "seconds_a_frame": round(seconds, 2),
-             "surface_to_labels": mean(agreement)}
+    found = {
+        "mean_error": mean(errors[i] for i in errors if i),
+        "largest_error": max(errors.values()),
+        "error_by_frame": [round(errors[i], 3) for i in sorted(errors)],
+        "seconds_a_frame": round(seconds, 2),
+        "surface_to_labels": mean(agreement),
+    }
     if checks:
         found["reported_interpolation_error"] = mean(checks)
     return found, [kept[i] for i in sorted(kept)]
@@ -144,7 +151,11 @@ def warm_started(case: Breathing, frames: list[sitk.Image], model, spacing) -> d
         whole = step if whole is None else displacement.compose(step, whole)
         apart = np.linalg.norm(sitk.GetArrayFromImage(whole) - case.truth(index), axis=-1) / VOXEL_MM
         errors.append(float(apart[case.scored(index)].mean()))
-    return {"mean_error": mean(errors), "largest_error": max(errors), "error_by_frame": [0.0, *[round(e, 3) for e in errors]]}
+    return {
+        "mean_error": mean(errors),
+        "largest_error": max(errors),
+        "error_by_frame": [0.0, *[round(e, 3) for e in errors]],
+    }
 
 
 def mean(values) -> float:
@@ -162,14 +173,24 @@ def main() -> None:
     case = Breathing(args.frames, args.shrink)
     frames = [case.frame(index) for index in range(args.frames)]
     model = load_model(args.model) if args.model else load_model()
-    still = mean(np.linalg.norm(case.truth(i), axis=-1)[case.scored(i)].mean() / VOXEL_MM for i in range(1, args.frames))
-    found = {"frames": args.frames, "voxel_mm": VOXEL_MM * args.shrink, "unit_mm": VOXEL_MM, "model": model.name, "network_spacing": args.network_spacing or "the model's", "doing_nothing": still}
+    still = mean(
+        np.linalg.norm(case.truth(i), axis=-1)[case.scored(i)].mean() / VOXEL_MM for i in range(1, args.frames)
+    )
+    found = {
+        "frames": args.frames,
+        "voxel_mm": VOXEL_MM * args.shrink,
+        "unit_mm": VOXEL_MM,
+        "model": model.name,
+        "network_spacing": args.network_spacing or "the model's",
+        "doing_nothing": still,
+    }
     for strategy in ("direct", "sequential", "keyframes"):
         found[strategy], fields = measure(case, frames, model, spacing, strategy=strategy, keyframe_step=KEYFRAME_STEP)
         if strategy == "direct":
             unsmoothed = smoothed_over_time(case, fields, 1e-6)
-            found["smoothed_over_time"] = {str(sigma): round(smoothed_over_time(case, fields, sigma) - unsmoothed, 4)
-                                           for sigma in (0.5, 1.0, 2.0)}
+            found["smoothed_over_time"] = {
+                str(sigma): round(smoothed_over_time(case, fields, sigma) - unsmoothed, 4) for sigma in (0.5, 1.0, 2.0)
+            }
         print(strategy, json.dumps({k: v for k, v in found[strategy].items() if k != "error_by_frame"}), flush=True)
         save(found)
     found["warm_start"] = warm_started(case, frames, model, spacing)
@@ -185,7 +206,11 @@ def save(found: dict) -> None:
         found["keyframes_cost"] = round(found["keyframes"]["mean_error"] - found["direct"]["mean_error"], 4)
     (HERE / "results").mkdir(exist_ok=True)
     (HERE / "results" / "propagation_breathing.json").write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps({k: v for k, v in found.items() if not isinstance(v, dict)} | {"smoothing": found["smoothed_over_time"]}))
+    print(
+        json.dumps(
+            {k: v for k, v in found.items() if not isinstance(v, dict)} | {"smoothing": found["smoothed_over_time"]}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """What `propagate` costs beside the bare loop (forward, integration, one label warp), and whether its memory grows.
 
-    python Testing/benchmarks/propagation_overhead.py            # 128^3, prints a table, writes results/propagation_overhead.json
-    python Testing/benchmarks/propagation_overhead.py --memory   # 300 frames of 48^3, resident memory after 30 and after 300
+    # 128^3, prints a table, writes results/propagation_overhead.json
+    python -m Testing.benchmarks.propagation_overhead
+    # 300 frames of 48^3, resident memory after 30 and after 300
+    python -m Testing.benchmarks.propagation_overhead --memory
 
-Both loops run in turn, frame by frame, in one process, so that both meet the same load of the machine. `propagate` includes
-reading, preparing, measuring, and writing the label volumes and the table.
+Both loops run in turn, frame by frame, in one process, so that both meet the same load of the machine. `propagate`
+includes reading, preparing, measuring, and writing the label volumes and the table.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -22,15 +23,14 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"))
-from VoxelMorphRegistrationLib import warping  # noqa: E402
-from VoxelMorphRegistrationLib.frames import FileFrames  # noqa: E402
-from VoxelMorphRegistrationLib.grid import Grid  # noqa: E402
-from VoxelMorphRegistrationLib.models import load_model  # noqa: E402
-from VoxelMorphRegistrationLib.network_space import on_network_grid  # noqa: E402
-from VoxelMorphRegistrationLib.outputs import RunFolder, Wanted  # noqa: E402
-from VoxelMorphRegistrationLib.propagation import Propagation  # noqa: E402
-from VoxelMorphRegistrationLib.run_record import Run  # noqa: E402
+from VoxelMorphRegistrationLib.flow import sampling
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.network_space.inputs import on_network_grid
+from VoxelMorphRegistrationLib.propagation.folder import RunFolder, Wanted
+from VoxelMorphRegistrationLib.propagation.frames import FileFrames
+from VoxelMorphRegistrationLib.propagation.propagate import Propagation
+from VoxelMorphRegistrationLib.propagation.record import Run
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -50,7 +50,7 @@ def make_case(folder: Path, edge: int, count: int) -> tuple[list[Path], sitk.Ima
 
 def bare_frame(model, fixed: torch.Tensor, moving: torch.Tensor, labels: torch.Tensor) -> None:
     displacement = model.network.flow(fixed, moving).displacement(tuple(fixed.shape[2:]))
-    warping.warp(labels, displacement, mode="nearest")
+    sampling.warp(labels, displacement, mode="nearest")
 
 
 def measure_overhead(edge: int, count: int, name: str | None) -> dict:
@@ -79,9 +79,14 @@ def measure_overhead(edge: int, count: int, name: str | None) -> dict:
                 rows.append({"what": what, "wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu})
     found = {"edge": edge, "frames": count, "model": model.name, "threads": torch.get_num_threads()}
     for clock in ("wall", "cpu"):
-        total = {what: statistics.median(row[clock] for row in rows[2:] if row["what"] == what) for what in ("bare", "propagate")}
-        found[clock] = {**{f"{what}_seconds": round(value, 3) for what, value in total.items()},
-                        "ratio": round(total["propagate"] / total["bare"], 3)}
+        total = {
+            what: statistics.median(row[clock] for row in rows[2:] if row["what"] == what)
+            for what in ("bare", "propagate")
+        }
+        found[clock] = {
+            **{f"{what}_seconds": round(value, 3) for what, value in total.items()},
+            "ratio": round(total["propagate"] / total["bare"], 3),
+        }
     return found
 
 
@@ -97,7 +102,11 @@ def measure_memory(edge: int, count: int, name: str | None) -> dict:
             if number in (30, count):
                 resident[number] = resident_megabytes()
         output.close()
-    return {"edge": edge, "resident_mb": resident, "growth_percent": round(100 * (resident[count] / resident[30] - 1), 2)}
+    return {
+        "edge": edge,
+        "resident_mb": resident,
+        "growth_percent": round(100 * (resident[count] / resident[30] - 1), 2),
+    }
 
 
 def opened(paths: list[Path], labels: sitk.Image, model, output: Path) -> tuple[Propagation, RunFolder]:

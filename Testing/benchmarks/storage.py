@@ -4,26 +4,24 @@ The pair is stored again with its axes permuted and flipped (each head different
 together, and both ways at once. Each storage is registered from scratch (affine alignment, then VoxelMorph's brain T1
 network); the warped labels are brought back to the first storage's grid and compared with its own by Dice.
 
-    python Testing/benchmarks/storage.py [--shared ../shared] [--output Testing/benchmarks/results/storage.json]
+    python -m Testing.benchmarks.storage [--shared ../shared] [--output Testing/benchmarks/results/storage.json]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"))
-
-from VoxelMorphRegistrationLib.images import read_image  # noqa: E402
-from VoxelMorphRegistrationLib.models import load_model  # noqa: E402
-from VoxelMorphRegistrationLib.quality import dice  # noqa: E402
-from VoxelMorphRegistrationLib.registration import Registrar, Settings  # noqa: E402
+from VoxelMorphRegistrationLib.annotations.label_statistics import dice
+from VoxelMorphRegistrationLib.files.images import read_image
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.registration.registrar import Registrar
+from VoxelMorphRegistrationLib.registration.settings import Settings
 
 TURN = sitk.Euler3DTransform((0.0, 0.0, 0.0), 0.30, -0.21, 0.43, (12.0, -7.0, 20.0))
 

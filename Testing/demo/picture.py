@@ -7,10 +7,11 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-import SimpleITK as sitk  # noqa: E402
-from simulated_patient import WHITE_MATTER, Patient  # noqa: E402
+import matplotlib.pyplot as plt
+import numpy as np
+import SimpleITK as sitk
+
+from Testing.demo.simulated_patient import WHITE_MATTER, Patient
 
 _FOUND, _TRUTH = "#ffb000", "#2ec4b6"
 
@@ -24,7 +25,9 @@ def draw_frames(patient: Patient, segmentations: Path, picture: Path) -> Path:
     for column, index in enumerate(chosen):
         image, truth = _coronal(patient.frames[index]), _coronal(patient.truth[index])
         found = _coronal(segmentations / f"{index:04d}.nrrd")
-        for row, (outline, title) in enumerate(((untouched, "before: reference segmentation"), (found, "after: propagated"))):
+        for row, (outline, title) in enumerate(
+            ((untouched, "before: reference segmentation"), (found, "after: propagated"))
+        ):
             axis = axes[row, column]
             axis.imshow(image, cmap="gray", origin="lower", vmin=0, vmax=np.percentile(image, 99.8))
             axis.contour(truth == WHITE_MATTER, [0.5], colors=_TRUTH, linewidths=0.9)

@@ -13,9 +13,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-sys.path.insert(0, str(Path(__file__).parent))
-from picture import draw_frames  # noqa: E402
-from simulated_patient import GREY_MATTER, WHITE_MATTER, Patient, make_patient  # noqa: E402
+from Testing.demo.picture import draw_frames
+from Testing.demo.simulated_patient import GREY_MATTER, WHITE_MATTER, Patient, make_patient
 
 
 def main() -> int:
@@ -30,9 +29,18 @@ def main() -> int:
     patient = make_patient(output, args.frames)
     result = output / "result"
     command = [
-        "slicer-voxelmorph", "propagate", "--model", "any-anatomy-fast",
-        "--sequence", str(output / "frames"), "--segmentation", str(patient.segmentation),
-        "--reference-frame", "0", "--output", str(result),
+        "slicer-voxelmorph",
+        "propagate",
+        "--model",
+        "any-anatomy-fast",
+        "--sequence",
+        str(output / "frames"),
+        "--segmentation",
+        str(patient.segmentation),
+        "--reference-frame",
+        "0",
+        "--output",
+        str(result),
     ]
     print("$ " + " ".join(command), flush=True)
     started = time.perf_counter()
@@ -46,10 +54,10 @@ def main() -> int:
     picture = draw_frames(patient, result / "segmentation", output / "demo.png")
     print(f"""
 Picture:        {picture}
-Frames:         {output / 'frames'}
-Segmentations:  {result / 'segmentation'}
-One sequence:   {result / 'segmentation.seq.nrrd'}
-Table:          {result / 'frames.csv'}
+Frames:         {output / "frames"}
+Segmentations:  {result / "segmentation"}
+One sequence:   {result / "segmentation.seq.nrrd"}
+Table:          {result / "frames.csv"}
 In Slicer: drag segmentation.seq.nrrd and the frames into the window and play them in the Sequences toolbar.""")
     return 0
 

@@ -25,8 +25,8 @@ def make_patient(folder: Path, frames: int = 24, seed: int = 0) -> Patient:
     """Write `frames` volumes at 2 mm, the segmentation of frame 0 and the known segmentation of every frame.
 
     Frame t is the reference pulled through a displacement that is known, cycles once and is zero at frame 0, with 3 %
-    noise and an intensity that drifts by up to 15 %. Reference, grey and white matter: MNI152 2009 (Fonov et al. 2011) as
-    the nilearn package carries it.
+    noise and an intensity that drifts by up to 15 %. Reference, grey and white matter: MNI152 2009 (Fonov et al. 2011)
+    as the nilearn package carries it.
     """
     reference, labels = _mni152()
     shape_of_motion = _smooth_motion(reference, seed)
@@ -46,11 +46,15 @@ def make_patient(folder: Path, frames: int = 24, seed: int = 0) -> Patient:
         displacement.CopyInformation(reference)
         transform = sitk.DisplacementFieldTransform(displacement)
         moved = sitk.Resample(reference, transform, sitk.sitkLinear, 0.0)
-        array = sitk.GetArrayFromImage(moved) * (1 + 0.15 * np.sin(phase)) + noise.normal(0, 0.03 * scale, moved.GetSize()[::-1])
+        array = sitk.GetArrayFromImage(moved) * (1 + 0.15 * np.sin(phase)) + noise.normal(
+            0, 0.03 * scale, moved.GetSize()[::-1]
+        )
         frame = sitk.GetImageFromArray(array.astype(np.float32))
         frame.CopyInformation(moved)
         sitk.WriteImage(frame, str(patient.frames[t]), useCompression=True, compressionLevel=1)
-        sitk.WriteImage(sitk.Resample(labels, transform, sitk.sitkNearestNeighbor), str(patient.truth[t]), useCompression=True)
+        sitk.WriteImage(
+            sitk.Resample(labels, transform, sitk.sitkNearestNeighbor), str(patient.truth[t]), useCompression=True
+        )
     sitk.WriteImage(labels, str(patient.segmentation), useCompression=True)
     return patient
 
@@ -65,14 +69,18 @@ def _mni152() -> tuple[sitk.Image, sitk.Image]:
         volumes[name] = sitk.BinShrink(full, [2, 2, 2])
     grey, white = (sitk.GetArrayFromImage(volumes[name]) for name in ("grey", "white"))
     half = grey.max() / 2
-    labels = np.where(white > np.maximum(grey, half), WHITE_MATTER, np.where(grey > half, GREY_MATTER, 0)).astype(np.uint8)
+    labels = np.where(white > np.maximum(grey, half), WHITE_MATTER, np.where(grey > half, GREY_MATTER, 0)).astype(
+        np.uint8
+    )
     segmentation = sitk.GetImageFromArray(labels)
     segmentation.CopyInformation(volumes["t1"])
     return volumes["t1"], segmentation
 
 
 def _smooth_motion(reference: sitk.Image, seed: int) -> np.ndarray:
-    """A smooth displacement (k, j, i, 3) in LPS mm: a push from below that fades upwards, as breathing has, and random bending."""
+    """A smooth displacement (k, j, i, 3) in LPS mm: a push from below that fades upwards, as breathing has, and random
+    bending.
+    """
     noise = np.random.default_rng(seed).normal(size=(*reference.GetSize()[::-1], 3))
     bending = sitk.GetImageFromArray(noise, isVector=True)
     bending = sitk.SmoothingRecursiveGaussian(bending, 12.0)

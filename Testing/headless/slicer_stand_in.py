@@ -86,7 +86,7 @@ def main() -> int:
     sys.argv = sys.argv[1:]
     try:
         with open(script, encoding="utf-8") as source:
-            exec(compile(source.read(), script, "exec"), {"__name__": "__main__", "__file__": script})  # noqa: S102 - as ctk does
+            exec(compile(source.read(), script, "exec"), {"__name__": "__main__", "__file__": script})
     except BaseException:  # Slicer prints it and stays.
         traceback.print_exc()
     return STAYED_OPEN if slicer.app.status is None else slicer.app.status

@@ -53,7 +53,7 @@ def pair(tmp_path_factory):
 def test_the_version_is_printed_and_slicer_left_with_0(arguments):
     done = slicer(*arguments)
     assert done.returncode == 0, done.stderr
-    from VoxelMorphRegistrationLib import __version__
+    from VoxelMorphRegistrationLib.version import __version__
 
     assert done.stdout.strip() == __version__
 
@@ -125,7 +125,9 @@ def test_slicer_is_left_whatever_happens_inside(tmp_path, failure, status):
     for name in ("errors.py", "installation.py"):
         (library / name).write_text((source / name).read_text(encoding="utf-8"), encoding="utf-8")
     (library / "__init__.py").write_text("", encoding="utf-8")
-    (library / "cli.py").write_text(f"def main(arguments):\n    raise {failure}\n", encoding="utf-8")
+    (library / "cli").mkdir()
+    (library / "cli" / "__init__.py").touch()
+    (library / "cli" / "main.py").write_text(f"def main(arguments):\n    raise {failure}\n", encoding="utf-8")
     done = slicer("version", script=script, cwd=tmp_path)
     assert done.returncode == status, done.stderr
 

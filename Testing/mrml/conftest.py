@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
-import slicer  # noqa: E402
-import slicer.util  # noqa: E402
-
-_HERE = Path(__file__).resolve().parent
-for _folder in (_HERE.parents[1] / "VoxelMorphRegistration", _HERE):
-    if str(_folder) not in sys.path:
-        sys.path.insert(0, str(_folder))
+import slicer
+import slicer.util
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,8 +47,8 @@ def logic(scene):
 @pytest.fixture
 def sequence(scene, logic):
     """A volume sequence of a moving body in a browser at its third item."""
-    from moving_body import SHIFTS, TIMES, frame
-    from scenery import node_of
+    from Testing.support.moving_body import SHIFTS, TIMES, frame
+    from Testing.support.scenery import node_of
 
     node = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "cine")
     node.SetIndexName("trigger time")

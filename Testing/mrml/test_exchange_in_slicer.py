@@ -11,14 +11,14 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from scenery import GEOMETRIES, displacement_on, inside, node_of, slicer_resampled, texture
 
+from Testing.support.scenery import GEOMETRIES, displacement_on, inside, node_of, slicer_resampled, texture
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import warp
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
 from VoxelMorphRegistrationLib.mrml.exchange import import_displacement
 from VoxelMorphRegistrationLib.mrml.transforms import add_transform
+from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 #: convention, file name, options of writing and reading.
 FILES = [

@@ -6,8 +6,8 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import torch
-from scenery import GEOMETRIES, displacement_on, node_of, slicer_resampled, texture
 
+from Testing.support.scenery import GEOMETRIES, displacement_on, node_of, slicer_resampled, texture
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml import transforms
 from VoxelMorphRegistrationLib.mrml.exchange import export_displacement, import_displacement

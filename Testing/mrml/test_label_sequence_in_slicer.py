@@ -8,9 +8,10 @@ import SimpleITK as sitk
 import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
-from VoxelMorphRegistrationLib.frames import open_frames
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.label_sequence import SequenceFrame, write_label_sequence
+
+from VoxelMorphRegistrationLib.files.label_sequences import SequenceFrame, write_label_sequence
+from VoxelMorphRegistrationLib.propagation.frames import open_frames
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 OBLIQUE = Grid((5, 6, 4), (1.5, 2.0, 3.0), (-10.0, 20.0, 30.0), (0.0, -0.8, 0.6, 1.0, 0.0, 0.0, 0.0, 0.6, 0.8))
 
@@ -69,7 +70,9 @@ def test_a_sequence_slicer_saved_is_read_frame_by_frame(scene, tmp_path):
 
 def test_a_frame_of_another_geometry_is_resampled_onto_the_references(tmp_path):
     arrays, frames = written(tmp_path)
-    wider = Grid((7, 8, 6), OBLIQUE.spacing, tuple(np.asarray(OBLIQUE.origin) - OBLIQUE.axes @ np.ones(3)), OBLIQUE.direction)
+    wider = Grid(
+        (7, 8, 6), OBLIQUE.spacing, tuple(np.asarray(OBLIQUE.origin) - OBLIQUE.axes @ np.ones(3)), OBLIQUE.direction
+    )
     sitk.WriteImage(wider.image(np.pad(arrays[1], 1)), str(frames[1].path))
     write_label_sequence(tmp_path / "s.seq.nrrd", frames, OBLIQUE, "frame", "")
     assert np.array_equal(sitk.GetArrayFromImage(open_frames(tmp_path / "s.seq.nrrd")[1]), arrays[1])

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from VoxelMorphRegistrationLib.landmarks import (
-    read_points,
-    read_surface,
-    write_points,
-    write_surface,
-)
 from vtk.util.numpy_support import vtk_to_numpy
+
+from VoxelMorphRegistrationLib.files.markups import read_points, write_points
+from VoxelMorphRegistrationLib.files.meshes import read_surface, write_surface
 
 RAS = np.array([[1.5, -2.0, 3.0], [-40.25, 50.0, 6.0], [7.0, 8.0, -9.0]])
 LPS = RAS * (-1, -1, 1)

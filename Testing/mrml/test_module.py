@@ -15,9 +15,10 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import slicer.util
-from moving_body import CENTRE, SHIFTS, centring, centroid, draw, frame, moved
-from scenery import node_of
-from scripted_module import stand_in
+
+from Testing.support.moving_body import CENTRE, SHIFTS, centring, centroid, draw, frame, moved
+from Testing.support.scenery import node_of
+from Testing.support.scripted_module import stand_in
 
 MODULE = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"
 
@@ -26,8 +27,8 @@ import sys, types
 for name in ("torch", "voxelmorph", "neurite", "nibabel", "h5py", "platformdirs", "tqdm", "scipy"):
     sys.modules[name] = None
 import slicer, slicer.util
-sys.path[:0] = [{here!r}, {module!r}]
-from scripted_module import stand_in
+sys.path[:0] = [{root!r}, {module!r}]
+from Testing.support.scripted_module import stand_in
 stand_in(sys.modules.__setitem__)
 import VoxelMorphRegistration as module
 class Parent: path = module.__file__
@@ -53,7 +54,7 @@ def module(monkeypatch, scene):
 
 
 def test_slicer_can_open_the_module_before_anything_is_installed():
-    code = _OPEN.format(here=str(Path(__file__).parent), module=str(MODULE))
+    code = _OPEN.format(root=str(MODULE.parent), module=str(MODULE))
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

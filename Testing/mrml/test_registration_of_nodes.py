@@ -8,16 +8,25 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import torch
-from scenery import GEOMETRIES, blank, displacement_on, inside, node_of, points_of, rotation, slicer_resampled
 
-from VoxelMorphRegistrationLib.card import Card
+from Testing.support.scenery import (
+    GEOMETRIES,
+    blank,
+    displacement_on,
+    inside,
+    node_of,
+    points_of,
+    rotation,
+    slicer_resampled,
+)
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.models import Model
+from VoxelMorphRegistrationLib.models.card import Card
+from VoxelMorphRegistrationLib.models.loading import Model
 from VoxelMorphRegistrationLib.mrml import transforms
 from VoxelMorphRegistrationLib.mrml.registration import register_volumes
 from VoxelMorphRegistrationLib.mrml.volumes import image_from_volume
 from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 CENTRE = np.array([10.0, -20.0, 30.0])
 
@@ -44,7 +53,10 @@ def still(dimension=3):
     return network(dimension, reach=0.0)
 
 
-def anatomy(image, moved=np.eye(4)):
+UNMOVED = np.eye(4)
+
+
+def anatomy(image, moved=UNMOVED):
     """A lopsided body on an image's grid, after it was moved by a 4 x 4 matrix in LPS mm."""
     back = np.linalg.inv(moved)
     x = points_of(image) @ back[:3, :3].T + back[:3, 3] - CENTRE
@@ -57,7 +69,7 @@ def anatomy(image, moved=np.eye(4)):
     return out
 
 
-def pair(scene, geometry="oblique", moved=np.eye(4)):
+def pair(scene, geometry="oblique", moved=UNMOVED):
     first, second = (blank(*one) for one in GEOMETRIES[geometry])
     fixed, moving = anatomy(first), anatomy(second, moved)
     return fixed, moving, node_of(scene, fixed, "fixed"), node_of(scene, moving, "moving")

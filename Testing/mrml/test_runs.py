@@ -7,18 +7,18 @@ import pytest
 import slicer
 import slicer.util
 import vtk
-from moving_body import CENTRE, SHIFTS, TIMES, ball, centring, centroid, draw, moved
 
+from Testing.support.moving_body import CENTRE, SHIFTS, TIMES, ball, centring, centroid, draw, moved
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.markups_files import read_points
+from VoxelMorphRegistrationLib.files.markups import read_points
+from VoxelMorphRegistrationLib.files.meshes import read_surface
+from VoxelMorphRegistrationLib.files.segmentations import read_segmentation
 from VoxelMorphRegistrationLib.mrml.runs import load_run
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of
-from VoxelMorphRegistrationLib.outputs import RunFolder, Wanted
-from VoxelMorphRegistrationLib.propagation import Propagation
-from VoxelMorphRegistrationLib.run_record import Run
-from VoxelMorphRegistrationLib.segmentation import read_segmentation
-from VoxelMorphRegistrationLib.surfaces import read_surface
+from VoxelMorphRegistrationLib.propagation.folder import RunFolder, Wanted
+from VoxelMorphRegistrationLib.propagation.propagate import Propagation
+from VoxelMorphRegistrationLib.propagation.record import Run
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def saved(node, storage_class, path):

@@ -7,11 +7,13 @@ import pytest
 import SimpleITK as sitk
 import slicer
 import vtk
-from VoxelMorphRegistrationLib.displacement import from_array
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.seg_nrrd import Segment
-from VoxelMorphRegistrationLib.segmentation import Segmentation, read_segmentation
 from vtk.util.numpy_support import vtk_to_numpy
+
+from VoxelMorphRegistrationLib.annotations.segment import Segment
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
+from VoxelMorphRegistrationLib.files.segmentations import read_segmentation, write_segmentation
+from VoxelMorphRegistrationLib.space.displacement import from_array
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 TERMINOLOGY = (
     "Segmentation category and type - 3D Slicer General Anatomy list~SCT^85756007^Tissue~SCT^10200004^Liver~^^"
@@ -129,7 +131,7 @@ def test_slicer_opens_what_is_written_with_names_colours_terminology_and_layers(
         Segment("kidney", "kidney", 2, 0, (0.0, 1.0, 0.0)),
         *(Segment(f"extra{n}", f"extra {n}", 1, n, (1.0, 0.0, 0.0)) for n in range(1, layers)),
     ]
-    Segmentation.of(*map(GRID.image, masks), segments=segments).write(tmp_path / "ours.seg.nrrd")
+    write_segmentation(Segmentation.of(*map(GRID.image, masks), segments=segments), tmp_path / "ours.seg.nrrd")
     node = load(scene, tmp_path / "ours.seg.nrrd")
     opened = node.GetSegmentation()
     assert list(opened.GetSegmentIDs()) == [segment.id for segment in segments]
@@ -146,7 +148,7 @@ def test_slicer_opens_what_is_written_with_names_colours_terminology_and_layers(
 
 def test_slicer_takes_the_frame_as_the_geometry_to_go_on_drawing_on(scene, tmp_path):
     store(scene, slicer_segmentation(scene, ["liver ä|x", "tumour"]), tmp_path / "saved.seg.nrrd", crop=True)
-    read_segmentation(tmp_path / "saved.seg.nrrd").on_grid(GRID).write(tmp_path / "ours.seg.nrrd")
+    write_segmentation(read_segmentation(tmp_path / "saved.seg.nrrd").on_grid(GRID), tmp_path / "ours.seg.nrrd")
     opened = load(scene, tmp_path / "ours.seg.nrrd").GetSegmentation()
     expected = slicer.vtkSegmentationConverter.SerializeImageGeometry(oriented_image(np.zeros(GRID.shape), (0, 0, 0)))
     found = opened.GetConversionParameter("Reference image geometry")
@@ -157,7 +159,7 @@ def test_slicer_takes_the_frame_as_the_geometry_to_go_on_drawing_on(scene, tmp_p
 def test_one_frame_of_a_propagation_opens_as_a_segmentation_with_its_names(scene, tmp_path):
     store(scene, slicer_segmentation(scene, ["liver ä|x", "kidney"]), tmp_path / "saved.seg.nrrd", crop=False)
     field = from_array(np.broadcast_to(np.asarray(GRID.axes) @ (1, 0, 0), (*GRID.shape, 3)), GRID)
-    read_segmentation(tmp_path / "saved.seg.nrrd").on_grid(GRID).warp(field).write(tmp_path / "0007.nrrd")
+    write_segmentation(read_segmentation(tmp_path / "saved.seg.nrrd").on_grid(GRID).warp(field), tmp_path / "0007.nrrd")
     node = load(scene, tmp_path / "0007.nrrd")
     segmentation = node.GetSegmentation()
     assert [segmentation.GetNthSegment(n).GetName() for n in range(2)] == ["liver ä|x", "kidney"]
@@ -166,7 +168,7 @@ def test_one_frame_of_a_propagation_opens_as_a_segmentation_with_its_names(scene
 
 def test_a_segment_that_left_the_image_is_empty_in_slicer_too(scene, tmp_path):
     segments = [Segment("a", "here", 1), Segment("b", "gone", 2)]
-    Segmentation.of(GRID.image(block("tumour")), segments=segments).write(tmp_path / "ours.seg.nrrd")
+    write_segmentation(Segmentation.of(GRID.image(block("tumour")), segments=segments), tmp_path / "ours.seg.nrrd")
     node = load(scene, tmp_path / "ours.seg.nrrd")
     assert node.GetSegmentation().GetNumberOfSegments() == 2
     assert ras_of_voxels(node, "a") == ras_of_mask(block("tumour"))
@@ -180,7 +182,7 @@ def test_slicer_saves_what_it_opened_from_here_and_nothing_is_lost_on_the_way(sc
         Segment("k", "kidney", 2, 0, (0.0, 1.0, 0.0), f"TerminologyEntry:{TERMINOLOGY}|", True, True),
         Segment("t", "tumour", 1, 1, (1.0, 0.0, 0.0), f"TerminologyEntry:{TERMINOLOGY}|"),
     ]
-    Segmentation.of(*map(GRID.image, masks), segments=segments).write(tmp_path / "ours.seg.nrrd")
+    write_segmentation(Segmentation.of(*map(GRID.image, masks), segments=segments), tmp_path / "ours.seg.nrrd")
     store(scene, load(scene, tmp_path / "ours.seg.nrrd"), tmp_path / "back.seg.nrrd", crop=False)
     again = read_segmentation(tmp_path / "back.seg.nrrd")
     assert again.segments == tuple(segments)

@@ -6,12 +6,12 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from scenery import GEOMETRIES, blank, node_of, points_of, rotation
 
+from Testing.support.scenery import GEOMETRIES, blank, node_of, points_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.files.segmentations import read_segmentation
 from VoxelMorphRegistrationLib.mrml import segmentations
-from VoxelMorphRegistrationLib.segmentation import read_segmentation
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 LIVER = "Segmentation category and type~SCT^123037004^Anatomical Structure~SCT^10200004^Liver~^^~list~^^~^^"
 

@@ -6,9 +6,9 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from moving_body import CENTRE, SHIFTS, TIMES, ball, centring, centroid, draw, moved
-from scenery import node_of, rotation
 
+from Testing.support.moving_body import CENTRE, SHIFTS, TIMES, ball, centring, centroid, draw, moved
+from Testing.support.scenery import node_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.sequences import SequenceFrames, browser_of
@@ -290,8 +290,8 @@ def test_frames_of_a_sequence_are_what_slicer_saves_for_them(scene, sequence, tm
     storage = slicer.vtkMRMLVolumeSequenceStorageNode()
     storage.SetFileName(str(tmp_path / "cine.seq.nrrd"))
     assert storage.WriteData(sequence) == 1
-    from VoxelMorphRegistrationLib.frames import open_frames
-    from VoxelMorphRegistrationLib.grid import Grid
+    from VoxelMorphRegistrationLib.propagation.frames import open_frames
+    from VoxelMorphRegistrationLib.space.grid import Grid
 
     by_file = open_frames(tmp_path / "cine.seq.nrrd")
     assert len(frames) == len(by_file) == 4

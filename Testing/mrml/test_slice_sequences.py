@@ -6,9 +6,9 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from moving_body import centring, centroid
-from scenery import blank, node_of, points_of, rotation
 
+from Testing.support.moving_body import centring, centroid
+from Testing.support.scenery import blank, node_of, points_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of

@@ -6,12 +6,12 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from scenery import GEOMETRIES, displacement_on, inside, node_of, points_of, slicer_resampled, texture
 
-from VoxelMorphRegistrationLib.displacement_files import write_displacement
+from Testing.support.scenery import GEOMETRIES, displacement_on, inside, node_of, points_of, slicer_resampled, texture
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.files.displacements import write_displacement
 from VoxelMorphRegistrationLib.mrml import transforms
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 FILES = (".nrrd", ".nii.gz", ".mha", ".h5")
 

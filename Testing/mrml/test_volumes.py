@@ -6,11 +6,11 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
-from scenery import GEOMETRIES, displacement_on, node_of, rotation, texture
 
+from Testing.support.scenery import GEOMETRIES, displacement_on, node_of, rotation, texture
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
 from VoxelMorphRegistrationLib.mrml import plane, transforms, volumes
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def hang(scene, node, matrix_ras):

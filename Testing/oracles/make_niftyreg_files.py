@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-_HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(_HERE), str(_HERE.parents[1] / "VoxelMorphRegistration")]
+from Testing.support.exchange_scenes import grid, rotation, rotation_2d, texture
 
-from exchange_scenes import grid, rotation, rotation_2d, texture  # noqa: E402
+_HERE = Path(__file__).resolve().parent
 
 FOLDER = _HERE / "niftyreg_files"
 #: Smaller than the other scenes, because these files are committed.

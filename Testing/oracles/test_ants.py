@@ -7,14 +7,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
-from exchange_scenes import GEOMETRIES, dice, inside, labels, smooth_field, some_affine, texture, worst
-from oracle_tools import tool
 
+from Testing.support.exchange_scenes import GEOMETRIES, dice, inside, labels, smooth_field, some_affine, texture, worst
+from Testing.support.oracle_tools import tool
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import warp
-from VoxelMorphRegistrationLib.displacement_files import write_displacement
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.files.displacements import write_displacement
+from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 ants = tool("ants", "antspyx")
 

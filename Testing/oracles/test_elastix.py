@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
 
+from Testing.support.exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import warp
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 CHAINS = {
     "translation and Euler": "translation rigid",

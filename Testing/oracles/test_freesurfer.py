@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
-from oracle_tools import tool
 
+from Testing.support.exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
+from Testing.support.oracle_tools import tool
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import lps_to_ras, warp
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.space.affine import lps_to_ras
+from VoxelMorphRegistrationLib.space.displacement import warp
 
 surfa = tool("surfa", "surfa")
 THREE_DIMENSIONS = [name for name in GEOMETRIES if name != "2D"]

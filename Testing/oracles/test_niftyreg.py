@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from exchange_scenes import inside, smooth_field, some_affine, worst
 
+from Testing.support.exchange_scenes import inside, smooth_field, some_affine, worst
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import lps_to_ras, warp
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.affine import lps_to_ras
+from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 FILES = Path(__file__).with_name("niftyreg_files")
 GEOMETRIES = ("oblique", "left-handed", "2D")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from exchange_scenes import GEOMETRIES, inside, some_affine, texture, worst
 
+from Testing.support.exchange_scenes import GEOMETRIES, inside, some_affine, texture, worst
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import warp
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 @pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii.gz"])

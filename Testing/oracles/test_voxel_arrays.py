@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from exchange_scenes import GEOMETRIES, inside, smooth_field, texture, worst
-from oracle_tools import tool
 
+from Testing.support.exchange_scenes import GEOMETRIES, inside, smooth_field, texture, worst
+from Testing.support.oracle_tools import tool
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import to_voxel_flow, warp
+from VoxelMorphRegistrationLib.space.displacement import to_voxel_flow, warp
 
 EQUAL = 1e-4
 

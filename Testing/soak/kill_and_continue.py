@@ -1,6 +1,6 @@
 """SIGKILL a propagation at random moments, start it again until it is done, and compare with a run that was left alone.
 
-    python Testing/soak/kill_and_continue.py --rounds 5
+    python -m Testing.soak.kill_and_continue --rounds 5
 
 For every strategy: the label voxels must be equal, and no frame with a row in frames.csv may be computed again.
 """
@@ -21,12 +21,11 @@ import numpy as np
 import SimpleITK as sitk
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "Testing" / "unit"), str(ROOT / "VoxelMorphRegistration")]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # A fork has no worker threads of its parent's.
-import VoxelMorphRegistrationLib.cli_propagate  # noqa: E402, F401
-import VoxelMorphRegistrationLib.outputs  # noqa: E402, F401
-from propagation_cases import weights_file, write_sequence  # noqa: E402
-from VoxelMorphRegistrationLib.cli import main as main_of_the_command  # noqa: E402
+import VoxelMorphRegistrationLib.cli.propagate  # noqa: E402
+import VoxelMorphRegistrationLib.propagation.folder  # noqa: E402, F401
+from Testing.support.propagation_cases import weights_file, write_sequence  # noqa: E402
+from VoxelMorphRegistrationLib.cli.main import main as main_of_the_command  # noqa: E402
 
 FRAMES = 16
 REFERENCE = 5
@@ -34,9 +33,27 @@ REFERENCE = 5
 
 def start(folder: Path, output: Path, strategy: str) -> int:
     """The process of a run: a fork, so that Python and torch are not loaded anew each time."""
-    arguments = ["propagate", "--sequence", folder / "frames", "--segmentation", folder / f"segmentation{REFERENCE}.nrrd",
-                 "--reference-frame", REFERENCE, "--model", folder / "tiny.pt", "--output", output, "--strategy", strategy,
-                 "--keyframe-step", 3, "--save-transforms", "full", "--progress", "none"]
+    arguments = [
+        "propagate",
+        "--sequence",
+        folder / "frames",
+        "--segmentation",
+        folder / f"segmentation{REFERENCE}.nrrd",
+        "--reference-frame",
+        REFERENCE,
+        "--model",
+        folder / "tiny.pt",
+        "--output",
+        output,
+        "--strategy",
+        strategy,
+        "--keyframe-step",
+        3,
+        "--save-transforms",
+        "full",
+        "--progress",
+        "none",
+    ]
     process = os.fork()
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -57,11 +74,15 @@ def finished_frames(output: Path) -> dict[str, int]:
         return {}
     text = table.read_text(encoding="utf-8")
     rows = csv.DictReader(text[: text.rfind("\n") + 1].splitlines())
-    return {row["index"]: (output / "segmentation" / f"{int(row['index']):04d}.nrrd").stat().st_mtime_ns for row in rows}
+    return {
+        row["index"]: (output / "segmentation" / f"{int(row['index']):04d}.nrrd").stat().st_mtime_ns for row in rows
+    }
 
 
 def voxels(output: Path, kind: str) -> dict[str, np.ndarray]:
-    return {path.name: sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in sorted((output / kind).glob("*.nrrd"))}
+    return {
+        path.name: sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in sorted((output / kind).glob("*.nrrd"))
+    }
 
 
 def soak(folder: Path, strategy: str, number: int, chance: random.Random) -> int:

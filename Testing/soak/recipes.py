@@ -1,10 +1,10 @@
 """The README's recipes, run as they stand there, on a patient of 2000 breathing frames whose motion is a formula.
 
-    python Testing/soak/recipes.py                  # 2000 small frames; prints what each recipe took, and Dice
-    python Testing/soak/recipes.py --frames 60      # a quick look
+    python -m Testing.soak.recipes                  # 2000 small frames; prints what each recipe took, and Dice
+    python -m Testing.soak.recipes --frames 60      # a quick look
 
-Every `slicer-voxelmorph` line of the section *Recipes* is run by bash in a folder laid out as the README assumes. The long run
-is killed once on its way and started again by the same line.
+Every `slicer-voxelmorph` line of the section *Recipes* is run by bash in a folder laid out as the README assumes. The
+long run is killed once on its way and started again by the same line.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
+from VoxelMorphRegistrationLib.files.segmentations import write_segmentation
+from VoxelMorphRegistrationLib.space.grid import Grid
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "VoxelMorphRegistration"))
-from VoxelMorphRegistrationLib.grid import Grid  # noqa: E402
-from VoxelMorphRegistrationLib.segmentation import Segmentation  # noqa: E402
 
 GRID = Grid((48, 40, 40), (2.0, 2.0, 2.0), (-47.0, -39.0, -39.0), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
 BREATH, LARGEST_MM = 25, 9.0  # frames a breath, superior-inferior
@@ -58,7 +59,7 @@ def write_patient(folder: Path, frames: int, prefix: str) -> None:
         image = image + noise.normal(0, 12, image.shape)
         sitk.WriteImage(GRID.image(image.astype(np.int16)), str(folder / prefix / f"frame{index}.nrrd"))
         if index == 0:
-            Segmentation.of(GRID.image(labels)).write(folder / "liver.seg.nrrd")
+            write_segmentation(Segmentation.of(GRID.image(labels)), folder / "liver.seg.nrrd")
 
 
 def dice(output: Path, index: int) -> float:
@@ -78,8 +79,15 @@ def run(block: str, folder: Path, kill_after: float | None = None) -> tuple[int,
     """Exit status (or minus the signal) and seconds of a block, as bash runs it."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     started = time.monotonic()
-    process = subprocess.Popen(["bash", "-ec", block], cwd=folder, env=environment, start_new_session=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["bash", "-ec", block],
+        cwd=folder,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         _, said = process.communicate(timeout=kill_after)
     except subprocess.TimeoutExpired:
@@ -100,7 +108,8 @@ def main() -> int:
         folder = Path(scratch)
         write_patient(folder, args.frames, "patient01")
         (folder / "landmarks.mrk.json").write_text(
-            '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [{"label": "dome", "position": [-10, 0, 20]}]}]}'
+            '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": '
+            '[{"label": "dome", "position": [-10, 0, 20]}]}]}'
         )
         for name in ("anna", "bert"):
             write_patient(folder / "patients" / name, 6, "frames")
@@ -115,11 +124,18 @@ def main() -> int:
             states = [row["status"] for row in csv.DictReader(table)]
         assert written == args.frames and states.count("done") == args.frames - 1, (written, len(states))
         overlaps = [dice(output, index) for index in range(1, args.frames, max(1, args.frames // 200))]
-        print(f"started again: {args.frames - rows} frames in {seconds:.0f} s ({seconds / max(1, args.frames - rows):.2f} s a frame), "
-              f"Dice mean {np.mean(overlaps):.3f}, least {np.min(overlaps):.3f}", flush=True)
+        print(
+            f"started again: {args.frames - rows} frames in {seconds:.0f} s "
+            f"({seconds / max(1, args.frames - rows):.2f} s a frame), "
+            f"Dice mean {np.mean(overlaps):.3f}, least {np.min(overlaps):.3f}",
+            flush=True,
+        )
         if args.frames >= 150:
             print(f"ten frames again, refined: {run(redo, folder)[1]:.0f} s", flush=True)
-        print(f"points only: {run(points, folder)[1]:.0f} s, {len(list((folder / 'out/points/points').iterdir()))} files", flush=True)
+        print(
+            f"points only: {run(points, folder)[1]:.0f} s, {len(list((folder / 'out/points/points').iterdir()))} files",
+            flush=True,
+        )
         print(f"two patients of 6 frames: {run(cohort, folder)[1]:.0f} s", flush=True)
         assert all((folder / "out" / name / "segmentation.seq.nrrd").is_file() for name in ("anna", "bert"))
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024

@@ -8,9 +8,9 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib.alignment import align, read_transform
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.registration.alignment import align, read_transform
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def _anatomy(points):

@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from VoxelMorphRegistrationLib import catalogue
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.models import (
-    download_model, import_model, list_models, load_model, model_info, remove_model,
+from VoxelMorphRegistrationLib.models import catalogue
+from VoxelMorphRegistrationLib.models.loading import (
+    download_model,
+    import_model,
+    list_models,
+    load_model,
+    model_info,
+    remove_model,
 )
-from VoxelMorphRegistrationLib.weights import file_sha256
+from VoxelMorphRegistrationLib.models.weights import file_sha256
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "networks"
 WEIGHTS = FIXTURES / "dense_half_unet.h5"
@@ -185,7 +190,10 @@ def test_a_file_is_imported_with_options_or_with_the_card_beside_it(tmp_path, us
     assert load_model("second").card.space == {**card.space, "spacing": 3}
     assert (load_model("second").name, load_model("second").card.weights) == ("second", "second.h5")
     assert {entry.name: entry.state for entry in list_models()} == {
-        "built-in": "bundled", "mine": "installed", "second": "installed", "far": "manual",
+        "built-in": "bundled",
+        "mine": "installed",
+        "second": "installed",
+        "far": "manual",
     }
 
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 import voxelmorph
 
-from VoxelMorphRegistrationLib.cli import main
+from VoxelMorphRegistrationLib.cli.main import main
 
 SHIFT_MM = 4.0
 
@@ -21,7 +21,9 @@ def folder(tmp_path_factory) -> Path:
     """Two blobs 4 mm apart on different grids, labels of the moving one, and an untrained network's weights."""
     folder = tmp_path_factory.mktemp("pair")
     for name, size, spacing, shift in (("fixed", (30, 26, 22), 2.0, 0.0), ("moving", (40, 36, 32), 1.5, SHIFT_MM)):
-        image = sitk.GaussianSource(sitk.sitkFloat32, size, (7.0, 9.0, 6.0), (28.0 + shift, 26.0, 22.0), 200.0, (spacing,) * 3)
+        image = sitk.GaussianSource(
+            sitk.sitkFloat32, size, (7.0, 9.0, 6.0), (28.0 + shift, 26.0, 22.0), 200.0, (spacing,) * 3
+        )
         sitk.WriteImage(image, str(folder / f"{name}.nrrd"))
     sitk.WriteImage(sitk.Cast(image > 100, sitk.sitkUInt16) * 7, str(folder / "labels.nrrd"))
     torch.manual_seed(0)
@@ -31,16 +33,32 @@ def folder(tmp_path_factory) -> Path:
 
 
 def register(folder: Path, output: Path, *options: str, **replaced: str) -> int:
-    files = {"fixed": folder / "fixed.nrrd", "moving": folder / "moving.nrrd", "model": folder / "weights.pt",
-             "output-transform": output / "T.nrrd", **{key.replace("_", "-"): value for key, value in replaced.items()}}
+    files = {
+        "fixed": folder / "fixed.nrrd",
+        "moving": folder / "moving.nrrd",
+        "model": folder / "weights.pt",
+        "output-transform": output / "T.nrrd",
+        **{key.replace("_", "-"): value for key, value in replaced.items()},
+    }
     return main(["register", *[str(word) for key, value in files.items() for word in (f"--{key}", value)], *options])
 
 
 def test_register_writes_everything_it_was_asked_for_on_the_grids_it_promises(folder, tmp_path):
     status = register(
-        folder, tmp_path, "--output-volume", str(tmp_path / "W.nrrd"), "--labels", str(folder / "labels.nrrd"),
-        "--output-labels", str(tmp_path / "WL.nrrd"), "--output-inverse", str(tmp_path / "I.nii.gz"),
-        "--report", str(tmp_path / "R.json"), "--dump-network-inputs", str(tmp_path / "seen"),
+        folder,
+        tmp_path,
+        "--output-volume",
+        str(tmp_path / "W.nrrd"),
+        "--labels",
+        str(folder / "labels.nrrd"),
+        "--output-labels",
+        str(tmp_path / "WL.nrrd"),
+        "--output-inverse",
+        str(tmp_path / "I.nii.gz"),
+        "--report",
+        str(tmp_path / "R.json"),
+        "--dump-network-inputs",
+        str(tmp_path / "seen"),
     )
     assert status == 0
     fixed, moving = (sitk.ReadImage(str(folder / f"{name}.nrrd")) for name in ("fixed", "moving"))
@@ -100,10 +118,21 @@ def _bad_inputs(folder: Path, tmp: Path) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.mark.parametrize("culprit", [
-    "absent.nrrd", "empty.nrrd", "short.nrrd", "text.nii.gz", "4d.nrrd", "constant.nrrd", "far.nrrd", "cuda:7",
-    "no-such-model", "T.txt",
-])
+@pytest.mark.parametrize(
+    "culprit",
+    [
+        "absent.nrrd",
+        "empty.nrrd",
+        "short.nrrd",
+        "text.nii.gz",
+        "4d.nrrd",
+        "constant.nrrd",
+        "far.nrrd",
+        "cuda:7",
+        "no-such-model",
+        "T.txt",
+    ],
+)
 def test_bad_input_is_one_line_naming_it_and_nothing_is_written(folder, tmp_path, capfd, culprit):
     (tmp_path / "out").mkdir()
     bad = _bad_inputs(folder, tmp_path)[culprit]
@@ -117,7 +146,10 @@ def test_bad_input_is_one_line_naming_it_and_nothing_is_written(folder, tmp_path
 def test_fractional_labels_are_refused(folder, tmp_path, capfd):
     labels = sitk.Cast(sitk.ReadImage(str(folder / "labels.nrrd")), sitk.sitkFloat32) * 0.5
     sitk.WriteImage(labels, str(tmp_path / "half.nrrd"))
-    assert register(folder, tmp_path, "--labels", str(tmp_path / "half.nrrd"), "--output-labels", str(tmp_path / "o.nrrd")) == 1
+    assert (
+        register(folder, tmp_path, "--labels", str(tmp_path / "half.nrrd"), "--output-labels", str(tmp_path / "o.nrrd"))
+        == 1
+    )
     assert "half.nrrd" in capfd.readouterr().err
     assert not (tmp_path / "T.nrrd").exists()
 
@@ -151,7 +183,9 @@ def test_models_can_be_listed_imported_and_removed(folder, tmp_path, monkeypatch
     monkeypatch.setenv("VOXELMORPH_MODELS_DIR", str(tmp_path))
     assert main(["models", "list"]) == 0
     assert "brain-t1" in capfd.readouterr().out
-    assert main(["models", "import", "mine", str(folder / "weights.pt"), "--spacing", "2", "--intensity", "minmax"]) == 0
+    assert (
+        main(["models", "import", "mine", str(folder / "weights.pt"), "--spacing", "2", "--intensity", "minmax"]) == 0
+    )
     capfd.readouterr()
     assert main(["models", "info", "mine"]) == 0
     card = json.loads(capfd.readouterr().out)["card"]

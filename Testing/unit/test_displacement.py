@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib import displacement as displacements
-from VoxelMorphRegistrationLib.displacement_files import read_displacement, write_displacement
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.files.displacements import read_displacement, write_displacement
+from VoxelMorphRegistrationLib.space import displacement as displacements
+from VoxelMorphRegistrationLib.space.grid import Grid
+from VoxelMorphRegistrationLib.space.inverse import invert
 
 
 def oblique_grid(dimension: int, left_handed: bool = False) -> Grid:
@@ -113,7 +114,7 @@ def test_two_affines_need_to_be_told_the_grid_of_their_displacement():
 def test_the_inverse_undoes_the_field_and_the_residual_says_how_well(seed, voxels, left_handed):
     grid = oblique_grid(2, left_handed)
     field = displacements.from_voxel_flow(smooth_flow(grid, voxels, seed), grid)
-    inverse, residual = displacements.invert(field)
+    inverse, residual = invert(field)
     forward, backward = displacements.to_transform(field), displacements.to_transform(inverse)
     assert residual <= 1e-3
     for index in ((5, 5), (11, 13), (18, 20)):
@@ -123,9 +124,11 @@ def test_the_inverse_undoes_the_field_and_the_residual_says_how_well(seed, voxel
 
 def test_a_large_rotation_inside_the_field_does_not_keep_it_from_being_inverted():
     grid = oblique_grid(3)
-    affine = sitk.Euler3DTransform(np.mean(grid.points().reshape(-1, 3), axis=0).tolist(), 0.0, 0.0, 1.2, (5.0, -3.0, 4.0))
+    affine = sitk.Euler3DTransform(
+        np.mean(grid.points().reshape(-1, 3), axis=0).tolist(), 0.0, 0.0, 1.2, (5.0, -3.0, 4.0)
+    )
     field = displacements.compose(displacements.from_voxel_flow(smooth_flow(grid, 1.0), grid), affine)
-    inverse, residual = displacements.invert(field)
+    inverse, residual = invert(field)
     assert residual < 1e-2
     middle = field.TransformIndexToPhysicalPoint([n // 2 for n in grid.size])
     moved = displacements.transform_points(field, np.array([middle]))

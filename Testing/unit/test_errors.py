@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from VoxelMorphRegistrationLib.errors import telling_line
 
 PLACE = "Exception thrown in SimpleITK {}: /tmp/ITK/Modules/IO/src/file.cxx:935:\n"

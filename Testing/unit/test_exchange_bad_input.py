@@ -12,7 +12,7 @@ import torch
 
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 FIXED = Grid((10, 9, 8), (2.0, 2.5, 3.0), (-10.0, 5.0, 20.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
 

@@ -9,9 +9,9 @@ import pytest
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.cli import main
-from VoxelMorphRegistrationLib.displacement_files import read_displacement
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.files.displacements import read_displacement
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 FIXED = Grid((12, 11, 10), (2.0, 2.5, 3.0), (-10.0, 5.0, 20.0), (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1))
 MOVING = Grid((11, 12, 9), (2.5, 2.2, 3.5), (-12.0, 6.0, 18.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 
-_TESTING = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(_TESTING / "oracles"))
-from exchange_scenes import GEOMETRIES, grid, smooth_field, some_affine, texture  # noqa: E402
+from Testing.support.exchange_scenes import GEOMETRIES, grid, smooth_field, some_affine, texture
+from VoxelMorphRegistrationLib import exchange
+from VoxelMorphRegistrationLib.cli.main import main
 
-from VoxelMorphRegistrationLib import exchange  # noqa: E402
-from VoxelMorphRegistrationLib.cli import main  # noqa: E402
+_TESTING = Path(__file__).resolve().parents[1]
 
 _README = _TESTING.parent / "README.md"
 _TEXT = _README.read_text(encoding="utf-8") if _README.is_file() else ""

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from VoxelMorphRegistrationLib import exchange
-from VoxelMorphRegistrationLib.displacement import compose, from_transform, invert, to_transform
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.displacement import compose, from_transform, to_transform
+from VoxelMorphRegistrationLib.space.grid import Grid
+from VoxelMorphRegistrationLib.space.inverse import invert
 
 #: convention, file ending, options, dimensions it knows.
 FORMS = [

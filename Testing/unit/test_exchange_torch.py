@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracles"))
-from exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst  # noqa: E402
-
-from VoxelMorphRegistrationLib import exchange  # noqa: E402
-from VoxelMorphRegistrationLib.displacement import to_transform  # noqa: E402
-from VoxelMorphRegistrationLib.errors import InputError  # noqa: E402
+from Testing.support.exchange_scenes import GEOMETRIES, inside, smooth_field, some_affine, texture, worst
+from VoxelMorphRegistrationLib import exchange
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.space.displacement import to_transform
 
 EQUAL = 1e-4
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from VoxelMorphRegistrationLib.frame_flags import judge
+from VoxelMorphRegistrationLib.propagation.flags import judge
 
 
 def row(index: int, **changes) -> dict[str, str]:

@@ -7,8 +7,9 @@ import gzip
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.frames import ReadableFrames, open_frames, select_frames
+from VoxelMorphRegistrationLib.propagation.frames import ReadableFrames, open_frames, select_frames
 
 SHAPE = (4, 5, 6)  # k, j, i
 OBLIQUE = (0.0, -0.8, 0.6, 1.0, 0.0, 0.0, 0.0, 0.6, 0.8)
@@ -77,17 +78,17 @@ def nrrd_bytes(series, list_axis: int, encoding: str) -> bytes:
 type: short
 dimension: 4
 space: left-posterior-superior
-sizes: {' '.join(axes)}
-space directions: {' '.join(vectors)}
-kinds: {' '.join(kinds)}
-labels: {' '.join(labels)}
-units: {' '.join(units)}
+sizes: {" ".join(axes)}
+space directions: {" ".join(vectors)}
+kinds: {" ".join(kinds)}
+labels: {" ".join(labels)}
+units: {" ".join(units)}
 endian: little
 encoding: {encoding}
-space origin: ({','.join(repr(float(v)) for v in grid.GetOrigin())})
+space origin: ({",".join(repr(float(v)) for v in grid.GetOrigin())})
 DataNodeClassName:=vtkMRMLScalarVolumeNode
 axis {list_axis} index type:=numeric
-axis {list_axis} index values:={' '.join(f'{i * 0.5}' for i in range(len(series)))}
+axis {list_axis} index values:={" ".join(f"{i * 0.5}" for i in range(len(series)))}
 
 """
     voxels = stack.astype("<i2").tobytes()
@@ -96,7 +97,9 @@ axis {list_axis} index values:={' '.join(f'{i * 0.5}' for i in range(len(series)
 
 @pytest.mark.parametrize("list_axis", [0, 3])
 @pytest.mark.parametrize("encoding", ["raw", "gzip"])
-def test_a_slicer_sequence_gives_its_frames_and_index_values_wherever_its_list_axis_lies(tmp_path, series, list_axis, encoding):
+def test_a_slicer_sequence_gives_its_frames_and_index_values_wherever_its_list_axis_lies(
+    tmp_path, series, list_axis, encoding
+):
     (tmp_path / "a.seq.nrrd").write_bytes(nrrd_bytes(series, list_axis, encoding))
     frames = open_frames(tmp_path / "a.seq.nrrd")
     assert (len(frames), frames.index_name, frames.index_unit, frames.index_type) == (12, "time", "ms", "numeric")
@@ -130,7 +133,10 @@ def test_a_folder_gives_its_images_in_natural_order_and_leaves_other_files_alone
     assert [frames.file(i).name for i in range(3)] == ["frame2.nrrd", "frame9.nrrd", "frame10.nrrd"]
     assert_same(frames[1], series[9])
     assert [p.name for p in (open_frames(str(tmp_path / "frame*.nrrd")).file(i) for i in range(3))] == [
-        "frame2.nrrd", "frame9.nrrd", "frame10.nrrd"]
+        "frame2.nrrd",
+        "frame9.nrrd",
+        "frame10.nrrd",
+    ]
 
 
 def test_a_text_file_lists_paths_relative_to_itself_in_its_own_order(tmp_path, series):
@@ -170,12 +176,15 @@ def test_a_choice_that_means_nothing_is_refused(text):
         select_frames(text, 10)
 
 
-@pytest.mark.parametrize("make, reason", [
-    (lambda p: p / "missing.nrrd", "no such file"),
-    (lambda p: str(p / "x*.nrrd"), "no file has such a name"),
-    (lambda p: p, "no image files"),
-    (lambda p: [], "empty"),
-])
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda p: p / "missing.nrrd", "no such file"),
+        (lambda p: str(p / "x*.nrrd"), "no file has such a name"),
+        (lambda p: p, "no image files"),
+        (lambda p: [], "empty"),
+    ],
+)
 def test_what_is_no_sequence_is_refused_with_its_name(tmp_path, make, reason):
     with pytest.raises(InputError, match=reason):
         open_frames(make(tmp_path))

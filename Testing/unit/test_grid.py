@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 GEOMETRIES = st.builds(
     lambda angles, mirrored, spacing, origin: Grid(
@@ -52,7 +52,12 @@ def test_a_shift_of_a_hundredth_of_a_voxel_is_another_grid():
 
 def test_a_point_half_a_voxel_beyond_the_last_centre_still_lies_in_the_image():
     grid = Grid((4, 4), (2.0, 2.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
-    assert grid.contains(np.array([[-1.0, 0.0], [7.0, 6.0], [-1.1, 0.0], [3.0, 7.5]])).tolist() == [True, True, False, False]
+    assert grid.contains(np.array([[-1.0, 0.0], [7.0, 6.0], [-1.1, 0.0], [3.0, 7.5]])).tolist() == [
+        True,
+        True,
+        False,
+        False,
+    ]
     assert grid.extent_corners().max() == 7.0
 
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from VoxelMorphRegistrationLib import images
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.files import images
+from VoxelMorphRegistrationLib.space import checks
 
 
 def _image(size=(7, 6, 5), dtype=np.float32):
@@ -92,9 +93,14 @@ def test_zero_and_nan_spacing_are_refused_though_itk_would_make_them_one(tmp_pat
     _refused(lambda: images.read_image(path), path, "spacing")
 
 
-@pytest.mark.parametrize(("field", "value"), [("space directions", "(1,0,0) (1,0,0) (0,0,1)"),
-                                              ("space directions", "(0,0,0) (0,1,0) (0,0,1)"),
-                                              ("space directions", "(nan,0,0) (0,1,0) (0,0,1)")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("space directions", "(1,0,0) (1,0,0) (0,0,1)"),
+        ("space directions", "(0,0,0) (0,1,0) (0,0,1)"),
+        ("space directions", "(nan,0,0) (0,1,0) (0,0,1)"),
+    ],
+)
 def test_directions_that_span_no_volume_are_refused(tmp_path, field, value):
     path = tmp_path / "a.nrrd"
     sitk.WriteImage(_image(), str(path))
@@ -157,18 +163,18 @@ def test_labels_must_be_whole_numbers_and_keep_their_type(tmp_path):
 def test_nan_and_infinity_become_the_smallest_finite_value_and_are_counted():
     array = np.full((3, 4, 5), 7, np.float32)
     array[0, 0, 0], array[0, 0, 1], array[1, 1, 1], array[2, 2, 2] = np.nan, np.inf, -np.inf, -3
-    cleaned, count = images.replace_non_finite(sitk.GetImageFromArray(array))
+    cleaned, count = checks.replace_non_finite(sitk.GetImageFromArray(array))
     assert count == 3
     expected = np.nan_to_num(array, nan=-3, posinf=-3, neginf=-3)
     assert np.array_equal(sitk.GetArrayFromImage(cleaned), expected)
-    same, none = images.replace_non_finite(cleaned)
+    same, none = checks.replace_non_finite(cleaned)
     assert same is cleaned and none == 0
-    _refused(lambda: images.replace_non_finite(cleaned * float("nan"), "a.nrrd"), "a.nrrd")
+    _refused(lambda: checks.replace_non_finite(cleaned * float("nan"), "a.nrrd"), "a.nrrd")
 
 
 def test_values_whose_sum_overflows_are_not_taken_for_infinite():
     image = sitk.GetImageFromArray(np.full((4, 4, 4), 1e308))
-    assert images.replace_non_finite(image)[1] == 0
+    assert checks.replace_non_finite(image)[1] == 0
 
 
 @pytest.mark.parametrize("name", ["a.xyz", "a", "a.mhd"])
@@ -184,7 +190,7 @@ def test_a_disk_that_fills_leaves_the_old_file_and_nothing_half_written(tmp_path
     before = path.read_bytes()
     script = (
         "import resource, signal, sys, numpy, SimpleITK as sitk\n"
-        "from VoxelMorphRegistrationLib import images, errors\n"
+        "from VoxelMorphRegistrationLib import errors\nfrom VoxelMorphRegistrationLib.files import images\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "image = sitk.GetImageFromArray(numpy.random.default_rng(0).random((60, 60, 60)))\n"
@@ -203,5 +209,3 @@ def test_new_files_have_the_permissions_any_new_file_gets(tmp_path):
     images.write_image(_image(), tmp_path / "a.nrrd")
     (tmp_path / "b").touch()
     assert (tmp_path / "a.nrrd").stat().st_mode == (tmp_path / "b").stat().st_mode
-
-

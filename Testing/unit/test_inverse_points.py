@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from VoxelMorphRegistrationLib.displacement import from_array, from_transform, to_transform
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.inverse_points import invert_at
+
+from VoxelMorphRegistrationLib.space.displacement import from_array, from_transform, to_transform
+from VoxelMorphRegistrationLib.space.grid import Grid
+from VoxelMorphRegistrationLib.space.inverse import invert_at
 
 GRID = Grid((30, 28, 26), (2.0, 1.5, 2.5), (-20.0, 5.0, 40.0), (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
 
@@ -40,7 +41,9 @@ def test_rotations_up_to_sixty_degrees_are_undone(degrees):
 def test_where_a_field_folds_the_residual_or_the_way_back_tells():
     points = GRID.points()
     fold = np.zeros_like(points)
-    fold[..., 2] = -1.8 * (points[..., 2] - points[..., 2].mean()) * (np.abs(points[..., 2] - points[..., 2].mean()) < 8)
+    fold[..., 2] = (
+        -1.8 * (points[..., 2] - points[..., 2].mean()) * (np.abs(points[..., 2] - points[..., 2].mean()) < 8)
+    )
     _, residual = invert_at(from_array(fold, GRID), inside())
     assert residual.max() > 0.1
 

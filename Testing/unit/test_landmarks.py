@@ -11,18 +11,14 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib.displacement import from_array, warp
+
+from VoxelMorphRegistrationLib.annotations.points import Points, count_outside
 from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.inverse_points import invert_at
-from VoxelMorphRegistrationLib.landmarks import (
-    Points,
-    count_outside,
-    read_points,
-    read_surface,
-    write_points,
-    write_surface,
-)
+from VoxelMorphRegistrationLib.files.markups import read_points, write_points
+from VoxelMorphRegistrationLib.files.meshes import read_surface, write_surface
+from VoxelMorphRegistrationLib.space.displacement import from_array, warp
+from VoxelMorphRegistrationLib.space.grid import Grid
+from VoxelMorphRegistrationLib.space.inverse import invert_at
 
 vtk = pytest.importorskip("vtk")
 
@@ -156,7 +152,7 @@ def moved(landmarks, field: sitk.Image):
 
 
 def read_back(mesh: vtk.vtkPolyData):
-    from VoxelMorphRegistrationLib.landmarks import Surface
+    from VoxelMorphRegistrationLib.annotations.surface import Surface
 
     return Surface(mesh)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from VoxelMorphRegistrationLib.card import Card
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.models import load_model
-from VoxelMorphRegistrationLib.weights import file_sha256
+from VoxelMorphRegistrationLib.models.card import Card
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.models.weights import file_sha256
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "networks"
 CARD = {

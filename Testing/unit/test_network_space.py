@@ -14,8 +14,9 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.network_space import NormalisedImage, Space, finer_grid, network_grid, on_network_grid
+from VoxelMorphRegistrationLib.network_space.grid import Space, finer_grid, network_grid
+from VoxelMorphRegistrationLib.network_space.inputs import NormalisedImage, on_network_grid
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 NONE = {"rule": "none"}
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
@@ -132,8 +133,12 @@ def test_downsampling_removes_what_the_coarse_grid_cannot_hold():
     board = np.indices((48, 48, 48)).sum(0) % 2
     image = sitk.GetImageFromArray(board.astype(np.float32) * 100)
     seen = _seen(image, Space("native", 3.0, None, 1, NONE))
-    moving = on_network_grid(image, network_grid(image, Space("native", 3.0)), sitk.TranslationTransform(3, (1, 1, 1)),
-                             Space("native", 3.0, intensity=NONE))[0, 0].numpy()
+    moving = on_network_grid(
+        image,
+        network_grid(image, Space("native", 3.0)),
+        sitk.TranslationTransform(3, (1, 1, 1)),
+        Space("native", 3.0, intensity=NONE),
+    )[0, 0].numpy()
     for tensor in (seen, moving):
         middle = tensor[2:-2, 2:-2, 2:-2]
         assert np.abs(middle - 50).max() < 2
@@ -164,7 +169,10 @@ def test_a_grid_too_large_for_memory_becomes_coarser_and_says_so():
     assert network_grid(image, Space(max_voxels=70_000), spacing="native").size == (64, 64, 64)
 
 
-@pytest.mark.parametrize("own, wish, taken", [(3.0, 2.0, 1.5), (1.0, 2.0, 2.0), (0.8, 2.0, 2.4), (2.4, 2.0, 2.4), (1.5, 2.0, 1.5), (7.0, 2.0, 1.75)])
+@pytest.mark.parametrize(
+    "own, wish, taken",
+    [(3.0, 2.0, 1.5), (1.0, 2.0, 2.0), (0.8, 2.0, 2.4), (2.4, 2.0, 2.4), (1.5, 2.0, 1.5), (7.0, 2.0, 1.75)],
+)
 def test_a_flexible_spacing_is_the_nearest_multiple_or_fraction_of_the_images_own(own, wish, taken):
     image = _image((20, 20, 20), (own, own, 2.0), np.eye(3))
     space = Space("native", wish, multiple=8, flexible=True)
@@ -193,8 +201,10 @@ def test_a_flexible_finer_grid_blurs_every_voxel_alike():
 def test_the_moving_image_is_seen_through_the_alignment_as_simpleitk_resamples_it(moving_size):
     fixed = _image((24, 24, 24), (1.5, 1.5, 1.5), TILT)
     moving = _image(moving_size, (1.6, 1.5, 1.5), np.diag([1.0, -1.0, 1.0]), seed=1)
-    moving.SetOrigin(np.asarray(fixed.TransformContinuousIndexToPhysicalPoint((12, 12, 12)))
-                     - Grid.of(moving).axes @ (np.asarray(moving_size) / 2))
+    moving.SetOrigin(
+        np.asarray(fixed.TransformContinuousIndexToPhysicalPoint((12, 12, 12)))
+        - Grid.of(moving).axes @ (np.asarray(moving_size) / 2)
+    )
     alignment = sitk.Euler3DTransform((10, -20, 5), 0.1, -0.2, 0.05, (2, 1, -3))
     space = Space("SPL", intensity=NONE)
     grid = network_grid(fixed, space)
@@ -300,8 +310,12 @@ class TestIntensity:
         rule = {"rule": "divide", "by": 255, "unless_max_below": 2}
         assert np.allclose(self._seen(rule, np.asarray([[[0.0, 51, 255]]], np.float32)), [0, 0.2, 1])
         assert np.allclose(self._seen(rule, np.asarray([[[0.0, 0.2, 1]]], np.float32)), [0, 0.2, 1])
-        assert np.allclose(self._seen({"rule": "divide", "by": 2, "unless_max_below": None},
-                                      np.asarray([[[0.0, 0.2, 1]]], np.float32)), [0, 0.1, 0.5])
+        assert np.allclose(
+            self._seen(
+                {"rule": "divide", "by": 2, "unless_max_below": None}, np.asarray([[[0.0, 0.2, 1]]], np.float32)
+            ),
+            [0, 0.1, 0.5],
+        )
 
     def test_a_constant_image_is_refused(self):
         for rule in ("minmax", "none", "percentile"):
@@ -348,7 +362,8 @@ def test_the_finer_grid_halves_the_spacing_where_both_images_show_as_much_and_ke
         same = tuple(c * k for c, k in zip(corner, every))
         np.testing.assert_allclose(
             finer.empty_image().TransformIndexToPhysicalPoint(same),
-            grid.empty_image().TransformIndexToPhysicalPoint(corner), atol=1e-9,
+            grid.empty_image().TransformIndexToPhysicalPoint(corner),
+            atol=1e-9,
         )
     seen = NormalisedImage.of(fixed, Space(intensity=NONE)).on(finer, None)[0, 0].numpy()
     oracle = sitk.Resample(fixed, finer.empty_image(), sitk.Transform(), sitk.sitkLinear, float(_array(fixed).min()))

@@ -9,10 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib import displacement as displacements
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.image_space import forward_displacement, inverse_displacement, network_vectors
-from VoxelMorphRegistrationLib.network_space import Space, network_grid
+from VoxelMorphRegistrationLib.network_space.grid import Space, network_grid
+from VoxelMorphRegistrationLib.network_space.outputs import forward_displacement, inverse_displacement, network_vectors
+from VoxelMorphRegistrationLib.space import displacement as displacements
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
 

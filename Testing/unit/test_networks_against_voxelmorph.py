@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from VoxelMorphRegistrationLib.models import load_model
+from VoxelMorphRegistrationLib.models.loading import load_model
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "networks"
 TENSORFLOW = sorted(path.stem for path in FIXTURES.glob("*.h5") if path.with_suffix(".npz").exists())

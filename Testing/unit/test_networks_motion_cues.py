@@ -21,7 +21,9 @@ def tensor(image: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("motion", [(0.6, -0.4), (0.5, 0.3, -0.7)])
 @pytest.mark.parametrize("contrast", [1.0, -0.5])
-def test_a_small_shift_is_seen_in_its_direction_and_most_of_its_size_even_with_the_contrast_turned_round(motion, contrast):
+def test_a_small_shift_is_seen_in_its_direction_and_most_of_its_size_even_with_the_contrast_turned_round(
+    motion, contrast
+):
     moving = textured((32,) * len(motion))
     fixed = contrast * shift(moving, [-step for step in motion], order=3, mode="nearest") + 2.0
     cues = motion_cues(tensor(fixed), tensor(moving), window=9)

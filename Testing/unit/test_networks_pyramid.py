@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import build_network
 
@@ -90,7 +91,8 @@ def test_images_are_looked_at_again_only_while_that_makes_them_more_alike():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"further_windows": [4]}, {"further_windows": 3}]
+    "wrong",
+    [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"further_windows": [4]}, {"further_windows": 3}],
 )
 def test_cues_and_looks_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from VoxelMorphRegistrationLib.cli import main
-from VoxelMorphRegistrationLib.displacement_files import read_displacement
 
-sys.path.insert(0, str(Path(__file__).parent))
-from propagation_cases import GRID, frame, labels, weights_file, write_sequence  # noqa: E402
+from Testing.support.propagation_cases import GRID, frame, labels, weights_file, write_sequence
+from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.files.displacements import read_displacement
 
 FIXED = "index,index_value,status,similarity_before,similarity_after,folded_percent,seconds,message".split(",")
 
@@ -29,9 +27,24 @@ def case(tmp_path_factory):
 
 def command(case, output, *more, **replaced):
     given = {**case, **replaced}
-    return main(["propagate", "--sequence", str(given["sequence"]), "--segmentation", str(given["segmentation"]),
-                 "--reference-frame", "0", "--model", str(given["model"]), "--output", str(output), "--progress", "none",
-                 *map(str, more)])
+    return main(
+        [
+            "propagate",
+            "--sequence",
+            str(given["sequence"]),
+            "--segmentation",
+            str(given["segmentation"]),
+            "--reference-frame",
+            "0",
+            "--model",
+            str(given["model"]),
+            "--output",
+            str(output),
+            "--progress",
+            "none",
+            *map(str, more),
+        ]
+    )
 
 
 def table(output) -> list[dict]:
@@ -40,7 +53,10 @@ def table(output) -> list[dict]:
 
 
 def voxels(output) -> dict[str, np.ndarray]:
-    return {path.name: sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in sorted((output / "segmentation").iterdir())}
+    return {
+        path.name: sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        for path in sorted((output / "segmentation").iterdir())
+    }
 
 
 def same(one, other) -> bool:
@@ -58,7 +74,9 @@ def test_every_frame_gets_a_label_volume_on_its_own_grid_and_a_row(plain):
     assert sorted(p.name for p in (plain / "segmentation").iterdir()) == [f"{i:04d}.nrrd" for i in range(6)]
     rows = table(plain)
     assert list(rows[0])[:8] == FIXED
-    assert list(rows[0])[8:16] == [f"{n}_{l}" for l in (1, 2) for n in ("volume_ml", "centroid_r", "centroid_a", "centroid_s")]
+    assert list(rows[0])[8:16] == [
+        f"{n}_{label}" for label in (1, 2) for n in ("volume_ml", "centroid_r", "centroid_a", "centroid_s")
+    ]
     assert [row["status"] for row in rows] == ["reference"] + ["done"] * 5
     written = sitk.ReadImage(str(plain / "segmentation" / "0003.nrrd"))
     assert written.GetPixelID() == sitk.sitkUInt8 and written.GetSize() == GRID.size
@@ -76,8 +94,9 @@ def test_the_record_says_what_made_the_files(plain, case):
 
 def test_transforms_points_and_surface_are_written_when_asked_for(case, tmp_path):
     (tmp_path / "p.fcsv").write_text(
-        "# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,"
-        "desc,associatedNodeID\n1,-4,34,32,0,0,0,1,1,1,0,apex,,\n")
+        "# Markups fiducial file version = 5.0\n# CoordinateSystem = LPS\n# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,"
+        "lock,label,desc,associatedNodeID\n1,-4,34,32,0,0,0,1,1,1,0,apex,,\n"
+    )
     vtk = pytest.importorskip("vtk", reason="vtk is not installed")
     ball = vtk.vtkSphereSource()
     ball.SetCenter(-4, 34, 32)
@@ -88,15 +107,29 @@ def test_transforms_points_and_surface_are_written_when_asked_for(case, tmp_path
     writer.SetInputData(ball.GetOutput())
     writer.Write()
     output = tmp_path / "out"
-    assert command(case, output, "--points", tmp_path / "p.fcsv", "--surface", tmp_path / "s.vtp", "--save-transforms", "full",
-                   "--frames", "0:3") == 0
+    assert (
+        command(
+            case,
+            output,
+            "--points",
+            tmp_path / "p.fcsv",
+            "--surface",
+            tmp_path / "s.vtp",
+            "--save-transforms",
+            "full",
+            "--frames",
+            "0:3",
+        )
+        == 0
+    )
     for folder, ending in (("transforms", "nrrd"), ("points", "mrk.json"), ("surface", "vtp")):
         assert sorted(p.name for p in (output / folder).iterdir()) == [f"{i:04d}.{ending}" for i in range(3)]
     # The point found in frame 2 is pulled back onto the point that was given, by SimpleITK.
     point = json.loads((output / "points" / "0002.mrk.json").read_text(encoding="utf-8"))["markups"][0]
     assert point["coordinateSystem"] == "LPS" and point["controlPoints"][0]["label"] == "apex"
     transform = sitk.DisplacementFieldTransform(
-        sitk.Cast(sitk.ReadImage(str(output / "transforms" / "0002.nrrd")), sitk.sitkVectorFloat64))
+        sitk.Cast(sitk.ReadImage(str(output / "transforms" / "0002.nrrd")), sitk.sitkVectorFloat64)
+    )
     assert np.allclose(transform.TransformPoint(point["controlPoints"][0]["position"]), (-4, 34, 32), atol=0.01)
     # Labels warped by the transform that was saved, by SimpleITK, are the labels that were saved.
     pulled = sitk.Resample(labels(0), transform, sitk.sitkNearestNeighbor)
@@ -114,7 +147,7 @@ def test_a_coarser_transform_keeps_every_nth_voxel_in_its_place(case, tmp_path):
 
 
 def test_a_finished_run_computes_nothing_again(case, plain, monkeypatch):
-    from VoxelMorphRegistrationLib.registration import Registrar
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
 
     before = {p: p.stat().st_mtime_ns for p in (plain / "segmentation").iterdir()}
     monkeypatch.setattr(Registrar, "register", lambda *_: pytest.fail("a finished frame was computed again"))
@@ -124,7 +157,7 @@ def test_a_finished_run_computes_nothing_again(case, plain, monkeypatch):
 
 @pytest.mark.parametrize("strategy", ["direct", "sequential", "keyframes"])
 def test_a_run_cut_between_any_two_frames_goes_on_to_the_same_voxels(case, tmp_path, monkeypatch, strategy):
-    from VoxelMorphRegistrationLib.registration import Registrar
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
 
     options = ("--strategy", strategy, "--keyframe-step", "3")
     assert command(case, tmp_path / "whole", *options) == 0
@@ -257,8 +290,14 @@ def test_json_progress_is_one_object_a_line(case, tmp_path, capsys):
 
 def test_names_and_colours_of_a_segmentation_reach_every_frame(case, tmp_path):
     given = labels(0)
-    for key, value in {"Segmentation_MasterRepresentation": "Binary labelmap", "Segment0_ID": "a", "Segment0_Name": "liver",
-                       "Segment0_LabelValue": "1", "Segment0_Layer": "0", "Segment0_Color": "1 0 0"}.items():
+    for key, value in {
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segment0_ID": "a",
+        "Segment0_Name": "liver",
+        "Segment0_LabelValue": "1",
+        "Segment0_Layer": "0",
+        "Segment0_Color": "1 0 0",
+    }.items():
         given.SetMetaData(key, value)
     sitk.WriteImage(given, str(tmp_path / "a.seg.nrrd"))
     assert command(case, tmp_path / "out", "--frames", "0:2", segmentation=tmp_path / "a.seg.nrrd") == 0
@@ -282,7 +321,9 @@ def test_overlapping_segments_are_kept_beside_the_flat_volume(case, tmp_path):
     assert {row["status"] for row in table(tmp_path / "out")} == {"reference", "done"}
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0 or not Path("/proc/mounts").exists(), reason="needs a small disk to fill")
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0 or not Path("/proc/mounts").exists(), reason="needs a small disk to fill"
+)
 def test_a_disk_that_fills_is_told_in_one_line_and_keeps_what_is_whole(case, tmp_path, capsys):
     import subprocess
 
@@ -301,14 +342,17 @@ def test_a_disk_that_fills_is_told_in_one_line_and_keeps_what_is_whole(case, tmp
         subprocess.run(["umount", str(disk)])
 
 
-@pytest.mark.parametrize("more, replaced, reason", [
-    (("--frames", "9:"), {}, "selects none"),
-    ((), {"segmentation": "missing.nrrd"}, "missing.nrrd: no such file"),
-    ((), {"sequence": "missing.nrrd"}, "missing.nrrd: no such file"),
-    ((), {"model": "missing.pt"}, "missing.pt"),
-    (("--device", "cuda:99"), {}, "cuda:99"),
-    (("--points", "missing.fcsv"), {}, "missing.fcsv"),
-])
+@pytest.mark.parametrize(
+    "more, replaced, reason",
+    [
+        (("--frames", "9:"), {}, "selects none"),
+        ((), {"segmentation": "missing.nrrd"}, "missing.nrrd: no such file"),
+        ((), {"sequence": "missing.nrrd"}, "missing.nrrd: no such file"),
+        ((), {"model": "missing.pt"}, "missing.pt"),
+        (("--device", "cuda:99"), {}, "cuda:99"),
+        (("--points", "missing.fcsv"), {}, "missing.fcsv"),
+    ],
+)
 def test_bad_input_is_one_line_and_status_1(case, tmp_path, capsys, more, replaced, reason):
     assert command(case, tmp_path / "out", *more, **replaced) == 1
     said = capsys.readouterr().err.strip()
@@ -316,11 +360,14 @@ def test_bad_input_is_one_line_and_status_1(case, tmp_path, capsys, more, replac
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--segmentation", "a.nrrd", "--reference-frame", "0", "--reference-frame", "1"],
-    ["--reference-frame", "0"],
-    ["--segmentation", "a.nrrd", "--reference-frame", "0", "--save-transforms", "some"],
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--segmentation", "a.nrrd", "--reference-frame", "0", "--reference-frame", "1"],
+        ["--reference-frame", "0"],
+        ["--segmentation", "a.nrrd", "--reference-frame", "0", "--save-transforms", "some"],
+    ],
+)
 def test_a_command_that_makes_no_sense_is_status_2(arguments, tmp_path):
     with pytest.raises(SystemExit) as leaving:
         raise SystemExit(main(["propagate", "--sequence", "x", "--output", str(tmp_path / "o"), *arguments]))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,15 +10,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 from scipy.ndimage import distance_transform_edt
-from VoxelMorphRegistrationLib.displacement import from_transform, to_voxel_flow, transform_points
-from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.markups_files import Points
-from VoxelMorphRegistrationLib.networks import Flow
-from VoxelMorphRegistrationLib.propagation import Propagation, propagate
 
-sys.path.insert(0, str(Path(__file__).parent))
-from propagation_cases import CENTRE, GRID, CentroidNetwork, centroid_model, frame, labels, shift_of  # noqa: E402
+from Testing.support.propagation_cases import CENTRE, GRID, CentroidNetwork, centroid_model, frame, labels, shift_of
+from VoxelMorphRegistrationLib.annotations.points import Points
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.networks import Flow
+from VoxelMorphRegistrationLib.propagation.propagate import Propagation, propagate
+from VoxelMorphRegistrationLib.space.displacement import from_transform, to_voxel_flow, transform_points
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def dice(found: sitk.Image, truth: sitk.Image) -> float:
@@ -39,8 +36,9 @@ def carry(frames, segmentation=None, reference=0, **options):
     return {r.index: r for r in propagate(frames, segmentation, reference, centroid_model(), **options)}
 
 
-@pytest.mark.parametrize("options", [
-    {"strategy": "direct"}, {"strategy": "sequential"}, {"strategy": "keyframes", "keyframe_step": 3}])
+@pytest.mark.parametrize(
+    "options", [{"strategy": "direct"}, {"strategy": "sequential"}, {"strategy": "keyframes", "keyframe_step": 3}]
+)
 @pytest.mark.parametrize("reference", [0, 4, 9])
 def test_every_strategy_carries_the_labels_to_where_the_ball_went(options, reference):
     found = carry([frame(i) for i in range(10)], labels(reference), reference, **options)
@@ -80,8 +78,7 @@ def test_keyframes_register_only_every_kth_frame_and_some_checks_between():
 
 def test_the_nearest_segmented_frame_serves_and_at_equal_distance_the_more_similar():
     frames = [frame(i) for i in (0, 0, 5, 8, 8)]
-    found = {r.index: r.reference for r in propagate(
-        frames, [labels(0), labels(8)], [0, 4], centroid_model())}
+    found = {r.index: r.reference for r in propagate(frames, [labels(0), labels(8)], [0, 4], centroid_model())}
     assert found == {0: 0, 1: 0, 2: 4, 3: 4, 4: 4}
     frames[2] = frame(1)
     found = {r.index: r.reference for r in propagate(frames, [labels(8), labels(0)], [4, 0], centroid_model())}
@@ -148,8 +145,9 @@ def test_what_an_earlier_run_finished_is_not_computed_again_and_changes_nothing(
         assert calls is None or model.network.calls == calls
         for index, result in again.items():
             for image in ("displacement",):
-                assert np.array_equal(sitk.GetArrayFromImage(getattr(result, image)),
-                                      sitk.GetArrayFromImage(getattr(whole[index], image)))
+                assert np.array_equal(
+                    sitk.GetArrayFromImage(getattr(result, image)), sitk.GetArrayFromImage(getattr(whole[index], image))
+                )
 
 
 def test_quality_says_what_the_registration_gained_and_what_the_labels_measure():
@@ -165,22 +163,31 @@ def test_quality_says_what_the_registration_gained_and_what_the_labels_measure()
         assert np.allclose(np.array(centroid) * (-1, -1, 1), statistics.GetCentroid(label))
 
 
-@pytest.mark.parametrize("make, reason", [
-    (lambda f: dict(reference=7), "reference frame 7"),
-    (lambda f: dict(segmentation=labels(0) * 0), "no labelled voxel"),
-    (lambda f: dict(segmentation=sitk.Cast(labels(0), sitk.sitkFloat32) * 0.5), "whole numbers"),
-    (lambda f: dict(segmentation=[labels(0), labels(1)], reference=[0]), "2 segmentation"),
-    (lambda f: dict(segmentation=[labels(0), labels(1)], reference=[1, 1]), "twice"),
-    (lambda f: dict(strategy="backwards"), "strategy"),
-    (lambda f: dict(select=[9]), "frames"),
-    (lambda f: dict(segmentation=labels(0, Grid(GRID.size, GRID.spacing, (900.0, 0.0, 0.0), GRID.direction))), "labelled voxel"),
-    (lambda f: dict(refine=-1), "refine"),
-    (lambda f: dict(mask=labels(0), mask_margin=5.0), "give one of them"),
-    (lambda f: dict(segmentation=None, points=Points(CENTRE[None], {}), mask_margin=5.0), "no segmentation to measure it from"),
-    (lambda f: dict(mask_margin=-1.0), "mask margin -1.0"),
-    (lambda f: f.__setitem__(0, frame(0) * 0 + 3) or {}, "all its voxels are 3"),
-    (lambda f: f.__setitem__(0, frame(0)[:, :, 11]) or dict(segmentation=labels(0)[:, :, 11]), "2 dimensions"),
-])
+@pytest.mark.parametrize(
+    "make, reason",
+    [
+        (lambda f: dict(reference=7), "reference frame 7"),
+        (lambda f: dict(segmentation=labels(0) * 0), "no labelled voxel"),
+        (lambda f: dict(segmentation=sitk.Cast(labels(0), sitk.sitkFloat32) * 0.5), "whole numbers"),
+        (lambda f: dict(segmentation=[labels(0), labels(1)], reference=[0]), "2 segmentation"),
+        (lambda f: dict(segmentation=[labels(0), labels(1)], reference=[1, 1]), "twice"),
+        (lambda f: dict(strategy="backwards"), "strategy"),
+        (lambda f: dict(select=[9]), "frames"),
+        (
+            lambda f: dict(segmentation=labels(0, Grid(GRID.size, GRID.spacing, (900.0, 0.0, 0.0), GRID.direction))),
+            "labelled voxel",
+        ),
+        (lambda f: dict(refine=-1), "refine"),
+        (lambda f: dict(mask=labels(0), mask_margin=5.0), "give one of them"),
+        (
+            lambda f: dict(segmentation=None, points=Points(CENTRE[None], {}), mask_margin=5.0),
+            "no segmentation to measure it from",
+        ),
+        (lambda f: dict(mask_margin=-1.0), "mask margin -1.0"),
+        (lambda f: f.__setitem__(0, frame(0) * 0 + 3) or {}, "all its voxels are 3"),
+        (lambda f: f.__setitem__(0, frame(0)[:, :, 11]) or dict(segmentation=labels(0)[:, :, 11]), "2 dimensions"),
+    ],
+)
 def test_input_nothing_can_be_done_with_is_refused_at_once(make, reason):
     frames = [frame(i) for i in range(3)]
     arguments = {"segmentation": labels(0), "reference": 0, **make(frames)}
@@ -202,7 +209,10 @@ class _TurnNetwork(CentroidNetwork):
 
 
 def test_sequential_composes_steps_in_the_order_in_which_tissue_moved():
-    """Steps that do not commute: a turn, then a stretch. SimpleITK says where the points of the last frame come from."""
+    """Steps that do not commute: a turn, then a stretch.
+
+    SimpleITK says where the points of the last frame come from.
+    """
     middle = GRID.extent_corners().mean(0).tolist()
     turn = sitk.Euler3DTransform(middle, 0.0, 0.0, 0.3)
     stretch = sitk.ScaleTransform(3, (1.25, 0.9, 1.0))
@@ -223,7 +233,7 @@ def test_a_mask_margin_compares_images_around_each_references_own_segmentation(m
         seen[moving.GetPixel(0, 0, 0), fixed.GetPixel(0, 0, 0)] = mask
         return SimpleNamespace(displacement=Grid.of(fixed).empty_image(sitk.sitkVectorFloat32, 3), notes=[])
 
-    monkeypatch.setattr("VoxelMorphRegistrationLib.propagation.Registrar.register", register)
+    monkeypatch.setattr("VoxelMorphRegistrationLib.registration.registrar.Registrar.register", register)
     frames = [frame(index) for index in range(4)]
     for index, image in enumerate(frames):
         image[0, 0, 0] = float(index)  # So that a frame is recognised.

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
-from VoxelMorphRegistrationLib.card import Card
-from VoxelMorphRegistrationLib.cli import main
-from VoxelMorphRegistrationLib.frames import open_frames
-from VoxelMorphRegistrationLib.grid import Grid
+
+from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.propagation.frames import open_frames
+from VoxelMorphRegistrationLib.space.grid import Grid
 from VoxelMorphRegistrationLib.training.saving import write_model
 
 GRID = Grid((24, 20), (1.5, 2.0), (-3.0, 7.0), (0.0, -1.0, 1.0, 0.0))
@@ -27,9 +28,30 @@ def test_slices_get_labels_transforms_a_table_and_a_sequence(tmp_path: Path):
     labels = np.zeros(GRID.shape, np.uint8)
     labels[5:12, 4:15] = 3
     sitk.WriteImage(GRID.image(labels), str(tmp_path / "labels.nrrd"))
-    assert main(["propagate", "--sequence", str(tmp_path / "f*.nrrd"), "--segmentation", str(tmp_path / "labels.nrrd"),
-                 "--reference-frame", "1", "--model", str(tmp_path / "flat.pt"), "--output", str(tmp_path / "out"),
-                 "--save-transforms", "full", "--strategy", "sequential", "--progress", "none"]) == 0
+    assert (
+        main(
+            [
+                "propagate",
+                "--sequence",
+                str(tmp_path / "f*.nrrd"),
+                "--segmentation",
+                str(tmp_path / "labels.nrrd"),
+                "--reference-frame",
+                "1",
+                "--model",
+                str(tmp_path / "flat.pt"),
+                "--output",
+                str(tmp_path / "out"),
+                "--save-transforms",
+                "full",
+                "--strategy",
+                "sequential",
+                "--progress",
+                "none",
+            ]
+        )
+        == 0
+    )
     written = sitk.ReadImage(str(tmp_path / "out" / "segmentation" / "0002.nrrd"))
     assert Grid.of(written).same_as(GRID) and written.GetPixelID() == sitk.sitkUInt8
     assert sitk.ReadImage(str(tmp_path / "out" / "transforms" / "0000.nrrd")).GetNumberOfComponentsPerPixel() == 2

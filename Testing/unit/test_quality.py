@@ -9,9 +9,10 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib import quality
+from VoxelMorphRegistrationLib.annotations import label_statistics
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
+from VoxelMorphRegistrationLib.registration import pair_similarity as quality
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def _labels(seed=0, size=(20, 24, 18), pixel=np.uint16):
@@ -27,7 +28,7 @@ def test_dice_is_that_of_simpleitk(pixel):
     a, b = _labels(0, pixel=pixel), _labels(1, pixel=pixel)
     overlap = sitk.LabelOverlapMeasuresImageFilter()
     overlap.Execute(sitk.Cast(a, sitk.sitkUInt16), sitk.Cast(b, sitk.sitkUInt16))
-    ours = quality.dice(a, b)
+    ours = label_statistics.dice(a, b)
     assert set(ours) == {7, 14, 21}
     for label, value in ours.items():
         assert np.isclose(value, overlap.GetDiceCoefficient(label))
@@ -36,13 +37,13 @@ def test_dice_is_that_of_simpleitk(pixel):
 def test_a_label_that_one_map_lacks_scores_zero_and_itself_one():
     a = _labels()
     b = sitk.ChangeLabel(a, {14: 0})
-    assert quality.dice(a, a) == {7: 1.0, 14: 1.0, 21: 1.0}
-    assert quality.dice(a, b)[14] == 0.0
+    assert label_statistics.dice(a, a) == {7: 1.0, 14: 1.0, 21: 1.0}
+    assert label_statistics.dice(a, b)[14] == 0.0
 
 
 def test_maps_of_different_size_cannot_be_compared():
     with pytest.raises(InputError, match="size"):
-        quality.dice(_labels(), _labels(size=(20, 24, 17)))
+        label_statistics.dice(_labels(), _labels(size=(20, 24, 17)))
 
 
 @pytest.mark.parametrize("pixel", [np.uint8, np.int16, np.uint16, np.uint32, np.float32])
@@ -50,7 +51,7 @@ def test_volumes_and_centroids_are_those_of_simpleitk(pixel):
     labels = _labels(pixel=pixel)
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(sitk.Cast(labels, sitk.sitkUInt16))
-    measured = quality.measure_labels(labels)
+    measured = label_statistics.measure_labels(labels)
     assert set(measured) == set(shape.GetLabels())
     for label, (millilitres, centroid) in measured.items():
         assert np.isclose(millilitres, shape.GetPhysicalSize(label) / 1000)
@@ -60,7 +61,7 @@ def test_volumes_and_centroids_are_those_of_simpleitk(pixel):
 
 def test_an_empty_label_map_has_no_volumes_and_no_centroids():
     empty = sitk.Image(4, 5, 6, sitk.sitkUInt8)
-    assert quality.measure_labels(empty) == {}
+    assert label_statistics.measure_labels(empty) == {}
 
 
 def test_two_dimensions_have_volumes_and_centroids_too():
@@ -68,7 +69,7 @@ def test_two_dimensions_have_volumes_and_centroids_too():
     labels.SetDirection((0.8, -0.6, 0.6, 0.8))
     shape = sitk.LabelShapeStatisticsImageFilter()
     shape.Execute(labels)
-    measured = quality.measure_labels(labels)
+    measured = label_statistics.measure_labels(labels)
     assert set(measured) == set(shape.GetLabels())
     for label, (millilitres, (right, anterior)) in measured.items():
         assert np.allclose((-right, -anterior), shape.GetCentroid(label), atol=1e-6)

@@ -8,11 +8,15 @@ import SimpleITK as sitk
 import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib import folds, refinement, refinement_ascent, warping
+
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.field_of_view import FieldOfView
-from VoxelMorphRegistrationLib.folds import folded_voxels
-from VoxelMorphRegistrationLib.refinement import choose_similarity, refine
+from VoxelMorphRegistrationLib.flow import folding as folds
+from VoxelMorphRegistrationLib.flow import integration
+from VoxelMorphRegistrationLib.flow.folding import folded_voxels
+from VoxelMorphRegistrationLib.refinement import ascent as refinement_ascent
+from VoxelMorphRegistrationLib.refinement import refine as refinement
+from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
+from VoxelMorphRegistrationLib.refinement.refine import choose_similarity, refine
 
 SHAPE = (36, 40, 38)
 
@@ -70,7 +74,7 @@ def test_a_known_displacement_is_found_from_nothing(pair):
 def test_the_displacement_is_the_integral_of_the_velocity(pair):
     fixed, moving, _ = pair
     result = refine(fixed, moving, steps=8, padding="zeros", integration_steps=5)
-    torch.testing.assert_close(result.displacement, warping.integrate(result.velocity, 5, "zeros"))
+    torch.testing.assert_close(result.displacement, integration.integrate(result.velocity, 5, "zeros"))
     assert result.steps_taken == 8
 
 
@@ -112,8 +116,10 @@ def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
 
 def test_noise_moves_frames_of_one_tissue_less_than_the_scheme_for_two_people_would_let_it(pair, monkeypatch):
     fixed, moving, truth = pair
-    noisy = [image + 0.05 * torch.randn(image.shape, generator=torch.Generator().manual_seed(n))
-             for n, image in enumerate((fixed, moving))]
+    noisy = [
+        image + 0.05 * torch.randn(image.shape, generator=torch.Generator().manual_seed(n))
+        for n, image in enumerate((fixed, moving))
+    ]
     near = torch.from_numpy(0.8 * truth)[None]
     chosen = refine(*noisy, near)
     monkeypatch.setattr(refinement_ascent, "SMOOTH", refinement_ascent.DETAILED)
@@ -205,7 +211,7 @@ def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):
     fixed, moving, truth = pair
     start = torch.from_numpy(truth * 0.8)[None]
     result = refine(fixed, moving, start, steps=20)
-    assert _error(result.displacement, truth) < _error(warping.integrate(start, 7, "border"), truth)
+    assert _error(result.displacement, truth) < _error(integration.integrate(start, 7, "border"), truth)
 
 
 def test_a_grid_a_little_above_the_limit_is_refined_as_one_below_it(pair, monkeypatch):
@@ -232,7 +238,7 @@ def test_unrelated_images_never_come_back_less_alike_or_more_folded(seed, simila
     start = 3 * torch.randn((1, 3, 20, 22, 24), generator=torch.Generator().manual_seed(seed))
     result = refine(fixed, moving, start, similarity=similarity)
     assert result.similarity_after >= result.similarity_before
-    assert result.folded_after <= result.folded_before == folded_voxels(warping.integrate(start, 7, "border"))
+    assert result.folded_after <= result.folded_before == folded_voxels(integration.integrate(start, 7, "border"))
     assert result.folded_after == folded_voxels(result.displacement)
 
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
-from VoxelMorphRegistrationLib.displacement_files import read_displacement, write_displacement
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.registration import Registrar, Settings, register
-
-sys.path.insert(0, str(Path(__file__).parent))
-from registration_cases import (  # noqa: E402
+from Testing.support.registration_cases import (
     GEOMETRIES,
     picture_on,
     random_model,
@@ -23,6 +15,10 @@ from registration_cases import (  # noqa: E402
     smooth_model,
     well_inside,
 )
+from VoxelMorphRegistrationLib.files.displacements import read_displacement, write_displacement
+from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
+from VoxelMorphRegistrationLib.registration.settings import Settings
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 @pytest.mark.parametrize("align", ["none", "affine"])
@@ -53,7 +49,9 @@ def test_the_moving_image_the_network_saw_warps_through_our_file_as_the_network_
 def test_the_network_s_own_class_warps_the_dumped_moving_image_the_same(tmp_path):
     fixed_grid, moving_grid = GEOMETRIES["straight"]
     model = random_model()
-    register(picture_on(fixed_grid), picture_on(moving_grid, (2, -1, 1)), model, align="none", dump_network_inputs=tmp_path)
+    register(
+        picture_on(fixed_grid), picture_on(moving_grid, (2, -1, 1)), model, align="none", dump_network_inputs=tmp_path
+    )
     fixed, moving, warped = (
         torch.from_numpy(sitk.GetArrayFromImage(read_image(tmp_path, f"{name}.nrrd")))[None, None]
         for name in ("fixed", "moving", "warped")

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.registration import Registrar, Settings, register, resolve_device
-
-sys.path.insert(0, str(Path(__file__).parent))
-from registration_cases import (  # noqa: E402
+from Testing.support.registration_cases import (
     GEOMETRIES,
     STRAIGHT,
     TURNED,
@@ -25,6 +18,10 @@ from registration_cases import (  # noqa: E402
     read_image,
     smooth_model,
 )
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
+from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_device
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 def test_labels_keep_their_type_and_values_and_match_simpleitk():
@@ -80,8 +77,13 @@ def test_the_report_has_the_keys_tools_rely_on():
 
 def test_similarity_is_numpy_s_correlation_of_what_the_network_saw_and_made(tmp_path):
     fixed_grid, moving_grid = GEOMETRIES["straight"]
-    result = register(picture_on(fixed_grid), picture_on(moving_grid, (2, -1, 1)), random_model(), align="none",
-                      dump_network_inputs=tmp_path)
+    result = register(
+        picture_on(fixed_grid),
+        picture_on(moving_grid, (2, -1, 1)),
+        random_model(),
+        align="none",
+        dump_network_inputs=tmp_path,
+    )
     similarity = result.similarity
     for name, key in (("moving.nrrd", "before"), ("warped.nrrd", "after")):
         a, b = (sitk.GetArrayFromImage(read_image(tmp_path, n)).ravel() for n in ("fixed.nrrd", name))
@@ -90,7 +92,7 @@ def test_similarity_is_numpy_s_correlation_of_what_the_network_saw_and_made(tmp_
 
 
 def test_a_moving_image_that_stays_is_prepared_once_and_gives_the_same_as_alone(monkeypatch):
-    from VoxelMorphRegistrationLib import registration
+    from VoxelMorphRegistrationLib.registration import registrar as registration
 
     fixed_grid, _ = GEOMETRIES["straight"]
     moving = picture_on(fixed_grid, (1.0, 0.0, 0.0))
@@ -200,7 +202,7 @@ def test_refinement_raises_the_similarity_and_keeps_the_inverse(kind):
 
 @pytest.mark.parametrize("kind", ["velocity", "displacement"])
 def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_the_alignment(kind, monkeypatch):
-    from VoxelMorphRegistrationLib import refinement
+    from VoxelMorphRegistrationLib.refinement import refine as refinement
 
     fixed = picture_on(centred_grid((44, 40, 36), (1.0, 1.0, 1.0), STRAIGHT))
     moving = picture_on(centred_grid((40, 46, 38), (1.0, 1.0, 1.0), STRAIGHT, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
@@ -212,7 +214,10 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
     model = replace(model, card=replace(model.card, space=space))
     through = sitk.TranslationTransform(3, (1.5, 0.0, 0.5))
     registrar = Registrar(model, Settings(align="none", initial_transform=through, refine=9))
-    results = [registrar.register(fixed, moving), registrar.register(picture_on(Grid.of(fixed), (1.0, 0.0, 0.0)), moving)]
+    results = [
+        registrar.register(fixed, moving),
+        registrar.register(picture_on(Grid.of(fixed), (1.0, 0.0, 0.0)), moving),
+    ]
     for result, finer in zip(results, offered):
         grid = result.network_grid
         assert grid.spacing == (2.0, 2.0, 2.0)

@@ -8,11 +8,13 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from VoxelMorphRegistrationLib.displacement import from_array
+
+from VoxelMorphRegistrationLib.annotations.segment import Segment
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation, check_labelled
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.grid import Grid
-from VoxelMorphRegistrationLib.seg_nrrd import Segment
-from VoxelMorphRegistrationLib.segmentation import Segmentation, check_labelled, read_segmentation
+from VoxelMorphRegistrationLib.files.segmentations import read_segmentation, write_segmentation
+from VoxelMorphRegistrationLib.space.displacement import from_array
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 TERMINOLOGY = (
     "TerminologyEntry:Segmentation category and type~SCT^85756007^Tissue~SCT^10200004^Liver~^^~Anatomic codes~^^~^^|"
@@ -63,7 +65,7 @@ def array(segmentation: Segmentation, layer: int = 0) -> np.ndarray:
 def test_a_label_image_comes_out_of_a_file_as_it_went_in(tmp_path, ending, pixel):
     image = sitk.Cast(balls(grid_of()), sitk.GetImageFromArray(np.zeros((1, 1, 1), pixel)).GetPixelID())
     path = tmp_path / f"labels{ending}"
-    Segmentation.of(image).write(path)
+    write_segmentation(Segmentation.of(image), path)
     again = read_segmentation(path)
     assert again.labels() == (2, 7)
     assert again.layers[0].GetPixelID() == image.GetPixelID()
@@ -74,7 +76,7 @@ def test_a_label_image_comes_out_of_a_file_as_it_went_in(tmp_path, ending, pixel
 
 def test_a_plain_nrrd_written_here_is_a_scalar_label_volume_for_everyone_and_still_has_its_names(tmp_path):
     segmentation = layered(grid_of()).flattened()
-    segmentation.write(tmp_path / "0000.nrrd")
+    write_segmentation(segmentation, tmp_path / "0000.nrrd")
     assert sitk.ReadImage(str(tmp_path / "0000.nrrd")).GetNumberOfComponentsPerPixel() == 1
     assert [segment.name for segment in read_segmentation(tmp_path / "0000.nrrd").segments] == [
         "liver ä|x",
@@ -85,7 +87,7 @@ def test_a_plain_nrrd_written_here_is_a_scalar_label_volume_for_everyone_and_sti
 
 def test_layers_names_colours_and_terminology_survive_a_file(tmp_path):
     segmentation = layered(grid_of())
-    segmentation.write(tmp_path / "organs.seg.nrrd")
+    write_segmentation(segmentation, tmp_path / "organs.seg.nrrd")
     again = read_segmentation(tmp_path / "organs.seg.nrrd")
     assert again.segments == segmentation.segments
     for layer in range(2):
@@ -101,13 +103,13 @@ def test_fields_of_the_input_file_do_not_turn_up_in_the_output(tmp_path):
     image = balls(grid_of())
     image.SetMetaData("PatientName", "somebody")
     sitk.WriteImage(image, str(tmp_path / "in.nrrd"))
-    read_segmentation(tmp_path / "in.nrrd").write(tmp_path / "out.nrrd")
+    write_segmentation(read_segmentation(tmp_path / "in.nrrd"), tmp_path / "out.nrrd")
     assert b"somebody" not in (tmp_path / "out.nrrd").read_bytes()
 
 
 def test_a_segment_without_voxels_keeps_its_place(tmp_path):
     segments = [Segment("a", "gone", 1), Segment("b", "ball", 2), Segment("c", "other", 7)]
-    Segmentation.of(balls(grid_of()), segments=segments).write(tmp_path / "some.seg.nrrd")
+    write_segmentation(Segmentation.of(balls(grid_of()), segments=segments), tmp_path / "some.seg.nrrd")
     again = read_segmentation(tmp_path / "some.seg.nrrd")
     assert [segment.name for segment in again.segments] == ["gone", "ball", "other"]
 
@@ -141,7 +143,7 @@ def test_layers_are_found_on_the_slowest_axis_and_names_in_an_old_encoding(tmp_p
     segmentation = read_segmentation(tmp_path / "slow.seg.nrrd")
     for number in range(2):
         np.testing.assert_array_equal(array(segmentation, number), layers[number])
-    segmentation.write(tmp_path / "again.seg.nrrd")
+    write_segmentation(segmentation, tmp_path / "again.seg.nrrd")
     assert [segment.name for segment in read_segmentation(tmp_path / "again.seg.nrrd").segments] == ["Ä", "b"]
 
 
@@ -315,7 +317,7 @@ def test_overlapping_segments_are_smoothed_layer_by_layer():
 
 
 def test_distances_that_do_not_fit_the_memory_give_the_same_labels():
-    from VoxelMorphRegistrationLib.label_warping import SmoothWarper
+    from VoxelMorphRegistrationLib.annotations.label_warping import SmoothWarper
 
     field = smooth_field(grid_of())
     generous, poor = SmoothWarper(balls(grid_of())), SmoothWarper(balls(grid_of()), memory=0)
@@ -369,7 +371,7 @@ def test_a_series_of_label_images_is_refused(tmp_path):
 
 def test_a_file_cut_short_is_refused(tmp_path):
     path = tmp_path / "cut.seg.nrrd"
-    layered(grid_of()).write(path)
+    write_segmentation(layered(grid_of()), path)
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(InputError, match="cut.seg.nrrd"):
         read_segmentation(path)
@@ -385,7 +387,7 @@ def test_a_file_cut_short_is_refused(tmp_path):
 )
 def test_a_header_that_contradicts_itself_is_refused(tmp_path, field, value, complaint):
     path = tmp_path / "odd.seg.nrrd"
-    layered(grid_of()).write(path)
+    write_segmentation(layered(grid_of()), path)
     image = sitk.ReadImage(str(path))
     image.SetMetaData(field, value)
     sitk.WriteImage(image, str(path))
@@ -395,7 +397,7 @@ def test_a_header_that_contradicts_itself_is_refused(tmp_path, field, value, com
 
 def test_layers_are_not_written_where_they_do_not_fit(tmp_path):
     with pytest.raises(InputError, match="seg.nrrd"):
-        layered(grid_of()).write(tmp_path / "labels.nii.gz")
+        write_segmentation(layered(grid_of()), tmp_path / "labels.nii.gz")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
-from VoxelMorphRegistrationLib import slabs as slabs_module
-from VoxelMorphRegistrationLib.separable import apply_separable, box_matrices, gaussian_matrices, resize_matrices
-from VoxelMorphRegistrationLib.similarity import LocalCorrelation, lncc, mind_ssc, mind_ssc_distance, mse, ncc, standardised
+
+from VoxelMorphRegistrationLib.flow import slabs as slabs_module
+from VoxelMorphRegistrationLib.flow.filters import apply_separable, box_matrices, gaussian_matrices, resize_matrices
+from VoxelMorphRegistrationLib.flow.similarity import (
+    LocalCorrelation,
+    lncc,
+    mind_ssc,
+    mind_ssc_distance,
+    mse,
+    ncc,
+    standardised,
+)
 
 SHAPES = [(17, 22), (12, 15, 14)]
 

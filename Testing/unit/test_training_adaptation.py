@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from VoxelMorphRegistrationLib.card import Card
+
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.models import Model, load_model
+from VoxelMorphRegistrationLib.models.card import Card
+from VoxelMorphRegistrationLib.models.loading import Model, load_model
 from VoxelMorphRegistrationLib.training import AdaptationSettings, adapt
 from VoxelMorphRegistrationLib.training.loop import LoopSettings
 from VoxelMorphRegistrationLib.training.pretraining import new_network
@@ -19,7 +20,11 @@ from VoxelMorphRegistrationLib.training.pretraining import new_network
 PAIRWISE = {"class": "VxmPairwise", "ndim": 3, "features": [4, 8], "activation": "leaky_relu", "integration_steps": 4}
 PYRAMID = {**PAIRWISE, "pyramid": [2, 1]}
 DENSE = {
-    "class": "VxmDense", "ndim": 3, "features": [[4, 8], [8, 8, 4]], "integration_steps": 4, "half_resolution": True
+    "class": "VxmDense",
+    "ndim": 3,
+    "features": [[4, 8], [8, 8, 4]],
+    "integration_steps": 4,
+    "half_resolution": True,
 }
 QUICK = AdaptationSettings(
     loop=LoopSettings(learning_rate=2e-3, warmup=1, clip=1.0, average=0.5, check_every=5), window=5
@@ -103,8 +108,13 @@ def test_the_saved_model_loads_and_gives_the_same_flow(frames, tmp_path):
 def test_progress_is_told_and_cancelling_keeps_the_best_so_far(frames):
     told = []
     adapted = adapt(
-        _model(PAIRWISE), frames, reference=0, budget="100steps", settings=QUICK,
-        progress=lambda share, row: told.append((share, row["loss"])), cancelled=lambda: len(told) >= 3,
+        _model(PAIRWISE),
+        frames,
+        reference=0,
+        budget="100steps",
+        settings=QUICK,
+        progress=lambda share, row: told.append((share, row["loss"])),
+        cancelled=lambda: len(told) >= 3,
     )
     assert [round(share, 2) for share, _ in told] == [0.01, 0.02, 0.03]
     losses = adapted.card.training["held_back_loss"]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.models import load_model
+from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.training import parse_budget
 from VoxelMorphRegistrationLib.training.budget import Budget
 from VoxelMorphRegistrationLib.training.loop import Loop, LoopSettings
@@ -34,8 +35,14 @@ SETTINGS = PretrainingSettings(
 
 @pytest.mark.parametrize(
     ("text", "budget"),
-    [("5min", Budget(seconds=300)), ("90s", Budget(seconds=90)), ("2h", Budget(seconds=7200)),
-     ("500steps", Budget(steps=500)), (" 1.5 min ", Budget(seconds=90)), ("1step", Budget(steps=1))],
+    [
+        ("5min", Budget(seconds=300)),
+        ("90s", Budget(seconds=90)),
+        ("2h", Budget(seconds=7200)),
+        ("500steps", Budget(steps=500)),
+        (" 1.5 min ", Budget(seconds=90)),
+        ("1step", Budget(steps=1)),
+    ],
 )
 def test_a_budget_is_a_time_or_a_number_of_steps(text, budget):
     assert parse_budget(text) == budget
@@ -126,7 +133,9 @@ def test_the_command_line_trains_and_says_what_it_cannot_read(tmp_path):
     assert "soon" in bad.stderr and len(bad.stderr.strip().splitlines()) == 1
     good = subprocess.run(
         [*command, "--budget", "2steps", "--size", "16", "--features", "4,8/8,8", "--held-back", "1", "--threads", "1"],
-        env=environment, capture_output=True, text=True,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert good.returncode == 0, good.stderr
     assert json.loads((tmp_path / "run" / "model.json").read_text(encoding="utf-8"))["training"]["steps"] == 2

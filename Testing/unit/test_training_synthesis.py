@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+
 from VoxelMorphRegistrationLib.training.random_motion import random_velocity
 from VoxelMorphRegistrationLib.training.synthesis import Pair, SynthesisSettings, synthesise
 
@@ -90,7 +91,7 @@ def test_a_random_velocity_has_the_magnitude_asked_for():
 
 
 def test_random_velocities_integrate_to_fields_that_do_not_fold():
-    from VoxelMorphRegistrationLib.warping import integrate
+    from VoxelMorphRegistrationLib.flow.integration import integrate
 
     velocity = random_velocity((24, 24, 24), (2.0, 2.0), (4.0, 20.0), 0.25, torch.Generator().manual_seed(1))
     field = integrate(velocity, 7, "border")[0].numpy()[::-1].transpose(1, 2, 3, 0)

@@ -8,7 +8,7 @@ import torch
 import voxelmorph
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from VoxelMorphRegistrationLib import warping
+from VoxelMorphRegistrationLib.flow import integration, sampling
 
 
 def velocity(shape: tuple[int, ...], voxels: float, seed: int = 0) -> torch.Tensor:
@@ -24,32 +24,34 @@ SHAPES = pytest.mark.parametrize("shape", [(20, 26), (16, 20, 18)])
 def test_zeros_padding_warps_and_integrates_as_voxelmorph_does(shape):
     v = velocity(shape, 3.0)
     image = torch.rand(1, 2, *shape)
-    ours = warping.integrate(v, steps=5, padding="zeros")
+    ours = integration.integrate(v, steps=5, padding="zeros")
     theirs = voxelmorph.nn.functional.integrate_disp(v, steps=5)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     torch.testing.assert_close(
-        warping.warp(image, ours), voxelmorph.nn.functional.spatial_transform(image, theirs), atol=1e-5, rtol=0
+        sampling.warp(image, ours), voxelmorph.nn.functional.spatial_transform(image, theirs), atol=1e-5, rtol=0
     )
 
 
 @SHAPES
 def test_border_padding_clamps_to_the_edge_as_scipy_does(shape):
     v, image = velocity(shape, 8.0), torch.rand(1, 1, *shape)
-    position = (warping.identity(shape) + v)[0].numpy()
+    position = (sampling.identity(shape) + v)[0].numpy()
     expected = map_coordinates(image[0, 0].numpy(), position, order=1, mode="nearest")
-    np.testing.assert_allclose(warping.warp(image, v, "border")[0, 0].numpy(), expected, atol=1e-5)
+    np.testing.assert_allclose(sampling.warp(image, v, "border")[0, 0].numpy(), expected, atol=1e-5)
 
 
 def test_a_constant_velocity_reaches_the_border_only_when_the_edge_is_repeated():
     v = torch.full((1, 2, 12, 12), 3.0)
-    torch.testing.assert_close(warping.integrate(v, 7, "border"), v)
-    assert warping.integrate(v, 7, "zeros")[0, 0, -1, 5] < 1.0
+    torch.testing.assert_close(integration.integrate(v, 7, "border"), v)
+    assert integration.integrate(v, 7, "zeros")[0, 0, -1, 5] < 1.0
 
 
 @SHAPES
 def test_velocities_of_opposite_sign_undo_each_other(shape):
     v = velocity(shape, 2.0)
-    round_trip = warping.compose_flows(warping.integrate(v, 7, "border"), warping.integrate(-v, 7, "border"), "border")
+    round_trip = integration.compose_flows(
+        integration.integrate(v, 7, "border"), integration.integrate(-v, 7, "border"), "border"
+    )
     inside = (slice(None), slice(None), *(slice(5, -5) for _ in shape))
     assert round_trip[inside].abs().max() < 0.05
 
@@ -58,22 +60,22 @@ def test_composition_applies_the_inner_flow_first():
     shape = (24, 24)
     inner, outer = velocity(shape, 1.5, 1), velocity(shape, 1.5, 2)
     point = torch.tensor([11.0, 12.0])
-    step = lambda flow, p: p + warping.sample(flow, p.view(1, 2, 1, 1))[0, :, 0, 0]  # noqa: E731
+    step = lambda flow, p: p + sampling.sample(flow, p.view(1, 2, 1, 1))[0, :, 0, 0]  # noqa: E731
     expected = step(outer, step(inner, point))
-    composed = warping.compose_flows(outer, inner)
+    composed = integration.compose_flows(outer, inner)
     torch.testing.assert_close(point + composed[0, :, 11, 12], expected, atol=1e-5, rtol=0)
 
 
 def test_a_half_resolution_flow_is_doubled_exactly_as_voxelmorph_does():
     half = velocity((8, 10), 1.0)
-    full = warping.resize_flow(half, (16, 20), scale=2)
+    full = integration.resize_flow(half, (16, 20), scale=2)
     torch.testing.assert_close(full[0, :, 0, 0], 2 * half[0, :, 0, 0])
     torch.testing.assert_close(full[0, :, -1, -1], 2 * half[0, :, -1, -1])
 
 
 def test_one_voxel_thick_images_can_be_sampled():
     image = torch.rand(1, 1, 1, 6, 6)
-    torch.testing.assert_close(warping.warp(image, torch.zeros(1, 3, 1, 6, 6), "border"), image)
+    torch.testing.assert_close(sampling.warp(image, torch.zeros(1, 3, 1, 6, 6), "border"), image)
 
 
 def test_sampling_on_several_threads_gives_the_same_values():
@@ -83,7 +85,7 @@ def test_sampling_on_several_threads_gives_the_same_values():
         sampled = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            sampled.append(warping.sample(image, position, "border"))
+            sampled.append(sampling.sample(image, position, "border"))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(*sampled) and sampled[0].shape == image.shape

@@ -14,10 +14,10 @@ import pytest
 import torch
 from voxelmorph.nn.models import VxmPairwise
 
-from VoxelMorphRegistrationLib.card import Card
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.models import load_model
-from VoxelMorphRegistrationLib.weights import read_weights
+from VoxelMorphRegistrationLib.models.card import Card
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.models.weights import read_weights
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures" / "networks"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.whole_file import whole_file
+from VoxelMorphRegistrationLib.files.atomic import whole_file
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):

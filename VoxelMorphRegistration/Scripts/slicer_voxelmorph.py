@@ -38,7 +38,7 @@ def run(arguments: list[str]) -> int:
         except DependencyMissing as error:
             print(f"slicer-voxelmorph: {error}", file=sys.stderr)
             return 3
-        from VoxelMorphRegistrationLib.cli import main
+        from VoxelMorphRegistrationLib.cli.main import main
 
         return main(arguments)
     except KeyboardInterrupt:
@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
         return 130
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except BaseException:  # noqa: BLE001 - Slicer would stay open, waiting for nobody.
+    except BaseException:
         traceback.print_exc()
         return 1
 

@@ -11,7 +11,10 @@ _NOISE = re.compile(r"Exception raised from|frame #|Check the documentation")
 
 
 class InputError(Exception):
-    """Bad input or a failure a person can mend. The message is one line: which file or value, the reason, the remedy."""
+    """Bad input or a failure a person can mend.
+
+    The message is one line: which file or value, the reason, the remedy.
+    """
 
 
 class DependencyMissing(Exception):

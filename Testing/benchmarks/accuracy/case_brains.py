@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from cases import COLIN, SHARED, Case, like, points_of, pull, read, smooth_noise, write
+
+from Testing.benchmarks.accuracy.cases import COLIN, SHARED, Case, like, points_of, pull, read, smooth_noise, write
 
 GREY, WHITE, FLUID = 1, 2, 3
 _MNI152_ORIGIN = (-90.0, 126.0, -72.0)  # of FSL's 1 mm grid in LPS; the packaged atlas lost it from its header

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from cases import SHARED, Case, like, points_of, pull, read, smooth_noise, write
+
+from Testing.benchmarks.accuracy.cases import SHARED, Case, like, points_of, pull, read, smooth_noise, write
 
 FRAMES = 20
 LIVER = 5

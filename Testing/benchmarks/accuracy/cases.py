@@ -51,8 +51,7 @@ def build(folder: Path, subset: str = "full") -> list[Case]:
 
     `subset`: 'full', or 'quick' for brains at 2 mm and two frames a sequence.
     """
-    import case_brains
-    import case_motion
+    from Testing.benchmarks.accuracy import case_brains, case_motion
 
     makers: list[Callable[[Path, bool], list[Case]]] = [
         case_motion.abdomen_ct,

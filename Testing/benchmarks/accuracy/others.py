@@ -33,8 +33,8 @@ def ants_syn(fixed: sitk.Image, moving: sitk.Image, contrast: str) -> tuple[sitk
     """antspyx' SyN with the schedule of ANTs' own antsRegistrationSyN.sh, 100x70x50x20.
 
     antspyx' default, 40x20x0, never looks at full resolution: it is several times faster and worse. Its affine is left
-    out, the pair is aligned already. With cross-correlation in place of its default mutual information one abdomen takes
-    more than ten minutes on one thread.
+    out, the pair is aligned already. With cross-correlation in place of its default mutual information one abdomen
+    takes more than ten minutes on one thread.
     """
     import ants
 

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import SimpleITK as sitk
 import torch
-from others import THREADS, Clock
-from VoxelMorphRegistrationLib import __version__
-from VoxelMorphRegistrationLib.models import DEFAULT_MODEL, Model, load_model
-from VoxelMorphRegistrationLib.registration import Registrar, Settings
+
+from Testing.benchmarks.accuracy.others import THREADS, Clock
+from VoxelMorphRegistrationLib.models.loading import DEFAULT_MODEL, Model, load_model
+from VoxelMorphRegistrationLib.registration.registrar import Registrar
+from VoxelMorphRegistrationLib.registration.settings import Settings
+from VoxelMorphRegistrationLib.version import __version__
 
 
 def main() -> None:
@@ -56,7 +58,9 @@ def main() -> None:
 
 
 def _adapted(model: Model, request: dict) -> tuple[Model, dict[str, float]]:
-    """The model adapted to the sequence and what that cost: as it was kept, where this sequence had its turn already."""
+    """The model adapted to the sequence and what that cost: as it was kept, where this sequence had its turn
+    already.
+    """
     from VoxelMorphRegistrationLib.training.adaptation import adapt
 
     kept = Path(request["adapted_model"])

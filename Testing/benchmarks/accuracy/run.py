@@ -15,10 +15,11 @@ import sys
 from pathlib import Path
 
 import SimpleITK as sitk
-from cases import Case, build
-from others import METHODS, THREADS
-from report import write_report
-from scores import score, score_labels
+
+from Testing.benchmarks.accuracy.cases import Case, build
+from Testing.benchmarks.accuracy.others import METHODS, THREADS
+from Testing.benchmarks.accuracy.report import write_report
+from Testing.benchmarks.accuracy.scores import score, score_labels
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
@@ -44,9 +45,7 @@ def main() -> None:
     write_report(results, HERE / "results.json", HERE / "RESULTS.md", REPOSITORY / "Resources" / "accuracy.png")
 
 
-def _run(
-    method: str, group: str, members: list[Case], whole_sequence: list[Case], options: argparse.Namespace
-) -> None:
+def _run(method: str, group: str, members: list[Case], whole_sequence: list[Case], options: argparse.Namespace) -> None:
     pending = [
         case for case in members if options.fresh or not _output(method, case, options).with_suffix(".json").exists()
     ]
@@ -62,12 +61,12 @@ def _run(
                 "contrast": case.contrast,
                 "output": str(_output(method, case, options)),
             }
-            _call([options.tools_python, str(HERE / "others.py"), method], request, options)
+            _call([options.tools_python, "-m", "Testing.benchmarks.accuracy.others", method], request, options)
     elif method == "segflow4d":
         pairs = [{"fixed": c.fixed, "output": str(_output(method, c, options))} for c in members]
         labels = next(iter(members[0].labels.values()))[1]
         _call(
-            [options.segflow_python or options.tools_python, str(HERE / "segflow.py")],
+            [options.segflow_python or options.tools_python, "-m", "Testing.benchmarks.accuracy.segflow"],
             {"pairs": pairs, "moving": members[0].moving, "labels": labels},
             options,
         )
@@ -82,7 +81,7 @@ def _run(
             "adapted_model": str(options.work / f"{_file_name(group)}.pt"),
             "frames": [members[0].moving, *[c.fixed for c in whole_sequence]],
         }
-        _call([sys.executable, str(HERE / "ours.py")], request, options)
+        _call([sys.executable, "-m", "Testing.benchmarks.accuracy.ours"], request, options)
 
 
 def _call(command: list[str], request: dict, options: argparse.Namespace) -> None:
@@ -92,7 +91,7 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(THREADS),
-        "PYTHONPATH": str(REPOSITORY / "VoxelMorphRegistration"),
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "VoxelMorphRegistration")]),
     }
     done = subprocess.run([*command, str(path)], cwd=options.work, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -153,7 +152,9 @@ def _arguments() -> argparse.Namespace:
         "--cases", type=Path, help="where the cases are or shall be written (default: in the work folder)"
     )
     parser.add_argument("--subset", choices=("full", "quick"), default="full")
-    parser.add_argument("--frames", type=int, nargs="+", default=[5, 10, 15], help="frames of each sequence to register")
+    parser.add_argument(
+        "--frames", type=int, nargs="+", default=[5, 10, 15], help="frames of each sequence to register"
+    )
     parser.add_argument("--groups", nargs="+", help="only groups whose name contains one of these words")
     parser.add_argument("--methods", nargs="+", help="only these methods")
     parser.add_argument("--model", help="name or file of the network (default: the bundled one)")

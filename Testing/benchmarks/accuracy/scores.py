@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import SimpleITK as sitk
-from cases import Case
+
+from Testing.benchmarks.accuracy.cases import Case
 
 
 def score(case: Case, displacement: sitk.Image) -> dict[str, float]:

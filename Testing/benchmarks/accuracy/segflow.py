@@ -16,7 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import SimpleITK as sitk
-from others import THREADS
+
+from Testing.benchmarks.accuracy.others import THREADS
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         sitk.WriteImage(sitk.JoinSeries(frames), f"{folder}/frames.nii.gz")
         # Its command line hands the other back end's options to greedy, which refuses them; its settings file does not.
-        # It halves the images and then looks at a quarter of that, where greedy needs four voxels an axis: volumes of few
-        # slices go without that first look.
+        # It halves the images and then looks at a quarter of that, where greedy needs four voxels an axis: volumes of
+        # few slices go without that first look.
         first = 0 if min(frames[0].GetSize()) >= 32 else 1
         settings = {
             "image4d": f"{folder}/frames.nii.gz",

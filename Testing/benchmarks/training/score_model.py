@@ -1,15 +1,14 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
 `python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--further 7 7 7]
-[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made in
-CASES_FOLDER when they are not there.
+[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made
+in CASES_FOLDER when they are not there.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -18,13 +17,13 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "accuracy"), str(HERE.parents[2] / "VoxelMorphRegistration")]
+from Testing.benchmarks.accuracy.cases import Case, build
+from Testing.benchmarks.accuracy.scores import score
+from VoxelMorphRegistrationLib.models.loading import load_model
+from VoxelMorphRegistrationLib.registration.registrar import Registrar
+from VoxelMorphRegistrationLib.registration.settings import Settings
 
-from cases import Case, build  # noqa: E402
-from scores import score  # noqa: E402
-from VoxelMorphRegistrationLib.models import load_model  # noqa: E402
-from VoxelMorphRegistrationLib.registration import Registrar, Settings  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 
 def score_model(registrar: Registrar, cases: list[Case]) -> dict[str, dict[str, float]]:
@@ -35,8 +34,9 @@ def score_model(registrar: Registrar, cases: list[Case]) -> dict[str, dict[str, 
         start = time.perf_counter()
         result = registrar.register(fixed, moving)
         seconds = time.perf_counter() - start
-        rows[case.group].append({**score(case, result.displacement), "seconds": seconds,
-                                 "similarity": result.similarity["after"]})
+        rows[case.group].append(
+            {**score(case, result.displacement), "seconds": seconds, "similarity": result.similarity["after"]}
+        )
     return {group: {key: float(np.mean([r[key] for r in found])) for key in found[0]} for group, found in rows.items()}
 
 
@@ -46,7 +46,9 @@ def main() -> None:
     parser.add_argument("models", nargs="+")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--pyramid", help="passes in place of the card's, such as 4,2,1,1")
-    parser.add_argument("--further", type=int, nargs="*", help="windows of the looks that may follow, in place of the card's")
+    parser.add_argument(
+        "--further", type=int, nargs="*", help="windows of the looks that may follow, in place of the card's"
+    )
     parser.add_argument("--subset", choices=("quick", "full"), default="quick", help="full: brains at 1 mm, 20 frames")
     parser.add_argument("--cues-alone", action="store_true", help="leave out what the network adds to its motion cues")
     parser.add_argument("--spacing", type=float, help="mm in place of the card's")
@@ -68,11 +70,18 @@ def main() -> None:
             model.network.further_windows = tuple(options.further)
         if options.cues_alone:
             model.network.predict = lambda source, _: source.new_zeros(1, 3, *source.shape[2:])
-        results[name] = score_model(Registrar(model, Settings(align="none", network_spacing=options.spacing, refine=refine)), cases)
+        results[name] = score_model(
+            Registrar(model, Settings(align="none", network_spacing=options.spacing, refine=refine)), cases
+        )
         print(f"\n{name}")
         for group, values in results[name].items():
-            print(f"  {group:36s} " + "  ".join(f"{key} {value:.3f}" for key, value in values.items()
-                                               if not key.startswith(("tre95", "surface"))), flush=True)
+            print(
+                f"  {group:36s} "
+                + "  ".join(
+                    f"{key} {value:.3f}" for key, value in values.items() if not key.startswith(("tre95", "surface"))
+                ),
+                flush=True,
+            )
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array
 from ..errors import InputError
-from ..grid import Grid
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from .context import ImageLike, grid_of
 
 #: mm; float32 vectors of some hundred millimetres are exact to about 1e-5.

@@ -15,9 +15,9 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from ..displacement import to_transform
 from ..errors import InputError
-from ..images import write_image
+from ..files.images import write_image
+from ..space.displacement import to_transform
 from . import itk
 from .affines import is_affine
 from .context import Context, Mapping, warn

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, telling_line
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
 from .context import warn
 
 #: What VoxelMorph's scripts and people call a field in an archive of several arrays.

@@ -10,7 +10,7 @@ from typing import Literal
 import SimpleITK as sitk
 
 from ..errors import InputError, telling_line
-from ..grid import Grid
+from ..space.grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
 ImageLike = str | os.PathLike | sitk.Image | Grid

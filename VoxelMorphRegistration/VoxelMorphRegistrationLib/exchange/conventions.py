@@ -9,7 +9,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..grid import Grid
+from ..space.grid import Grid
 from . import ants, elastix, freesurfer, itk, niftyreg, sampling_grids, voxel_arrays
 from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of
 from .coverage import densify

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_transform, resample, transform_points
 from ..errors import InputError
-from ..grid import Grid
+from ..space.displacement import from_transform, resample, transform_points
+from ..space.grid import Grid
 from .context import Mapping
 
 

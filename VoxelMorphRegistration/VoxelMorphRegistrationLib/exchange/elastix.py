@@ -13,10 +13,10 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from ..displacement import from_transform, to_transform
 from ..errors import InputError
-from ..grid import Grid
-from ..images import write_image
+from ..files.images import write_image
+from ..space.displacement import from_transform, to_transform
+from ..space.grid import Grid
 from . import itk
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn

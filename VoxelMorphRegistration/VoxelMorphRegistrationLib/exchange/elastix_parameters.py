@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import to_transform
 from ..errors import InputError
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..space.displacement import to_transform
+from ..space.grid import Grid
 from . import itk
 from .context import Context
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..errors import DependencyMissing, InputError
-from ..grid import Grid
+from ..space.grid import Grid
 
 _ITK_ELASTIX = """
 import pathlib, sys, itk

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array, lps_to_ras
-from ..displacement_files import write_displacement
 from ..errors import InputError
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..files.displacements import write_displacement
+from ..space.affine import lps_to_ras
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from . import freesurfer_warp, itk
 from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
 from .context import Context, Mapping, warn

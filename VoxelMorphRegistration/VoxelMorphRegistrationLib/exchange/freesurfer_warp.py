@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array, lps_to_ras
 from ..errors import InputError, telling_line
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..space.affine import lps_to_ras
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from .nifti import affine_of_grid, grid_of_affine, vectors_of
 
 _WARP_INTENT, _INVERSE_WARP_INTENT = 3, 4

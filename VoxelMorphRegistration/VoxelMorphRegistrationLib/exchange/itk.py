@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array, from_transform, invert, lps_to_ras, to_transform
-from ..displacement_files import read_displacement, write_displacement
 from ..errors import InputError, telling_line
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..files.displacements import read_displacement, write_displacement
+from ..space.affine import lps_to_ras
+from ..space.displacement import from_array, from_transform, to_transform
+from ..space.grid import Grid
+from ..space.inverse import invert
 from .affines import check_affine, exact_affine, is_affine, of_transform, to_sitk
 from .context import Context, Mapping, warn
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError
-from ..grid import Grid
+from ..space.grid import Grid
 
 if TYPE_CHECKING:
     import nibabel

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array, lps_to_ras
 from ..errors import InputError
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..space.affine import lps_to_ras
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
 from .context import Context, Mapping, warn
 from .nifti import affine_of_grid, stored_of, vectors_of

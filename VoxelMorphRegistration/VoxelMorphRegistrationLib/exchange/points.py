@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import transform_points
 from ..errors import InputError
-from ..grid import Grid
+from ..space.displacement import transform_points
+from ..space.grid import Grid
 from .affines import affine_of, of_transform
 from .context import Mapping
 from .coverage import densify

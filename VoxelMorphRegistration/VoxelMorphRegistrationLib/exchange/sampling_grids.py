@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array
 from ..errors import InputError
-from ..grid import Grid
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from .affines import affine_of, check_affine, homogeneous, is_affine, to_sitk
 from .array_files import as_array, read_array, write_array
 from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of, warn, warn_of_axes

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_voxel_flow, to_voxel_flow
 from ..errors import InputError
-from ..grid import Grid
-from ..whole_file import whole_file
+from ..files.atomic import whole_file
+from ..space.displacement import from_voxel_flow, to_voxel_flow
+from ..space.grid import Grid
 from .affines import is_affine
 from .array_files import as_array, read_array, write_array
 from .context import Context, warn, warn_of_axes
@@ -133,7 +133,7 @@ def _is_half(spatial: tuple[int, ...], full: tuple[int, ...]) -> bool:
 def _full_resolution(field: np.ndarray, grid: Grid) -> np.ndarray:
     import torch
 
-    from ..warping import resize_flow
+    from ..flow.integration import resize_flow
 
     return resize_flow(torch.from_numpy(field)[None], grid.shape, scale=2.0)[0].numpy()
 

@@ -9,10 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 
-from .. import displacement as displacements
-from ..grid import Grid
-from ..propagation import FrameResult
-from ..segmentation import Segmentation
+from ..annotations.segmentation import Segmentation
+from ..propagation.propagate import FrameResult
+from ..space import displacement as displacements
+from ..space.grid import Grid
 from .geometry import linear_matrix, transform_between
 from .plane import Plane
 from .segmentations import update_label_volume, update_segmentation_node

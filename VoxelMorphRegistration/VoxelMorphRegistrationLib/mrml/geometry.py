@@ -7,8 +7,8 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
-from ..displacement import lps_to_ras
-from ..grid import Grid
+from ..space.affine import lps_to_ras
+from ..space.grid import Grid
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -6,10 +6,10 @@ import numpy as np
 import slicer
 import vtk
 
-from ..displacement import lps_to_ras
+from ..annotations.points import Points
+from ..annotations.surface import Surface
 from ..errors import InputError
-from ..markups_files import Points
-from ..surfaces import Surface
+from ..space.affine import lps_to_ras
 from .geometry import apply_to_lps, transform_between
 from .volumes import describe
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from ..displacement import from_array
 from ..errors import InputError
-from ..grid import Grid
+from ..space.displacement import from_array
+from ..space.grid import Grid
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ from typing import Any
 import SimpleITK as sitk
 import slicer
 
+from ..annotations.segmentation import Segmentation
 from ..errors import InputError
-from ..frame_table import FrameTable
-from ..grid import Grid
-from ..propagation import FrameResult, Propagation
-from ..segmentation import Segmentation
+from ..propagation.propagate import FrameResult, Propagation
+from ..propagation.table import FrameTable
+from ..space.grid import Grid
 from .frame_nodes import FrameNodes, describe_frame, label_bytes
 from .landmarks import markups_at, model_at, points_from_markups, surface_from_model
 from .segmentations import colour_table, segmentation_from_node

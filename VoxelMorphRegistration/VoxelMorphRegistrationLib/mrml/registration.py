@@ -9,7 +9,7 @@ import SimpleITK as sitk
 import slicer
 
 from ..errors import InputError
-from ..grid import Grid
+from ..space.grid import Grid
 from .plane import Plane
 from .transforms import add_transform, itk_transform_from_node, update_transform
 from .volumes import describe, folded_parent, image_from_volume, update_volume
@@ -88,7 +88,7 @@ def register_volumes(
     else:
         images = [fixed_image, moving_image, labels_image, mask_image]
 
-    from ..registration import register
+    from ..registration.registrar import register
 
     keywords = {} if model is None else {"model": model}
     result = register(images[0], images[1], mask=images[3], **keywords, **settings)

@@ -11,10 +11,11 @@ from pathlib import Path
 import SimpleITK as sitk
 import slicer
 
-from ..displacement_files import read_displacement
+from ..annotations.segmentation import Segmentation
 from ..errors import InputError
-from ..segmentation import Segmentation, read_segmentation
-from ..series_file import open_series
+from ..files.displacements import read_displacement
+from ..files.segmentations import read_segmentation
+from ..files.series import open_series
 from .segmentations import colour_table, update_segmentation_node
 from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like
 from .tables import plot_volumes, table_from_csv

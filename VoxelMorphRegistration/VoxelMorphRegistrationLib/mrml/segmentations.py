@@ -10,11 +10,11 @@ import slicer
 import vtk
 from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 
+from ..annotations.segment import Segment, generated_segment
+from ..annotations.segmentation import Segmentation
 from ..errors import InputError
-from ..grid import Grid
-from ..images import check_labels
-from ..seg_nrrd import Segment, generated_segment
-from ..segmentation import Segmentation
+from ..space.checks import check_labels
+from ..space.grid import Grid
 from .geometry import ijk_to_ras, matrix_from_vtk, matrix_to_vtk, transform_between
 from .volumes import describe, image_from_volume, placed_image, update_volume
 

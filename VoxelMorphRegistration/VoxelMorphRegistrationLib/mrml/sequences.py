@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import slicer
 
 from ..errors import InputError
-from ..frames import Frames
+from ..propagation.frames import Frames
 from .plane import Plane
 from .volumes import describe, image_from_volume
 

@@ -13,9 +13,10 @@ import slicer
 import slicer.util
 import vtk
 
-from ..displacement import from_array, lps_to_ras
 from ..errors import InputError
-from ..grid import Grid
+from ..space.affine import lps_to_ras
+from ..space.displacement import from_array
+from ..space.grid import Grid
 from .geometry import (
     apply_to_lps,
     flip_lps_ras,
@@ -152,7 +153,7 @@ def itk_transform_from_node(node: slicer.vtkMRMLTransformNode, grid: Grid) -> si
     linear, else a displacement sampled on `grid`."""
     matrix = linear_matrix(transform_between(None, node))
     if matrix is None:
-        from ..displacement import to_transform
+        from ..space.displacement import to_transform
 
         return to_transform(displacement_from_transform(node, grid))
     lps = flip_lps_ras(matrix) @ np.diag([-1.0, -1.0, 1.0, 1.0])

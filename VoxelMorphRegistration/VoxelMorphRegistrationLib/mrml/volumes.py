@@ -15,7 +15,7 @@ import slicer.util
 import vtk
 
 from ..errors import InputError
-from ..grid import Grid
+from ..space.grid import Grid
 from .geometry import (
     apply_to_lps,
     flip_lps_ras,

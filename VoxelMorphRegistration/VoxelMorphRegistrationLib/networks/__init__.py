@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .build import build_network
-from .flow import Flow
 from .network import Network
+from .output import Flow
 
 __all__ = ["Flow", "Network", "build_network"]

@@ -7,7 +7,7 @@ load by key; Balakrishnan et al., VoxelMorph: A Learning Framework for Deformabl
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F

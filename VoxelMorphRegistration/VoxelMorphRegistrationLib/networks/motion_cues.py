@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..separable import apply_separable, box_matrices
+from ..flow.filters import apply_separable, box_matrices
 
 _TINY = 1e-6
 _PAIRS = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))}
@@ -23,8 +23,8 @@ def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping:
         damping: towards no motion, as a share of the mean squared gradient.
 
     Returns:
-        (B, d + 1, *shape): u in voxels, pulling, channel c along array axis c, held within half a window; then the squared
-        local correlation, 0 to 1.
+        (B, d + 1, *shape): u in voxels, pulling, channel c along array axis c, held within half a window; then the
+        squared local correlation, 0 to 1.
     """
     dimension = fixed.dim() - 2
     matrices = box_matrices(fixed.shape[2:], window, 1, fixed.device)

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from ..errors import InputError
-from ..warping import Padding, resize_flow
-from .flow import Flow
+from ..flow.integration import resize_flow
+from ..flow.sampling import Padding
 from .inference import fast_convolutions
+from .output import Flow
 
 
 class Network(nn.Module):

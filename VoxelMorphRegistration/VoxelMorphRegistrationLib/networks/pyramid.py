@@ -5,36 +5,39 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..warping import integrate_coarsely, warp
-from ..separable import apply_separable, gaussian_matrices
-from ..similarity import LocalCorrelation
-from .flow import Flow
+from ..flow.filters import apply_separable, gaussian_matrices
+from ..flow.integration import integrate_coarsely
+from ..flow.sampling import warp
+from ..flow.similarity import LocalCorrelation
 from .inference import fast_convolutions
 from .motion_cues import motion_cues
+from .output import Flow
 from .pairwise import PairwiseNetwork
 
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _CUE_SMOOTHING = 1.5  # voxels; of 1.5 and 2.5 the better on synthetic pairs
 _LINEAR = {2: "bilinear", 3: "trilinear"}
-# Likeness that a look must bring for another one to follow. Frames of one patient gain .003 to .0073 by their first full
-# look and are worse for more, two people or two contrasts .03 and better for many (Testing/benchmarks/training).
+# Likeness that a look must bring for another one to follow. Frames of one patient gain .003 to .0073 by their first
+# full look and are worse for more, two people or two contrasts .03 and better for many (Testing/benchmarks/training).
 _WORTHWHILE = 0.008
 
 
 class PyramidNetwork(PairwiseNetwork):
     """A `VxmPairwise` that looks at the pair several times, first coarsely.
 
-    Every pass adds its velocity to the sum so far: to first order the logarithm of the composed deformation (Vercauteren
+    Every pass adds its velocity to the sum so far: to first order the logarithm of the composed deformation
+        (Vercauteren
     et al., Symmetric Log-Domain Diffeomorphic Registration, MICCAI 2008), and what that leaves the next pass sees. The
     outcome stays one stationary velocity field, with its inverse for free.
 
     With `symmetric` each pass looks at the pair in both orders, both images warped half the way, and takes half the
-    difference: two images that are the same get no motion at all, whatever bias the weights have, a chain of small steps
+    difference: two images that are the same get no motion at all, whatever bias the weights have, a chain of small
+        steps
     does not drift, and the images swapped give the velocity negated.
 
-    With `cue_windows` a pass starts from what the images say by themselves (`motion_cues` of the first window, smoothed,
-    weighted by how far it can be believed), shows the network the cues of every window beside the images, and the network
-    adds what is missing.
+    With `cue_windows` a pass starts from what the images say by themselves (`motion_cues` of the first window,
+    smoothed, weighted by how far it can be believed), shows the network the cues of every window beside the images, and
+    the network adds what is missing.
 
     With `further_windows` the last of the passes is done again for as long as that makes the images more alike, at most
     once for each of these windows, which take the place of the first of `cue_windows`: frames of one patient are soon
@@ -131,7 +134,8 @@ class PyramidNetwork(PairwiseNetwork):
         step = self._step(fixed, moving, windows)
         step = step[(..., *(slice(n) for n in seen))]
         if factor > 1:
-            # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner centres.
+            # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner
+            # centres.
             step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
         return step if velocity is None else velocity + step
 

@@ -7,7 +7,7 @@ at full resolution) and Dalca et al., Unsupervised Learning for Fast Probabilist
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F

@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--size", type=int, default=48, help="edge of the training images in voxels, a multiple of 16")
-    parser.add_argument("--start", type=Path, help="weights to begin with, of this architecture or one with fewer encoder features")
+    parser.add_argument(
+        "--start", type=Path, help="weights to begin with, of this architecture or one with fewer encoder features"
+    )
     parser.add_argument("--features", help="such as 8,32,64,64/64,64,32,16")
     parser.add_argument(
         "--cue-windows", type=int, nargs="+", default=ARCHITECTURE["cue_windows"], help="voxels, odd, such as 7 3"

@@ -17,17 +17,18 @@ from pathlib import Path
 import SimpleITK as sitk
 import torch
 
-from ..alignment import align
 from ..errors import InputError
-from ..models import Model
-from ..network_grid import network_grid
-from ..network_space import cleaned, on_network_grid
+from ..flow.integration import integrate, resize_flow
+from ..flow.sampling import warp
+from ..flow.similarity import LocalCorrelation
+from ..models.loading import Model
+from ..network_space.grid import network_grid
+from ..network_space.inputs import cleaned, on_network_grid
 from ..networks import Network
 from ..networks.pyramid import PyramidNetwork
-from ..similarity import LocalCorrelation
-from ..warping import integrate, resize_flow, warp
+from ..registration.alignment import align
 from .budget import Budget, parse_budget
-from .loop import Loop, Losses, LoopSettings
+from .loop import Loop, LoopSettings, Losses
 from .losses import gradient_penalty
 from .saving import write_model
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from ..similarity import LocalCorrelation
-from ..warping import identity, integrate, resize_flow, sample
+from ..flow.integration import integrate, resize_flow
+from ..flow.sampling import identity, sample
+from ..flow.similarity import LocalCorrelation
 from .synthesis import Pair
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..card import Card
 from ..errors import InputError
+from ..models.card import Card
+from ..models.weights import file_sha256, read_weights
 from ..networks import build_network
 from ..networks.pyramid import PyramidNetwork
-from ..weights import file_sha256, read_weights
 from .budget import Budget
-from .loop import Loop, Losses, LoopSettings, Progress
+from .loop import Loop, LoopSettings, Losses, Progress
 from .losses import pair_loss
 from .saving import write_log, write_model
 from .synthesis import Pair, SynthesisSettings, synthesise
@@ -93,7 +93,8 @@ def new_network(architecture: dict, seed: int) -> PyramidNetwork:
 
 
 def grow_from(module: nn.Module, state: dict[str, torch.Tensor], name: str) -> None:
-    """Give `module` the weights of a network with fewer inputs or encoder features; at first it does what that one does.
+    """Give `module` the weights of a network with fewer inputs or encoder features; at first it does what that one
+    does.
 
     What is new listens and is not yet heard: weights from added channels to old ones are zero, all others stay as they
     were initialised (Chen et al., Net2Net: accelerating learning via knowledge transfer, ICLR 2016).

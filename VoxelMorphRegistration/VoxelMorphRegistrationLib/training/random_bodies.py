@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..warping import identity
+from ..flow.sampling import identity
 from .random_draws import Draw, smooth_noise
 
 
@@ -15,8 +15,8 @@ from .random_draws import Draw, smooth_noise
 class Structure:
     """How a body is made up, which two images of it share. Lengths are in voxels.
 
-    Its fields are (1, count + 5, *shape): one for each shape, the body's, two for a vessel tree, the layers', the texture.
-    Its labels are 0 background, 1 to count the shapes, count + 1 vessels, count + 2 and count + 3 the layers.
+    Its fields are (1, count + 5, *shape): one for each shape, the body's, two for a vessel tree, the layers', the
+    texture. Its labels are 0 background, 1 to count the shapes, count + 1 vessels, count + 2 and count + 3 the layers.
     """
 
     count: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..warping import identity
+from ..flow.sampling import identity
 from .random_draws import Draw, smooth_noise
 
 
@@ -15,7 +15,8 @@ def random_velocity(
     stretch: float,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along an axis.
+    """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along an
+    axis.
 
     Args:
         amplitude: bounds of its root mean square, drawn log-uniformly.

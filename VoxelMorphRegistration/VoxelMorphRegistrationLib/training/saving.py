@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from ..card import Card
+from ..models.card import Card
+from ..models.weights import file_sha256
 from ..networks import Network
-from ..weights import file_sha256
 
 
 def write_model(network: Network, card: Card, path: Path) -> Card:

@@ -14,7 +14,8 @@ from typing import ClassVar
 
 import torch
 
-from ..warping import integrate, resize_flow, warp
+from ..flow.integration import integrate, resize_flow
+from ..flow.sampling import warp
 from .photographs import Scanner, crop, photograph
 from .random_bodies import Structure
 from .random_draws import Draw

@@ -1,0 +1,1 @@
+"""What is drawn on an image: segmentations, points, surfaces. Knows no file."""

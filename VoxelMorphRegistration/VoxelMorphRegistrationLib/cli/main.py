@@ -1,0 +1,90 @@
+"""`slicer-voxelmorph`: the command line, the same from a shell, from `python -m` and inside Slicer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from ..errors import DependencyMissing, InputError
+from ..version import __version__
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_SOME_FRAMES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+_COMMANDS = {
+    "register": ("register", "register one pair: a displacement, and the warped volume and labels"),
+    "propagate": ("propagate", "carry a segmentation from one frame to all frames of a sequence"),
+    "convert": ("convert", "read a displacement of another tool and write it for another"),
+    "models": ("models", "list, inspect, download, import and remove networks"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; never raises for what a person can mend.
+
+    0 all done; 1 bad input or failure; 2 usage; 3 a dependency is missing; 4 some frames failed; 130 interrupted.
+    """
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as leaving:
+        return int(leaving.code or 0)
+    verbose = getattr(args, "verbose", False)
+    try:
+        return args.run(args)
+    except KeyboardInterrupt:
+        return _fail("interrupted", EXIT_INTERRUPTED, verbose)
+    except InputError as error:
+        return _fail(str(error), EXIT_FAILED, verbose)
+    except DependencyMissing as error:
+        return _fail(str(error), EXIT_MISSING, verbose)
+    except ModuleNotFoundError as error:
+        from ..installation import install_command
+
+        return _fail(
+            f"{error.name} is not installed; install it with: {install_command(error.name)}", EXIT_MISSING, verbose
+        )
+    except MemoryError:
+        return _fail("not enough memory for this grid; use a coarser --network-spacing", EXIT_FAILED, verbose)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return _fail(f"{reason} ({type(error).__name__}; --verbose shows where)", EXIT_FAILED, verbose)
+
+
+def _fail(message: str, status: int, verbose: bool) -> int:
+    if verbose:
+        traceback.print_exc()
+    print(f"slicer-voxelmorph: {message}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="slicer-voxelmorph", description="VoxelMorph registration for 3D Slicer.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        implementation = import_module(f".{module}", __package__)
+        implementation.add_arguments(command)
+        command.set_defaults(run=implementation.run)
+    # Slicer's own executable takes --help and --version for itself, so both are commands too.
+    commands.add_parser("version", help="print the version").set_defaults(run=_print_version)
+    commands.add_parser("help", help="print this help").set_defaults(run=_printer(parser))
+    return parser
+
+
+def _print_version(args: argparse.Namespace) -> int:
+    print(__version__)
+    return EXIT_DONE
+
+
+def _printer(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    def run(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return EXIT_DONE
+
+    return run
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""The options that several commands share, defined once so that they mean the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import Any
+
+ALIGNMENTS = ("none", "centers", "rigid", "affine")
+
+
+def add_registration_options(parser: argparse.ArgumentParser, align: str) -> None:
+    """Model, alignment, mask, refinement, spacing, labels, device and seed; `align` is this command's default."""
+    group = parser.add_argument_group("registration")
+    group.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        default=None,
+        help="a name from `models list` or a weights file (default: the bundled network)",
+    )
+    group.add_argument(
+        "--align", choices=ALIGNMENTS, default=align, help="start before the network (default: %(default)s)"
+    )
+    group.add_argument(
+        "--initial-transform",
+        metavar="FILE",
+        default=None,
+        help="ITK transform file (fixed point to moving point), applied before --align",
+    )
+    group.add_argument(
+        "--mask",
+        metavar="FIXED_MASK",
+        default=None,
+        help="image on the fixed image: similarity counts only where it is not zero",
+    )
+    group.add_argument(
+        "--network-spacing",
+        metavar="MM|native",
+        type=network_spacing,
+        default=None,
+        help="voxel size the network sees (default: what its card says)",
+    )
+    group.add_argument(
+        "--refine",
+        metavar="N|auto",
+        type=refinement_steps,
+        default=0,
+        help="optimise this pair's velocity after the network, N steps or until it stops gaining (default: 0)",
+    )
+    group.add_argument(
+        "--label-interpolation",
+        choices=("nearest", "smooth"),
+        default="nearest",
+        help="how labels are warped (default: %(default)s)",
+    )
+    group.add_argument("--device", default="auto", metavar="auto|cpu|cuda:0", help="(default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+
+
+def add_verbose_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verbose", action="store_true", help="details on stderr, and a traceback when something fails"
+    )
+
+
+def settings_from(args: argparse.Namespace) -> dict[str, Any]:
+    """The keyword arguments of `registration.Settings` among parsed registration options."""
+    return {
+        "align": args.align,
+        "initial_transform": args.initial_transform,
+        "network_spacing": args.network_spacing,
+        "refine": args.refine,
+        "label_interpolation": args.label_interpolation,
+        "device": args.device,
+        "seed": args.seed,
+    }
+
+
+def network_spacing(text: str) -> float | str:
+    if text == "native":
+        return text
+    spacing = _number(text)
+    if spacing is None or spacing <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number of millimetres nor 'native'")
+    return spacing
+
+
+def millimetres(text: str) -> float:
+    """A distance, 0 included."""
+    distance = _number(text)
+    if distance is None or distance < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of millimetres from 0")
+    return distance
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def refinement_steps(text: str) -> int | str:
+    if text == "auto":
+        return text
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number of steps nor 'auto'")
+    return int(text)

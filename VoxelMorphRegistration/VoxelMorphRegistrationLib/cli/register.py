@@ -1,0 +1,116 @@
+"""`slicer-voxelmorph register`: one pair by file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from ..errors import InputError
+from .options import add_registration_options, add_verbose_option, settings_from
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--fixed", required=True, metavar="F", help="the image that stays")
+    parser.add_argument("--moving", required=True, metavar="M", help="the image that is warped onto it")
+    parser.add_argument(
+        "--output-transform",
+        required=True,
+        metavar="T",
+        help="displacement on the fixed grid, alignment included (.nrrd, .nii.gz, .mha, .h5)",
+    )
+    parser.add_argument("--output-volume", metavar="W", help="the moving image warped onto the fixed grid")
+    parser.add_argument("--labels", metavar="MOVING_LABELS", help="label image of the moving image")
+    parser.add_argument("--output-labels", metavar="WL", help="its labels warped onto the fixed grid")
+    parser.add_argument("--output-inverse", metavar="I", help="inverse displacement on the moving grid")
+    parser.add_argument("--report", metavar="R.json", help="similarity, folding and seconds as JSON")
+    parser.add_argument("--dump-network-inputs", metavar="DIR", help="write exactly what the network saw")
+    add_registration_options(parser, align="rigid")
+    add_verbose_option(parser)
+    parser.set_defaults(parser=parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if bool(args.labels) != bool(args.output_labels):
+        args.parser.error("--labels and --output-labels go together")
+    _check_outputs(args)
+
+    from ..files.displacements import write_displacement
+    from ..files.images import read_image, read_labels, write_image
+    from ..registration.registrar import register
+
+    started = time.perf_counter()
+    fixed = read_image(args.fixed)
+    if fixed.GetDimension() not in (2, 3):
+        raise InputError(
+            f"{args.fixed}: has {fixed.GetDimension()} dimensions {fixed.GetSize()}; give one frame of it, or "
+            "use propagate for the whole series"
+        )
+    moving = read_image(args.moving, dimension=fixed.GetDimension())
+    labels = read_labels(args.labels, dimension=fixed.GetDimension()) if args.labels else None
+    mask = read_image(args.mask, dimension=fixed.GetDimension()) if args.mask else None
+    read_seconds = time.perf_counter() - started
+
+    try:
+        registration = register(
+            fixed, moving, args.model, mask=mask, dump_network_inputs=args.dump_network_inputs, **settings_from(args)
+        )
+    except InputError as error:
+        # The library knows images by their part in the pair, the person knows them by their files.
+        raise InputError(f"--fixed {args.fixed} --moving {args.moving}: {error}") from error
+    for note in registration.notes:
+        print(f"note: {note}", file=sys.stderr)
+    warped = registration.warped if args.output_volume else None
+    warped_labels = registration.warp_labels(labels, args.label_interpolation) if labels is not None else None
+    inverse = registration.inverse_displacement if args.output_inverse else None
+
+    started = time.perf_counter()
+    write_displacement(registration.displacement, args.output_transform)
+    if warped is not None:
+        write_image(warped, args.output_volume)
+    if warped_labels is not None:
+        write_image(warped_labels, args.output_labels)
+    if inverse is not None:
+        write_displacement(inverse, args.output_inverse)
+    write_seconds = time.perf_counter() - started
+
+    report = registration.report()
+    report["seconds"]["read"] = read_seconds
+    report["seconds"]["write"] = write_seconds
+    report["seconds"]["total"] += read_seconds + write_seconds
+    if args.report:
+        _write_report(report, Path(args.report))
+    similarity = report["similarity"]
+    print(
+        f"{similarity['metric']} {similarity['before']:.4f} -> {similarity['after']:.4f}, "
+        f"{report['folded_percent']:.3g} % folded, {report['seconds']['total']:.1f} s: {args.output_transform}"
+    )
+    return 0
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse before computing what could not be written afterwards, or would overwrite an input or another output."""
+    taken = {Path(given).resolve(): option for option, given in _given(args, "fixed", "moving", "labels", "mask")}
+    for option, given in _given(args, "output_transform", "output_volume", "output_labels", "output_inverse", "report"):
+        path = Path(given).resolve()
+        if path in taken:
+            raise InputError(f"{given}: named by {option} and by {taken[path]}; give each file its own name")
+        taken[path] = option
+        parent = next(folder for folder in path.parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK):
+            raise InputError(
+                f"{given}: {parent} is not a folder that can be written to; choose another place for {option}"
+            )
+
+
+def _given(args: argparse.Namespace, *names: str) -> list[tuple[str, str]]:
+    return [("--" + name.replace("_", "-"), getattr(args, name)) for name in names if getattr(args, name)]
+
+
+def _write_report(report: dict, path: Path) -> None:
+    from ..propagation.folder import write_text
+
+    write_text(path, json.dumps(report, indent=2) + "\n")

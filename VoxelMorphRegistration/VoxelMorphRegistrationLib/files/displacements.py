@@ -1,0 +1,100 @@
+"""Displacement fields on disk, in the forms that SimpleITK, ANTs and Slicer all read as the same warp."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError, telling_line
+from ..space.affine import lps_to_ras
+from ..space.displacement import to_transform
+from ..space.grid import Grid
+from .atomic import whole_file
+
+SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
+
+
+def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> None:
+    """Write a canonical displacement, whole or not at all.
+
+    .nrrd and .mha: vector image, LPS mm, float32. .nii.gz and .nii: 5-D (x, y, z, 1, d), intent 1006 (displacement
+    vector), RAS mm as the NIfTI standard and Slicer have it; in 2D intent 1007, LPS mm, because ITK turns only vectors
+    of three components. .h5: ITK transform file, float64.
+    Raises InputError for another ending or when the file cannot be written.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
+        if suffix == ".h5":
+            sitk.WriteTransform(to_transform(displacement), str(partial))
+        elif suffix in (".nii.gz", ".nii") and displacement.GetDimension() == 3:
+            _write_nifti(displacement, partial)
+        else:
+            sitk.WriteImage(displacement, str(partial), useCompression=True, compressionLevel=1)
+
+
+def read_displacement(path: str | os.PathLike) -> sitk.Image:
+    """Read a displacement that `write_displacement`, SimpleITK, ANTs or Slicer wrote, as the canonical field.
+
+    NIfTI files of intent 1006 are RAS and turned by SimpleITK itself, 1007 are LPS.
+    Raises InputError when the file is missing, is no displacement, or holds values that are not finite.
+    """
+    path = Path(path)
+    suffix = _suffix(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give an existing displacement file")
+    try:
+        field = _read_transform_file(path) if suffix == ".h5" else sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: not readable as a displacement ({telling_line(error)}); give one of {', '.join(SUFFIXES)}"
+        ) from error
+    components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
+    if components != dimension:
+        raise InputError(
+            f"{path}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}"
+        )
+    field = sitk.Cast(field, sitk.sitkVectorFloat32)
+    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
+        raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")
+    return field
+
+
+def _read_transform_file(path: Path) -> sitk.Image:
+    transform = sitk.ReadTransform(str(path))
+    if (
+        transform.GetTransformEnum() == sitk.sitkComposite
+        and sitk.CompositeTransform(transform).GetNumberOfTransforms() == 1
+    ):
+        transform = sitk.CompositeTransform(transform).GetNthTransform(0)
+    if transform.GetTransformEnum() != sitk.sitkDisplacementField:
+        raise InputError(
+            f"{path}: a {transform.GetName()}, not one displacement field; convert it with a reference image"
+        )
+    return sitk.DisplacementFieldTransform(transform).GetDisplacementField()
+
+
+def _write_nifti(displacement: sitk.Image, path: Path) -> None:
+    import nibabel
+
+    grid = Grid.of(displacement)
+    vectors = lps_to_ras(sitk.GetArrayViewFromImage(displacement)).transpose(2, 1, 0, 3)[:, :, :, None]
+    affine = grid.index_to_physical()
+    affine[:2] *= -1
+    image = nibabel.Nifti1Image(np.ascontiguousarray(vectors, dtype=np.float32), affine)
+    image.header.set_intent("displacement vector")
+    image.header.set_xyzt_units("mm")
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    nibabel.save(image, path)
+
+
+def _suffix(path: Path) -> str:
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise InputError(f"{path}: a displacement file ends in one of {', '.join(SUFFIXES)}; rename it")

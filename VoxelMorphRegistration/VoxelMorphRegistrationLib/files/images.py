@@ -1,0 +1,180 @@
+"""Images and label maps in and out of files, checked so that what follows can rely on them. Images are `sitk.Image`."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import os
+import struct
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from ..errors import InputError, telling_line
+from ..space.checks import check_geometry, check_labels, check_scalar
+from .atomic import whole_file
+
+_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
+_NIFTI_HEADER_BYTES = 348
+_METAIMAGE_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
+
+
+def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
+    """The scalar image in a file, or in a folder that holds one DICOM series.
+
+    A trailing axis of one voxel beyond three (a 4D file of one volume) is dropped.
+
+    Args:
+        dimension: 2, 3 or 4 when the image must have so many axes.
+
+    Raises InputError, naming the file, when it is missing, empty, cut short, no image, of several components, of
+    another dimension, or of a geometry without volume.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; write or copy it again")
+    _refuse_damaged_nifti(path)
+    _refuse_short_metaimage(path)
+    with _without_itk_warnings():
+        try:
+            image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: cannot be read as an image ({telling_line(error)}); give an image file"
+            ) from error
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[:, :, :, 0]
+    check_scalar(image, str(path))
+    if dimension is not None and image.GetDimension() != dimension:
+        raise InputError(
+            f"{path}: has {image.GetDimension()} dimensions {image.GetSize()}, {dimension} are needed here; "
+            + ("give one frame of it" if image.GetDimension() > dimension else "give the whole series")
+        )
+    check_geometry(image, str(path))
+    return image
+
+
+def read_labels(path: str | Path, dimension: int | None = None) -> sitk.Image:
+    """A label map: as `read_image`, in its own pixel type; raises InputError when its values are not whole numbers."""
+    labels = read_image(path, dimension)
+    check_labels(labels, str(path))
+    return labels
+
+
+def check_output(path: str | Path, suffixes: tuple[str, ...] = _SUFFIXES) -> Path:
+    """The path when an image can be written there; raises InputError for an unknown ending or a folder's name."""
+    path = Path(path)
+    if not path.name.lower().endswith(suffixes):
+        raise InputError(f"{path}: unknown kind of file; end its name in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give the name of a file")
+    return path
+
+
+def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> None:
+    """Write the image whole or not at all: into a temporary file of the same folder that then takes the name.
+
+    Folders that do not exist are made. Raises InputError, naming the file, when it cannot be written (no room, no
+    permission).
+    """
+    path = check_output(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
+    with whole_file(path) as temporary:
+        with _without_itk_warnings():
+            sitk.WriteImage(image, str(temporary), compress)
+        _check_written(temporary)
+
+
+def _check_written(temporary: Path) -> None:
+    """ITK writes NIfTI files onto a full disk without an error."""
+    try:
+        _refuse_damaged_nifti(temporary)
+        _refuse_short_metaimage(temporary)
+    except InputError as error:
+        raise OSError("the disk took only a part of it") from error
+    if temporary.stat().st_size == 0:
+        raise OSError("the disk took none of it")
+
+
+class _without_itk_warnings:
+    """ITK prints remarks about headers to stderr, where a person expects one line that matters."""
+
+    def __enter__(self) -> None:
+        self._before = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+
+    def __exit__(self, *_: object) -> None:
+        sitk.ProcessObject.SetGlobalWarningDisplay(self._before)
+
+
+def _dicom_files(folder: Path) -> tuple[str, ...]:
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        found = "no DICOM series" if not series else f"{len(series)} DICOM series"
+        raise InputError(f"{folder}: the folder holds {found}, one is needed; give a file or the folder of one series")
+    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+
+
+def _refuse_damaged_nifti(path: Path) -> None:
+    """ITK reads a NIfTI file that is cut short as zeros, and a spacing of zero or NaN as 1: both are refused here."""
+    name = path.name.lower()
+    if not name.endswith((".nii", ".nii.gz")) or not path.is_file():
+        return
+    try:
+        with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as stream:
+            header = stream.read(_NIFTI_HEADER_BYTES)
+    except (OSError, EOFError):
+        return  # Not what its name says; the reader tells.
+    if len(header) < _NIFTI_HEADER_BYTES:
+        raise InputError(f"{path}: the file is cut short; copy or download it again")
+    order = next((end for end in "<>" if struct.unpack(f"{end}i", header[:4])[0] == _NIFTI_HEADER_BYTES), None)
+    if order is None:
+        return
+    dimensions = struct.unpack(f"{order}8h", header[40:56])
+    bits = struct.unpack(f"{order}h", header[72:74])[0]
+    pixdim = struct.unpack(f"{order}8f", header[76:108])
+    offset = struct.unpack(f"{order}f", header[108:112])[0]
+    axes = min(dimensions[0], 3) if 1 <= dimensions[0] <= 7 else 0
+    steps = pixdim[1 : 1 + axes]
+    if not all(math.isfinite(step) and step != 0 for step in steps):
+        raise InputError(f"{path}: its spacing {steps} is not positive; correct the file's header")
+    needed = int(offset) + math.prod(max(n, 1) for n in dimensions[1 : 1 + dimensions[0]]) * bits // 8
+    if name.endswith(".gz"):
+        with open(path, "rb") as stream:
+            stream.seek(-4, os.SEEK_END)
+            held = struct.unpack("<I", stream.read(4))[0]
+        # gzip keeps the length modulo 2**32. Padding after the voxels is allowed by NIfTI.
+        whole = needed % 2**32 <= held or needed >= 2**32
+        whole = whole and held < 2 * needed + 2**20
+    else:
+        whole = path.stat().st_size >= needed
+    if not whole:
+        raise InputError(f"{path}: the file is cut short; copy or download it again")
+
+
+def _refuse_short_metaimage(path: Path) -> None:
+    """ITK reports a MetaImage that is cut short on stderr by itself and misnames the reason."""
+    if path.suffix.lower() != ".mha" or not path.is_file():
+        return
+    with open(path, "rb") as stream:
+        start = stream.read(65536)
+    head, mark, _ = start.partition(b"ElementDataFile = LOCAL\n")
+    if not mark:
+        return
+    fields = dict(line.split(" = ", 1) for line in head.decode("latin-1").splitlines() if " = " in line)
+    if "CompressedDataSize" in fields:
+        needed = int(fields["CompressedDataSize"])
+    else:
+        axes = [int(count) for count in fields.get("DimSize", "0").split()]
+        components = int(fields.get("ElementNumberOfChannels", 1))
+        needed = math.prod(axes) * components * _METAIMAGE_BYTES.get(fields.get("ElementType", "").strip(), 0)
+    if path.stat().st_size < len(head) + len(mark) + needed:
+        raise InputError(f"{path}: the file is cut short; copy or download it again")

@@ -1,0 +1,122 @@
+"""Segmentations in and out of files: label images and Slicer's `.seg.nrrd`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from ..annotations.segment import Segment
+from ..annotations.segmentation import Segmentation, check_labelled
+from ..errors import InputError
+from ..space.checks import check_geometry, check_labels, check_scalar
+from . import seg_nrrd
+from .images import read_labels, write_image
+
+_NRRD = (".nrrd", ".nhdr")
+
+
+def read_segmentation(path: str | Path) -> Segmentation:
+    """The segmentation in a label image file or in Slicer's `.seg.nrrd`; a cropped one lies where its voxels lie.
+
+    Raises InputError, naming the file, for what `images.read_labels` refuses, for a header that contradicts itself, and
+    when no voxel is labelled.
+    """
+    path = Path(path)
+    fields = _header(path) if path.name.lower().endswith(_NRRD) else {}
+    if seg_nrrd.is_segmentation(fields):
+        segmentation = _read_seg_nrrd(path, fields)
+    else:
+        labels = read_labels(path)
+        if labels.GetDimension() > 3:
+            raise InputError(
+                f"{path}: has 4 dimensions {labels.GetSize()}, one label image is needed; give one frame of it"
+            )
+        segmentation = Segmentation.of(_without_fields(labels))
+    check_labelled(segmentation, str(path))
+    return segmentation
+
+
+def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
+    """Write whole or not at all. A 3D `.nrrd` (`.seg.nrrd` or a plain name) carries names, colours and terminology.
+
+    Raises InputError when it cannot be written, and for several layers under another name than `.seg.nrrd`.
+    """
+    path = Path(path)
+    layers, grid = segmentation.layers, segmentation.grid
+    nrrd = path.name.lower().endswith(_NRRD)
+    if len(layers) > 1 and not path.name.lower().endswith(tuple(f".seg{end}" for end in _NRRD)):
+        raise InputError(f"{path}: overlapping segments do not fit one label image; end the name in .seg.nrrd")
+    image = sitk.Image(layers[0]) if len(layers) == 1 else sitk.Compose(list(layers))
+    if nrrd and grid.dimension == 3:
+        fields = seg_nrrd.header_fields(segmentation.segments, segmentation.extents(), segmentation.common, grid)
+        for key, value in fields.items():
+            image.SetMetaData(key, value)
+    write_image(image, path)
+
+
+def _header(path: Path) -> dict[str, str]:
+    """The key/value fields of a file; none when it cannot be read, which reading its voxels will explain."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        return {}
+    return {key: _readable(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()}
+
+
+def _readable(text: str) -> str:
+    """SimpleITK hands out bytes that are not UTF-8 (names typed on old systems) as surrogates and refuses them back."""
+    raw = text.encode("utf-8", "surrogateescape")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _read_seg_nrrd(path: Path, fields: dict[str, str]) -> Segmentation:
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: the file is cut short or damaged; save or copy it again") from error
+    try:
+        segments, common = seg_nrrd.parse(fields)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; save the segmentation again in Slicer") from error
+    layers = _split(image)
+    for layer in layers:
+        check_scalar(layer, str(path))
+        check_geometry(layer, str(path))
+        check_labels(layer, str(path))
+    claimed: dict[tuple[int, int], Segment] = {}
+    for segment in segments:
+        if not 0 <= segment.layer < len(layers):
+            raise InputError(
+                f"{path}: segment {segment.name!r} is said to be in layer {segment.layer}, the file has {len(layers)}; "
+                "save the segmentation again in Slicer"
+            )
+        other = claimed.setdefault((segment.layer, segment.label), segment)
+        if other is not segment:
+            raise InputError(
+                f"{path}: segments {other.name!r} and {segment.name!r} are the same voxels (layer {segment.layer}, "
+                f"value {segment.label}); save the segmentation again in Slicer"
+            )
+    return Segmentation.of(*layers, segments=segments, common=common)
+
+
+def _split(image: sitk.Image) -> list[sitk.Image]:
+    """The layers: components of a voxel, or the fourth axis of the oldest files."""
+    image = _without_fields(image)
+    if image.GetDimension() == 4:
+        return [image[..., number] for number in range(image.GetSize()[3])]
+    if "vector" in image.GetPixelIDTypeAsString():
+        return [sitk.VectorIndexSelectionCast(image, number) for number in range(image.GetNumberOfComponentsPerPixel())]
+    return [image]
+
+
+def _without_fields(image: sitk.Image) -> sitk.Image:
+    """Header fields of the input file must not turn up in files that are made from it."""
+    for key in image.GetMetaDataKeys():
+        image.EraseMetaData(key)
+    return image

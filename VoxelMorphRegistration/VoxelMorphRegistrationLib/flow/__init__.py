@@ -1,0 +1,1 @@
+"""Voxel fields and images in torch: sampling, integration, filters, folding and similarity."""

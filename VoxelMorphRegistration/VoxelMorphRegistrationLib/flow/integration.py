@@ -1,0 +1,56 @@
+"""Composition and integration of voxel fields in torch; conventions as in `sampling`."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from .sampling import Padding, warp
+
+_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
+
+
+def compose_flows(outer: torch.Tensor, inner: torch.Tensor, padding: Padding = "zeros") -> torch.Tensor:
+    """The flow of `x -> outer(inner(x))`, i.e. `inner(x) + outer(x + inner(x))`; both (B, d, *shape), in voxels."""
+    return inner + warp(outer, inner, padding)
+
+
+def integrate(velocity: torch.Tensor, steps: int, padding: Padding = "zeros") -> torch.Tensor:
+    """exp(velocity): the displacement (B, d, *shape) after unit time of a stationary velocity field, in voxels.
+
+    Scaling and squaring (Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006):
+    the velocity is divided by 2**steps and the small displacement composed with itself `steps` times. `padding` is what
+    each composition samples outside the grid: 'zeros' in VoxelMorph's torch versions, 'border' in its TensorFlow ones.
+    """
+    displacement = velocity / (2**steps)
+    for _ in range(steps):
+        displacement = compose_flows(displacement, displacement, padding)
+    return displacement
+
+
+def integrate_coarsely(velocity: torch.Tensor, steps: int, padding: Padding = "zeros") -> torch.Tensor:
+    """`integrate` computed on every second voxel an axis and interpolated: a sixth of the time, for what is not
+    kept.
+    """
+    shape = tuple(velocity.shape[2:])
+    half = tuple((n + 1) // 2 for n in shape)
+    return resize_flow(integrate(resize_flow(velocity, half), steps, padding), shape)
+
+
+def resize_flow(
+    flow: torch.Tensor, shape: tuple[int, ...], scale: float | tuple[float, ...] | None = None
+) -> torch.Tensor:
+    """The flow on a grid of another array shape, in voxels of that grid.
+
+    The grids share their first and last voxel centres (align_corners=True). VoxelMorph multiplies a half-resolution
+    field by exactly 2 and not by (n-1)/(m-1): give `scale=2` for its fields. By default each channel is scaled by the
+    ratio that keeps the physical displacement for grids sharing their corner centres.
+    """
+    dimension = flow.shape[1]
+    old = flow.shape[2:]
+    if scale is None:
+        scale = tuple((n - 1) / max(m - 1, 1) for n, m in zip(shape, old))
+    factors = torch.as_tensor(scale, dtype=flow.dtype, device=flow.device).expand(dimension)
+    if tuple(old) != tuple(shape):
+        flow = F.interpolate(flow, size=tuple(shape), mode=_INTERPOLATION[dimension], align_corners=True)
+    return flow * factors.view(1, dimension, *([1] * dimension))

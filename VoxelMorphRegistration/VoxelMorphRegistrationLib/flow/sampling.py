@@ -1,0 +1,82 @@
+"""Sampling, integration and composition of voxel fields in torch.
+
+Fields are (B, d, *shape) in voxels of their own grid, channel c displaces along array axis c ('ij'), and they pull:
+`warped(x) = moving(x + u(x))`. Coordinates are align_corners=True, as in VoxelMorph and neurite, and always float32: in
+half precision a coordinate near 200 is quantised to more than a tenth of a voxel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+Padding = Literal["zeros", "border"]
+_WORTH_SHARING = 20_000  # positions; fewer are sampled sooner than shared out
+
+
+def identity(shape: tuple[int, ...], device: torch.device | str = "cpu") -> torch.Tensor:
+    """Voxel coordinates of a grid of array shape `shape`: float32 (1, d, *shape), channel c along array axis c."""
+    axes = [torch.arange(n, dtype=torch.float32, device=device) for n in shape]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+
+def sample(
+    image: torch.Tensor, position: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear"
+) -> torch.Tensor:
+    """Values of `image` (B, C, *shape) at voxel positions (B, d, *out), channel c along array axis c.
+
+    Args:
+        padding: what lies outside: 'zeros', or 'border' for the nearest edge voxel.
+        mode: 'bilinear' (linear in every axis) or 'nearest'.
+    """
+    scaled = [position[:, axis].float() * _extent(n) - 1.0 for axis, n in enumerate(image.shape[2:])]
+    return sample_normalised(image, torch.stack(scaled[::-1], dim=1), padding, mode)
+
+
+def warp(image: torch.Tensor, flow: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear") -> torch.Tensor:
+    """`warped(x) = image(x + flow(x))`: image (B, C, *shape), flow (B, d, *shape) in voxels; returns (B, C, *shape)."""
+    return sample_normalised(image, normalised_positions(flow, image.shape[2:]), padding, mode)
+
+
+def normalised_positions(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """x + flow(x) for the voxels x of the flow's grid (B, d, *out), as `sample_normalised` takes them.
+
+    `shape` is that of the array whose voxels the flow counts in.
+    """
+    moved = []
+    for axis, n in enumerate(shape):
+        along = torch.arange(flow.shape[2 + axis], dtype=torch.float64) * _extent(n) - 1.0
+        along = along.view([-1 if a == axis else 1 for a in range(len(shape))]).to(flow.device, torch.float32)
+        moved.append(torch.add(along, flow[:, axis].float(), alpha=_extent(n)))
+    return torch.stack(moved[::-1], dim=1)
+
+
+def sample_normalised(
+    image: torch.Tensor, position: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear"
+) -> torch.Tensor:
+    """`sample` at positions (B, d, *out) that run from -1 at the first voxel centre to 1 at the last, last axis
+    first.
+    """
+    out = tuple(position.shape[2:])
+    grid = position.to(image.dtype)
+    options = {"mode": mode, "padding_mode": padding, "align_corners": True}
+    parts = torch.get_num_threads() if image.device.type == "cpu" and image.shape[0] == 1 else 1
+    count = math.prod(out)
+    if parts == 1 or count < _WORTH_SHARING:
+        return F.grid_sample(image, grid.movedim(1, -1), **options)
+    # On a CPU grid_sample shares its work among threads by the batch only: make one of parts of the positions.
+    each = -(-count // parts)
+    flat = grid.reshape(len(out), count)
+    flat = F.pad(flat, (0, parts * each - count)) if count % parts else flat
+    flat = flat.view(len(out), parts, *[1] * (len(out) - 1), each).movedim(0, -1)
+    sampled = F.grid_sample(image.expand(parts, *image.shape[1:]), flat, **options)
+    sampled = sampled.reshape(parts, image.shape[1], each).transpose(0, 1).reshape(1, image.shape[1], -1)
+    return sampled[..., :count].view(1, image.shape[1], *out)
+
+
+def _extent(n: int) -> float:
+    """Of a voxel where an axis of n voxels runs from -1 to 1 between its outermost centres; one voxel has no extent."""
+    return 2.0 / max(n - 1, 1)

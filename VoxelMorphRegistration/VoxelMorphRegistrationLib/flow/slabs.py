@@ -1,0 +1,69 @@
+"""Separable filters on large images, slab by slab of the first axis, and only where something counts.
+
+A slab fits a processor's cache: at 171 x 207 x 159 voxels the LNCC force of refinement takes .3 s in slabs and .5 s at
+once. A box is a tuple of slices, one a spatial axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+
+from .filters import apply_separable
+
+Box = tuple[slice, ...]
+_VALUES = 1_000_000  # of a slab; of 250,000 to 2 million about the fastest
+_DILATE = {2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def slabs(shape: Sequence[int], channels: int = 1) -> list[Box]:
+    """Boxes that share out an array of `channels` x `shape` along its first axis."""
+    rows = max(1, _VALUES * shape[0] // max(1, channels * math.prod(shape)))
+    rest = tuple(slice(0, n) for n in shape[1:])
+    return [(slice(first, min(first + rows, shape[0])), *rest) for first in range(0, shape[0], rows)]
+
+
+def slabs_around(active: torch.Tensor, channels: int = 1) -> list[Box]:
+    """`slabs` of an array, each cut down to what is `active` in it (bool, *shape) and one voxel around; empty ones left
+    out.
+    """
+    near = _DILATE[active.dim()](active[None].float(), 3, 1, 1)[0] > 0
+    boxes = []
+    for rows, *_ in slabs(active.shape, channels):
+        within = near[rows]
+        ends = []
+        for axis in range(1, active.dim()):
+            filled = torch.nonzero(within.amax([a for a in range(active.dim()) if a != axis])).flatten().tolist()
+            ends.append(slice(filled[0], filled[-1] + 1) if filled else None)
+        if None not in ends:
+            boxes.append((rows, *ends))
+    return boxes
+
+
+def inside(values: torch.Tensor, box: Box) -> torch.Tensor:
+    """The part of values (B, C, *shape) in a box."""
+    return values[(slice(None), slice(None), *box)]
+
+
+def gathered(
+    make: Callable[[Box], torch.Tensor], boxes: Sequence[Box], matrices: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """`apply_separable` of values that `make` gives box by box (B, C, *box), 0 elsewhere: all are never held at
+    once.
+    """
+    found = []
+    for box in boxes:
+        rest = [matrix[:, part] for matrix, part in zip(matrices[1:], box[1:])]
+        found.append(apply_separable(make(box), [None, *rest]))
+    rows = torch.cat([matrices[0][:, rows] for rows, *_ in boxes], dim=1)
+    return apply_separable(torch.cat(found, dim=2), [rows, *[None] * (len(matrices) - 1)])
+
+
+def spread(
+    values: torch.Tensor, boxes: Sequence[Box], matrices: Sequence[torch.Tensor]
+) -> Iterator[tuple[Box, torch.Tensor]]:
+    """`apply_separable`, box by box of the outcome: pairs of a box and the outcome in it."""
+    return ((box, apply_separable(values, [matrix[part] for matrix, part in zip(matrices, box)])) for box in boxes)

@@ -1,0 +1,200 @@
+"""Putting models into the user's folder and taking them out: download, import, remove. Whole files or none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import InputError
+from ..networks import build_network
+from .card import Card
+from .catalogue import (
+    MODELS_DIR_VARIABLE,
+    Entry,
+    Published,
+    card_from_weights,
+    fits,
+    list_models,
+    model_info,
+    published,
+    user_dir,
+)
+from .weights import file_sha256, read_weights
+
+_TIMEOUT_SECONDS = 30
+_BLOCK = 1 << 16
+
+
+def download_model(name: str, progress: Callable[[int, int | None], None] | None = None) -> Entry:
+    """Download a published model into the user's folder, verified before it is installed.
+
+    Args:
+        progress: called with the bytes received and, where the server says it, the bytes in all.
+
+    Raises:
+        InputError: the name is not known or already installed, its checksum is not known (the message names the address
+            to fetch by hand), the address cannot be reached, or what came is not the published file.
+    """
+    item = _published(name)
+    _refuse_existing(name)
+    if item.sha256 is None:
+        raise InputError(
+            f"model {name!r} has no checksum to verify a download with; fetch {item.url} yourself and then: "
+            f"slicer-voxelmorph models import {name} FILE"
+        )
+    with _temporary(item.file) as temporary:
+        received = _fetch(item.url, temporary, progress)
+        if received != item.sha256:
+            raise InputError(
+                f"{item.url}: what was received is not the published file (sha256 {received[:12]}..., expected "
+                f"{item.sha256[:12]}...); nothing was installed, try again later"
+            )
+        return _install(name, temporary, item.card, received)
+
+
+def import_model(name: str, file: str | Path, **options) -> Entry:
+    """Copy a weights file into the user's folder under `name`.
+
+    A name of the catalogue takes the catalogue's card, and the file must be such a network (the very file, where its
+    checksum is known). Another name takes the card beside the file, or one made from the file.
+
+    Args:
+        options: what `Card.with_options` takes (`tensor_axes`, `spacing`, `intensity`, ...).
+
+    Raises:
+        InputError: the name is taken, the file is not a network, or not the one the name stands for.
+    """
+    file = Path(file)
+    _refuse_existing(name)
+    if name in published():
+        return _import_published(published()[name], file, options)
+    beside = file.with_suffix(".json")
+    if file.is_file() and beside.is_file():
+        card = Card.read(beside)
+        weights, sha256 = read_weights(file, card.architecture), file_sha256(file)
+    else:
+        weights = read_weights(file)
+        sha256 = file_sha256(file)
+        card = card_from_weights(file, weights, sha256)
+    card = replace(card, name=name).with_options(str(file), **options)
+    build_network(card.architecture, weights.state)
+    return _copy_in(name, file, card, sha256)
+
+
+def remove_model(name: str) -> None:
+    """Delete a downloaded or imported model from the user's folder.
+
+    Raises:
+        InputError: it is bundled, not installed, or not known.
+    """
+    entry = model_info(name)
+    if entry.state == "bundled":
+        raise InputError(f"model {name!r} is part of the program and cannot be removed")
+    if entry.path is None or entry.card_path is None:
+        raise InputError(f"model {name!r} is not installed, so there is nothing to remove")
+    # The card goes first: without it the weights are no model, so an interruption leaves nothing half there.
+    entry.card_path.unlink(missing_ok=True)
+    entry.path.unlink(missing_ok=True)
+
+
+def _import_published(item: Published, file: Path, options: dict) -> Entry:
+    weights = read_weights(file)
+    sha256 = file_sha256(file)
+    if item.sha256 is not None and sha256 != item.sha256:
+        raise InputError(
+            f"{file}: this is not the published file of {item.card.name!r} (sha256 {sha256[:12]}..., expected "
+            f"{item.sha256[:12]}...); import it under another name"
+        )
+    if not fits(item, weights.architecture):
+        raise InputError(
+            f"{file}: its architecture is not that of {item.card.name!r}; check the file, or import it under another "
+            "name"
+        )
+    build_network(weights.architecture, weights.state)
+    return _copy_in(item.card.name, file, item.card.with_options(str(file), **options), sha256)
+
+
+def _published(name: str) -> Published:
+    if name not in published():
+        model_info(name)
+        raise InputError(f"model {name!r} is not one of the published models, so there is nothing to download")
+    return published()[name]
+
+
+def _refuse_existing(name: str) -> None:
+    for entry in list_models():
+        if entry.name == name and entry.path is not None:
+            bundled = entry.state == "bundled"
+            remedy = "choose another name" if bundled else f"first: slicer-voxelmorph models remove {name}"
+            raise InputError(f"model {name!r} is there already ({entry.state}); {remedy}")
+
+
+def _copy_in(name: str, file: Path, card: Card, sha256: str) -> Entry:
+    with _temporary(file.name) as temporary:
+        shutil.copyfile(file, temporary)
+        if file_sha256(temporary) != sha256:
+            raise InputError(f"{file}: the file changed while it was copied; import it again")
+        return _install(name, temporary, card, sha256)
+
+
+def _install(name: str, temporary: Path, card: Card, sha256: str) -> Entry:
+    weights = user_dir() / f"{name}{temporary.suffix.lower()}"
+    card = replace(card, name=name, weights=weights.name, sha256=sha256)
+    card.check(f"model {name!r}")
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, weights)
+    card_path = weights.with_suffix(".json")
+    card.write(card_path)
+    return Entry(name, "installed", card, weights, card_path, card.source, sha256, weights.stat().st_size)
+
+
+@contextmanager
+def _temporary(name: str) -> Iterator[Path]:
+    """An empty file in the user's folder with the suffix of `name`, gone afterwards unless it was moved away."""
+    folder = user_dir()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, path = tempfile.mkstemp(dir=folder, prefix=".incoming-", suffix=Path(name).suffix)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: models cannot be kept there ({error.strerror}); set {MODELS_DIR_VARIABLE}"
+        ) from error
+    os.close(handle)
+    try:
+        yield Path(path)
+    except OSError as error:
+        raise InputError(f"{folder}: the model cannot be written there ({error.strerror or error})") from error
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
+def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] | None) -> str:
+    """Download `url` into `target` and return the sha256 of what was received."""
+    digest = hashlib.sha256()
+    received = 0
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, open(target, "wb") as stream:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length is not None else None
+            while block := response.read(_BLOCK):
+                stream.write(block)
+                digest.update(block)
+                received += len(block)
+                if progress is not None:
+                    progress(received, total)
+    except urllib.error.HTTPError as error:
+        raise InputError(f"{url}: the server answers {error.code} {error.reason}; the file may have moved") from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise InputError(f"{url}: it cannot be reached ({reason}); check the connection and try again") from error
+    if total is not None and received != total:
+        raise InputError(f"{url}: the connection ended after {received} of {total} bytes; try again")
+    return digest.hexdigest()

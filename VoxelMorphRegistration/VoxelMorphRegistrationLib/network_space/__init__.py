@@ -1,0 +1,1 @@
+"""From images to the tensors a network sees, and from its flow back to the images."""

@@ -1,0 +1,247 @@
+"""The grid a network sees, from the fixed image's header and the model's card.
+
+The network's grid follows the FIXED image's own axes, permuted and flipped so that they run as the card says (for an
+oblique image: to the closest world axes). The fixed image is therefore only cropped and padded, and interpolated only
+when another spacing is asked for. Nothing depends on the order in which the image is stored.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..space.checks import replace_non_finite
+from ..space.grid import Grid
+from .intensity import check_rule
+
+_LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}  # in LPS
+_SAME_SPACING = 2e-3  # relative: 0.999 mm voxels are 1 mm voxels to a network, and need no interpolation
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a model's card says about the images its network takes.
+
+    Attributes:
+        tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order): the
+            direction it runs towards, as in 'LIA', 'SPL'; 'PL' in 2D.
+        spacing: 'native', mm, or mm for each tensor axis (array order).
+        extent: the tensor's shape when the network takes only one, None when it takes any multiple.
+        multiple: each side of a free extent is a multiple of this.
+        intensity: a rule of `intensity.py`.
+        max_voxels: a free grid that would hold more gets a coarser spacing, unless the spacing was overridden; eight
+            million voxels take a default U-Net some 5 GB.
+        flexible: the spacing is a wish. Along each axis the whole multiple or fraction of the image's own spacing that
+            is nearest is taken. At any other the blur of interpolation changes from voxel to voxel and stands still
+            while the tissue moves, and a network that matches images follows it.
+    """
+
+    tensor_axes: str = "native"
+    spacing: str | float | tuple[float, ...] = "native"
+    extent: tuple[int, ...] | None = None
+    multiple: int = 1
+    intensity: dict[str, Any] = field(default_factory=lambda: {"rule": "minmax"})
+    max_voxels: int | None = 8_000_000
+    flexible: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("spacing", "extent"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
+        _check_spacing(self.spacing)
+        if self.tensor_axes != "native":
+            axes = [_LETTERS.get(letter, (None, 0))[0] for letter in self.tensor_axes]
+            if None in axes or sorted(axes) != list(range(len(axes))):
+                raise InputError(f"tensor axes {self.tensor_axes!r}: not one direction an axis; write e.g. 'LIA'")
+        if self.multiple < 1:
+            raise InputError(f"multiple {self.multiple}: must be 1 or more; correct the model's card")
+        check_rule(self.intensity)
+
+
+def network_grid(
+    fixed: sitk.Image,
+    space: Space,
+    spacing: str | float | None = None,
+    mask: sitk.Image | None = None,
+    notes: list[str] | None = None,
+) -> Grid:
+    """The grid the network sees: a SimpleITK grid whose array (k, j, i) IS the tensor.
+
+    Free extent: the fixed image's, padded up to the multiple, evenly on both sides; nothing is squashed. Fixed extent:
+    centred on the mask, or else on the image's foreground (above Otsu's threshold, without the outermost half percent
+    along each axis). Where the spacing is the fixed image's own, its voxels are the fixed image's voxels.
+
+    Args:
+        spacing: overrides the card's: 'native' or mm.
+        notes: what a person should know is appended here.
+    """
+    grid = _oriented(Grid.of(fixed), space.tensor_axes)
+    wanted = space.spacing if spacing is None else spacing
+    _check_spacing(wanted)
+    steps = _steps(grid, wanted)
+    if space.extent is not None:
+        if len(space.extent) != grid.dimension:
+            raise InputError(
+                f"the model takes {len(space.extent)}D images of shape {space.extent}, "
+                f"the fixed image has {grid.dimension} dimensions; choose another model"
+            )
+        size = tuple(reversed(space.extent))
+        centre = _foreground_centre(fixed if mask is None else mask > 0, grid)
+    else:
+        if spacing is None:
+            steps = _within(grid, steps, space, notes)
+        size = _free_size(grid, steps, space.multiple)
+        centre = (np.asarray(grid.size) - 1) / 2
+    scale = steps / np.asarray(grid.spacing)
+    start = centre - scale * (np.asarray(size) - 1) / 2
+    # On the fixed image's lattice where the spacing allows it; halves always go down, whatever rounding left of them.
+    start = np.where(scale == 1.0, np.ceil(start - 0.5 - 1e-6), start)
+    matrix = grid.index_to_physical() @ _scaling(scale, start)
+    return Grid.from_matrix(size, matrix)
+
+
+def finer_grid(network: Grid, fixed: Grid, moving: Grid) -> Grid | None:
+    """The network's grid with its spacing halved along each axis along which both images show as much, or None.
+
+    The corner voxels keep their centres: 2 n - 1 voxels where the network's grid has n.
+    """
+    half = np.asarray(network.spacing) / 2
+    enough = [
+        spacing_along(network.directions, image.directions, image.spacing) <= half * (1 + _SAME_SPACING)
+        for image in (fixed, moving)
+    ]
+    times = np.where(enough[0] & enough[1], 2, 1)
+    if (times == 1).all():
+        return None
+    size = tuple(int(k * (n - 1) + 1) for n, k in zip(network.size, times))
+    return Grid.from_matrix(size, network.index_to_physical() @ _scaling(1.0 / times, np.zeros(network.dimension)))
+
+
+def spacing_along(lines: np.ndarray, directions: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:
+    """mm from voxel to voxel, as met along each of the lines, of a grid with these directions; unit vectors as
+    columns.
+    """
+    # The squared cosines sum to one.
+    return ((lines.T @ directions) ** 2) @ np.asarray(spacing)
+
+
+def _oriented(grid: Grid, tensor_axes: str) -> Grid:
+    """The same voxels with the axes permuted and flipped to run towards `tensor_axes` as closely as they can."""
+    if tensor_axes == "native":
+        return grid
+    if len(tensor_axes) != grid.dimension:
+        raise InputError(
+            f"the model takes {len(tensor_axes)}D images (axes {tensor_axes}), "
+            f"the fixed image has {grid.dimension} dimensions; choose another model"
+        )
+    dimension = grid.dimension
+    direction = grid.directions
+    targets = [_LETTERS[letter] for letter in reversed(tensor_axes)]  # of i, j, k
+    towards = np.asarray([[sign * direction[axis, a] for a in range(dimension)] for axis, sign in targets])
+    best = max(
+        itertools.permutations(range(dimension)), key=lambda order: sum(abs(towards[n, a]) for n, a in enumerate(order))
+    )
+    matrix = np.zeros((dimension + 1, dimension + 1))
+    matrix[-1, -1] = 1.0
+    for n, a in enumerate(best):
+        flip = towards[n, a] < 0
+        matrix[a, n] = -1.0 if flip else 1.0
+        matrix[a, -1] = grid.size[a] - 1 if flip else 0.0
+    return Grid.from_matrix(tuple(grid.size[a] for a in best), grid.index_to_physical() @ matrix)
+
+
+def _check_spacing(spacing: Any) -> None:
+    if spacing == "native":
+        return
+    steps = spacing if isinstance(spacing, (tuple, list)) else (spacing,)
+    if not all(isinstance(s, (int, float)) and math.isfinite(s) and s > 0 for s in steps):
+        raise InputError(f"network spacing {spacing!r}: neither positive millimetres nor 'native'; give e.g. 1.5")
+
+
+def _steps(grid: Grid, spacing: str | float | tuple[float, ...]) -> np.ndarray:
+    """mm along i, j(, k) of the network's grid; exactly the image's where they differ by next to nothing."""
+    own = np.asarray(grid.spacing)
+    if spacing == "native":
+        return own
+    if isinstance(spacing, (tuple, list)):
+        if len(spacing) != grid.dimension:
+            raise InputError(f"network spacing {spacing}: {grid.dimension} numbers are needed, one for each axis")
+        wanted = np.asarray(spacing[::-1], dtype=float)
+    else:
+        wanted = np.full(grid.dimension, float(spacing))
+    return np.where(np.abs(wanted / own - 1.0) < _SAME_SPACING, own, wanted)
+
+
+def _free_size(grid: Grid, steps: np.ndarray, multiple: int) -> tuple[int, ...]:
+    """As many voxels of `steps` mm as cover the image's voxels, up to the multiple."""
+    length = np.asarray(grid.size) * np.asarray(grid.spacing)
+    return tuple(int(multiple * math.ceil(round(mm / step, 6) / multiple)) for mm, step in zip(length, steps))
+
+
+def _within(grid: Grid, wanted: np.ndarray, space: Space, notes: list[str] | None) -> np.ndarray:
+    """The steps, all stretched by one factor when the grid would hold more than `space.max_voxels`."""
+    steps = whole = _commensurate(grid, wanted) if space.flexible else wanted
+    if space.max_voxels is None:
+        return steps
+    while math.prod(size := _free_size(grid, steps, space.multiple)) > space.max_voxels:
+        if max(size) <= space.multiple:
+            break
+        wanted = wanted * max(1.02, (math.prod(size) / space.max_voxels) ** (0.5 / grid.dimension))
+        steps = _commensurate(grid, wanted) if space.flexible else wanted
+    if notes is not None and steps is not whole:
+        before, after = (" x ".join(f"{step:.3g}" for step in mm[::-1]) for mm in (whole, steps))
+        notes.append(f"network spacing {before} mm made coarser, {after} mm, to keep within {space.max_voxels} voxels")
+    return steps
+
+
+def _commensurate(grid: Grid, wanted: np.ndarray) -> np.ndarray:
+    """Along each axis the multiple or fraction (1/n) of the image's spacing whose ratio to `wanted` is nearest to 1."""
+    steps = []
+    for own, wish in zip(grid.spacing, wanted):
+        ratio = wish / own if wish > own else own / wish
+        lower = math.floor(ratio)
+        whole = lower if ratio / lower < (lower + 1) / ratio else lower + 1
+        steps.append(own * whole if wish > own else own / whole)
+    return np.asarray(steps)
+
+
+def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:
+    """Centre of the foreground's box in the (oriented) grid's index coordinates i, j(, k)."""
+    image, _ = replace_non_finite(image)
+    foreground = image if image.GetPixelID() == sitk.sitkUInt8 and _is_binary(image) else _above_otsu(image)
+    array = sitk.GetArrayViewFromImage(foreground) > 0
+    if not array.any():
+        return (np.asarray(grid.size) - 1) / 2
+    middle = []
+    for axis in range(array.ndim):
+        along = array.sum(axis=tuple(a for a in range(array.ndim) if a != axis))
+        reached = np.cumsum(along)
+        trimmed = reached[-1] // 200
+        first = int(np.searchsorted(reached, trimmed, side="right"))
+        last = int(np.searchsorted(reached, reached[-1] - trimmed, side="left"))
+        middle.append((first + last) / 2)
+    point = np.asarray(middle[::-1]) @ Grid.of(image).axes.T + np.asarray(image.GetOrigin())
+    matrix = grid.physical_to_index()
+    # Half voxels are exact: what the matrices leave of rounding must not decide between two crops.
+    return np.round((matrix[:-1, :-1] @ point + matrix[:-1, -1]) * 2) / 2
+
+
+def _is_binary(image: sitk.Image) -> bool:
+    view = sitk.GetArrayViewFromImage(image)
+    return int(view.max()) <= 1
+
+
+def _above_otsu(image: sitk.Image) -> sitk.Image:
+    return sitk.OtsuThreshold(image, 0, 1, 256)
+
+
+def _scaling(scale: np.ndarray, start: np.ndarray) -> np.ndarray:
+    matrix = np.diag([*scale, 1.0])
+    matrix[:-1, -1] = start
+    return matrix

@@ -1,0 +1,121 @@
+"""From the two images to the tensors a network sees; `image_space.py` has the way back.
+
+The fixed image is brought onto the network's grid (`network_grid.py`) by cropping and padding, the moving image is
+resampled onto it in physical space, through the alignment.
+
+Before an image is sampled more coarsely than its voxels it is smoothed with a Gaussian whose width matches the two
+point spreads: sigma = sqrt(coarse**2 - fine**2) / (2 sqrt(2 ln 2)) along each axis (Cardoso et al., Scale factor point
+spread function matching, MICCAI 2015).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..errors import InputError
+from ..space.affine import linear_parts
+from ..space.checks import check_geometry, check_scalar, replace_non_finite
+from ..space.grid import Grid
+from .axis_map import AxisMap, regrid, smooth
+from .grid import Space, spacing_along
+from .intensity import normalise
+
+_FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
+
+
+@dataclass
+class NetworkInputs:
+    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on.
+
+    `finer` makes fixed and moving on `finer_grid`, for the end of refinement; None where the images show no more there.
+    """
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    grid: Grid
+    mask: torch.Tensor | None = None
+    notes: list[str] = field(default_factory=list)
+    finer: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None
+
+
+def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
+    """The image, checked, with NaN and infinite voxels replaced and that noted."""
+    check_scalar(image, name)
+    check_geometry(image, name)
+    image, count = replace_non_finite(image, name)
+    if count:
+        notes.append(f"{name}: {count} voxels that were not finite numbers were set to its smallest value")
+    return image
+
+
+@dataclass(frozen=True)
+class NormalisedImage:
+    """An image with the values a network was trained on, to be sampled on one grid or several."""
+
+    values: np.ndarray
+    grid: Grid
+
+    @classmethod
+    def of(cls, image: sitk.Image, space: Space, name: str = "image") -> NormalisedImage:
+        """Raises InputError, naming the image, where `normalise` does."""
+        return cls(normalise(sitk.GetArrayViewFromImage(image), space.intensity, name), Grid.of(image))
+
+    def on(self, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
+        """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape).
+
+        Outside its field of view the image has the smallest value it has inside.
+        """
+        background = float(self.values.min())
+        sigma = _antialias_sigma(self.grid, grid, alignment)
+        tensor = torch.from_numpy(self.values)[None]
+        axis_map = AxisMap.between(grid, self.grid) if alignment is None else None
+        if axis_map is not None:
+            return regrid(tensor, axis_map, grid.shape, background, sigma)[None]
+        values = smooth(tensor, sigma)[0].numpy()
+        transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
+        resampled = sitk.Resample(
+            self.grid.image(values),
+            grid.empty_image(sitk.sitkUInt8),
+            transform,
+            sitk.sitkLinear,
+            background,
+            sitk.sitkFloat32,
+        )
+        return torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None]
+
+
+def on_network_grid(
+    image: sitk.Image, grid: Grid, alignment: sitk.Transform | None, space: Space, name: str = "image"
+) -> torch.Tensor:
+    """The image, normalised and sampled on the network's grid, (1, 1, *grid.shape): see `NormalisedImage`."""
+    return NormalisedImage.of(image, space, name).on(grid, alignment)
+
+
+def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:
+    """1 where the mask is not zero, float32 (1, 1, *grid.shape); raises InputError when that is nowhere."""
+    on_grid = sitk.Resample(
+        mask != 0, grid.empty_image(sitk.sitkUInt8), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
+    )
+    array = sitk.GetArrayFromImage(on_grid)
+    if not array.any():
+        raise InputError("mask: it is zero everywhere on the fixed image; draw it on the fixed image")
+    return torch.from_numpy(array.astype(np.float32))[None, None]
+
+
+def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> tuple[float, ...]:
+    """Gaussian sigma, in source voxels along each source axis (array order), before sampling on `grid`; 0 is none."""
+    along = grid.directions
+    affine = None if alignment is None else linear_parts(alignment)
+    if affine is not None:
+        along = affine[0] @ along
+        along = along / np.linalg.norm(along, axis=0)
+    ratio = spacing_along(source.directions, along, grid.spacing) / np.asarray(source.spacing)
+    widths = [math.sqrt(max(r * r - 1.0, 0.0)) / _FWHM if r > 1.01 else 0.0 for r in ratio]
+    sigma = [round(width, 6) if n > 1 else 0.0 for width, n in zip(widths, source.size)]
+    return tuple(reversed(sigma))

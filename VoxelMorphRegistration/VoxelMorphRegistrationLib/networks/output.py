@@ -1,0 +1,54 @@
+"""What a network predicts for a pair: a field on its own grid, and how to read it as a displacement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from ..flow.integration import integrate, integrate_coarsely, resize_flow
+from ..flow.sampling import Padding
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A predicted field that pulls the moving image onto the fixed grid: `warped(x) = moving(x + u(x))`.
+
+    Attributes:
+        field: (B, d, *shape), float32, in voxels of its own grid; channel c is along array axis c.
+        kind: 'velocity' is a stationary velocity field, to be integrated; 'displacement' is u itself.
+        factor: how many times coarser than the network's input the field's grid is (1, 2, ...).
+        padding: what the integration samples outside the grid: 'zeros' for networks made with VoxelMorph's torch
+            versions, 'border' for TensorFlow's.
+        steps: squarings in the integration (unused for a displacement).
+    """
+
+    field: torch.Tensor
+    kind: Literal["velocity", "displacement"]
+    factor: int = 1
+    padding: Padding = "zeros"
+    steps: int = 7
+
+    def displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """u on the network's input grid of array shape `shape`: (B, d, *shape), in voxels of that grid."""
+        return self._at_full_resolution(self.field, shape)
+
+    def rough_displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
+        """About `displacement`, for less: to judge what will still be changed."""
+        if self.kind == "velocity" and self.factor == 1:
+            return integrate_coarsely(self.field, self.steps, self.padding)
+        return self.displacement(shape)
+
+    def inverse(self, shape: tuple[int, ...]) -> torch.Tensor | None:
+        """The inverse displacement, exp(-v), shaped as `displacement`; None where the network gives no velocity."""
+        if self.kind != "velocity":
+            return None
+        return self._at_full_resolution(-self.field, shape)
+
+    def _at_full_resolution(self, field: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        if self.kind == "velocity":
+            field = integrate(field, self.steps, self.padding)
+        # VoxelMorph maps corner centre to corner centre (align_corners) and yet multiplies by the factor itself, not by
+        # (n - 1) / (m - 1): its networks were trained with exactly this field.
+        return field if self.factor == 1 else resize_flow(field, tuple(shape), scale=float(self.factor))

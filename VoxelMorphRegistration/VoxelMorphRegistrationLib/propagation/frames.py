@@ -1,0 +1,241 @@
+"""Where the frames of a sequence come from: one file, a folder, a pattern, a list of files or of images.
+
+Frames are read one at a time, when they are asked for, and not kept.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..files.images import read_image
+from ..files.series import SeriesFile, open_series
+from ..space.checks import check_geometry, check_scalar
+
+_IMAGE_SUFFIXES = (
+    ".nrrd",
+    ".nhdr",
+    ".nii",
+    ".nii.gz",
+    ".mha",
+    ".mhd",
+    ".hdr",
+    ".tif",
+    ".tiff",
+    ".png",
+    ".jpg",
+    ".bmp",
+    ".vtk",
+)
+_NO_FRAME = (".seg.nrrd", ".seg.nhdr")
+
+
+class Frames:
+    """A sequence of scalar images of one dimension, read one by one.
+
+    `len(frames)`, `frames[i]` (raises InputError, naming the frame, when it cannot be read).
+
+    Attributes:
+        index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
+    """
+
+    index_name, index_unit, index_type = "frame", "", "numeric"
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        raise NotImplementedError
+
+    def name(self, index: int) -> str:
+        """What a person calls the frame: its file, and its number in it where it holds several."""
+        return f"frame {index}"
+
+    def value(self, index: int) -> str:
+        """The frame's index value (a time, a trigger delay, ...), as text."""
+        return str(index)
+
+    def file(self, index: int) -> Path | None:
+        """The file the frame is read from; None for images in memory."""
+        return None
+
+
+class ImageFrames(Frames):
+    """Images in memory."""
+
+    def __init__(self, images: Sequence[sitk.Image]) -> None:
+        self._images = list(images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        image = self._images[index]
+        check_scalar(image, self.name(index))
+        check_geometry(image, self.name(index))
+        return image
+
+
+class FileFrames(Frames):
+    """One file (or DICOM folder) a frame."""
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self._paths = [Path(path) for path in paths]
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        return read_image(self._paths[index])
+
+    def name(self, index: int) -> str:
+        return f"frame {index} ({self._paths[index].name})"
+
+    def file(self, index: int) -> Path:
+        return self._paths[index]
+
+
+class SeriesFrames(Frames):
+    """All frames in one file."""
+
+    def __init__(self, series: SeriesFile) -> None:
+        self._series = series
+        self.index_name, self.index_unit, self.index_type = series.index_name, series.index_unit, series.index_type
+
+    def __len__(self) -> int:
+        return self._series.count
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self._series.read(index)
+
+    def name(self, index: int) -> str:
+        return f"frame {index} of {self._series.path.name}"
+
+    def value(self, index: int) -> str:
+        return self._series.values[index]
+
+    def file(self, index: int) -> Path:
+        return self._series.path
+
+
+class ReadableFrames(Sequence):
+    """The frames for a purpose that any frames will do for: one that cannot be read is replaced by the nearest that
+    can.
+    """
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        error: InputError | None = None
+        for other in sorted(range(len(self)), key=lambda number: abs(number - index % len(self))):
+            try:
+                return self._frames[other]
+            except InputError as found:
+                error = error or found
+        raise error or IndexError(index)
+
+
+def open_frames(source: Frames | str | Path | Sequence[str | Path | sitk.Image]) -> Frames:
+    """The frames of `source`; none of them is read yet.
+
+    Args:
+        source: a 4D file or `.seq.nrrd`; a folder of images, or of DICOM folders, in natural order (2 before 10); a
+            pattern such as 'scan/*.nii.gz'; a `.txt` file with one path a line, relative to it; a list of paths or of
+            images.
+
+    Raises InputError when nothing is there, or what is there is no sequence.
+    """
+    if isinstance(source, Frames):
+        return source
+    if not isinstance(source, (str, os.PathLike)):
+        return _from_list(list(source))
+    path = Path(source)
+    if path.is_dir():
+        return FileFrames(_in_folder(path))
+    if path.suffix.lower() == ".txt" and path.exists():
+        return FileFrames(_listed(path))
+    if not path.exists() and glob.has_magic(str(source)):
+        found = sorted(glob.glob(str(source), recursive=True), key=natural_order)
+        if not found:
+            raise InputError(f"{source}: no file has such a name; check the pattern, and put it in quotes")
+        return FileFrames(found)
+    return SeriesFrames(open_series(path))
+
+
+def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
+    """A sorting key by which `frame2` comes before `frame10`."""
+    return [
+        (0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", str(path)) if part
+    ]
+
+
+def select_frames(text: str | None, count: int) -> list[int]:
+    """The frame numbers of a Python slice `START:STOP:STEP` (or one number), ascending; None selects all.
+
+    Raises InputError for anything else, and when nothing is left.
+    """
+    if text is None:
+        return list(range(count))
+    parts = text.split(":")
+    try:
+        numbers = [int(part) if part.strip() else None for part in parts]
+        if len(parts) == 1:
+            chosen = [range(count)[numbers[0]]]
+        elif len(parts) <= 3:
+            chosen = sorted(range(count)[slice(*numbers)])
+        else:
+            raise ValueError
+    except (ValueError, TypeError):
+        raise InputError(f"frames {text!r}: not a slice; write START:STOP:STEP as in Python, such as 0:100:2") from None
+    except IndexError:
+        raise InputError(f"frames {text!r}: there is no such frame among {count} (0 to {count - 1})") from None
+    if not chosen:
+        raise InputError(
+            f"frames {text!r}: selects none of the {count} frames; they are numbered from 0 to {count - 1}"
+        )
+    return chosen
+
+
+def _from_list(items: list) -> Frames:
+    if not items:
+        raise InputError("sequence: the list of frames is empty; give at least one frame")
+    if all(isinstance(item, sitk.Image) for item in items):
+        return ImageFrames(items)
+    if all(isinstance(item, (str, os.PathLike)) for item in items):
+        return FileFrames(items)
+    raise InputError("sequence: a list of frames holds either paths or images; give one kind")
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    files = [
+        entry
+        for entry in visible
+        if entry.is_file()
+        and entry.name.lower().endswith(_IMAGE_SUFFIXES)
+        and not entry.name.lower().endswith(_NO_FRAME)
+    ]
+    found = files or [entry for entry in visible if entry.is_dir() and any(entry.iterdir())]
+    if not found:
+        raise InputError(f"{folder}: holds no image files; give the folder of the frames")
+    return sorted(found, key=lambda entry: natural_order(entry.name))
+
+
+def _listed(path: Path) -> list[Path]:
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    paths = [path.parent / line for line in lines if line and not line.startswith("#")]
+    if not paths:
+        raise InputError(f"{path}: lists no file; write one path a line")
+    return paths

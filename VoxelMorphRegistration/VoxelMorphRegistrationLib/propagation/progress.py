@@ -1,0 +1,87 @@
+"""How a long run says where it is: a bar for people, JSON lines for a program that started it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any, Literal
+
+from .propagate import FrameResult
+
+_EVERY_SECONDS = 10.0
+
+
+class Progress:
+    """Reports on a run of `total` frames, `finished` of which were there already.
+
+    'bar' draws on stderr; 'json' prints one JSON object a line on stdout (events start, stage, frame, finish); 'auto'
+    is a bar in a terminal and else a line on stderr every ten seconds; 'none' is silent.
+    """
+
+    def __init__(self, kind: Literal["auto", "bar", "json", "none"], total: int, finished: int) -> None:
+        if kind == "auto":
+            kind = "bar" if sys.stderr.isatty() else "lines"
+        self._kind = kind
+        self._total, self._done, self._begun_with = total, finished, finished
+        self._failed = 0
+        self._started = self._told = time.monotonic()
+        self._bar = None
+        if kind == "bar":
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=total, initial=finished, unit="frame", desc="frames", file=sys.stderr, dynamic_ncols=True
+            )
+        self._json(event="start", frames=total, finished=finished)
+
+    def stage(self, name: str, share: float) -> None:
+        """A stage other than frames (adapting, assembling) is done to a share of 0 to 1."""
+        if self._bar is not None:
+            self._bar.set_description_str(f"{name} {100 * share:.0f} %" if share < 1 else "frames")
+        self._json(event="stage", name=name, share=round(share, 4))
+
+    def frame(self, result: FrameResult) -> None:
+        self._done += 1
+        self._failed += result.status == "failed"
+        left = self._seconds_left()
+        if self._bar is not None:
+            self._bar.update()
+            self._bar.set_postfix_str(f"frame {result.index}" + (f", {self._failed} failed" if self._failed else ""))
+            if result.status == "failed":
+                self._bar.write(f"failed: {result.message}", file=sys.stderr)
+        elif self._kind == "lines":
+            if result.status == "failed":
+                print(f"failed: {result.message}", file=sys.stderr)
+            now = time.monotonic()
+            if now - self._told >= _EVERY_SECONDS:
+                self._told = now
+                print(f"{self._done}/{self._total} frames, {left:.0f} s left", file=sys.stderr, flush=True)
+        self._json(
+            event="frame",
+            index=result.index,
+            status=result.status,
+            done=self._done,
+            frames=self._total,
+            seconds=round(result.seconds, 3),
+            seconds_left=round(left, 1),
+            message=result.message,
+        )
+
+    def finish(self, **facts: Any) -> None:
+        if self._bar is not None:
+            self._bar.set_description_str("frames")
+            self._bar.close()
+        self._json(event="finish", **facts)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def _seconds_left(self) -> float:
+        made = self._done - self._begun_with
+        return (time.monotonic() - self._started) / made * (self._total - self._done) if made else 0.0
+
+    def _json(self, **event: Any) -> None:
+        if self._kind == "json":
+            print(json.dumps(event), flush=True)

@@ -1,0 +1,170 @@
+"""How far each frame of a propagation can be trusted: measured as it is made, judged when its neighbours are known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..annotations.label_statistics import measure_labels
+from ..annotations.segmentation import Segmentation
+from ..flow.similarity import nmi
+from ..space.grid import Grid
+from ..space.inverse import invert_at
+
+_LATTICE_POINTS = 40_000
+_AROUND_MM = 10.0
+_CHECKED_POINTS = 200
+_FEWEST_POINTS = 50
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Measures of one frame.
+
+    Attributes:
+        similarity_before, similarity_after: of the frame with its reference, as it lies and as warped; all over the
+            frame (or the mask). `metric` says which: 'ncc' (-1..1) or 'nmi' (1..2).
+        inside_before, ...: the same inside the segmentation, and in the 10 mm around it.
+        inverse_consistency_mm: 95th percentile of how far points of the segmentation land from where they were when
+            they are carried to the reference and back.
+        labels: for each label (millilitres, centroid in RAS mm).
+    NaN where there is nothing to measure.
+    """
+
+    metric: str = "ncc"
+    similarity_before: float = math.nan
+    similarity_after: float = math.nan
+    inside_before: float = math.nan
+    inside_after: float = math.nan
+    around_before: float = math.nan
+    around_after: float = math.nan
+    inverse_consistency_mm: float = math.nan
+    labels: dict[int, tuple[float, tuple[float, ...]]] = field(default_factory=dict)
+
+
+class FrameQuality:
+    """Measures frames against one reference, on a lattice of some ten thousand voxels, so that it costs next to
+    nothing.
+    """
+
+    def __init__(
+        self, reference: sitk.Image, metric: Literal["ncc", "nmi"] = "ncc", mask: sitk.Image | None = None
+    ) -> None:
+        self._values = _finite(sitk.GetArrayViewFromImage(reference))
+        self._grid = Grid.of(reference)
+        self._metric = metric
+        self._mask = None if mask is None else (sitk.GetArrayFromImage(mask) != 0, Grid.of(mask))
+
+    def measure(self, frame: sitk.Image, displacement: sitk.Image | None, labels: Segmentation | None) -> Quality:
+        """`displacement` (None for the reference itself) and `labels` lie on the frame's grid."""
+        whole = _Lattice(frame, displacement, None, _LATTICE_POINTS)
+        chosen = np.ones(len(whole.points), bool)
+        if self._mask is not None:
+            chosen = _nearest(*self._mask, whole.points)
+        before, after = self._alike(whole, chosen)
+        if labels is None:
+            return Quality(self._metric, before, after)
+        distinct = labels.with_distinct_labels()
+        volumes = {}
+        for layer in distinct.layers:
+            volumes.update(measure_labels(layer))
+        labelled = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
+        box = _box(labelled, Grid.of(frame))
+        if box is None:
+            return Quality(self._metric, before, after, labels=volumes)
+        near = _Lattice(frame, displacement, box, _LATTICE_POINTS)
+        inside = labelled[near.where]
+        around = _within(inside, near.spacing, _AROUND_MM) & ~inside
+        in_before, in_after = self._alike(near, inside.ravel())
+        out_before, out_after = self._alike(near, around.ravel())
+        back = math.nan if displacement is None else _there_and_back(displacement, near.points[inside.ravel()])
+        return Quality(self._metric, before, after, in_before, in_after, out_before, out_after, back, volumes)
+
+    def _alike(self, lattice: _Lattice, chosen: np.ndarray) -> tuple[float, float]:
+        values, points, moved = lattice.values[chosen], lattice.points[chosen], lattice.moved[chosen]
+        before = self._compare(values, points)
+        return before, before if lattice.still else self._compare(values, moved)
+
+    def _compare(self, values: np.ndarray, points: np.ndarray) -> float:
+        from scipy.ndimage import map_coordinates
+
+        matrix = self._grid.physical_to_index()
+        index = points @ matrix[:-1, :-1].T + matrix[:-1, -1]
+        seen = np.all((index >= -0.5) & (index <= np.asarray(self._grid.size) - 0.5), axis=-1)
+        if np.count_nonzero(seen) < _FEWEST_POINTS:
+            return math.nan
+        reference = map_coordinates(self._values, index[seen].T[::-1], np.float32, order=1, mode="nearest")
+        if self._metric == "ncc":
+            return _ncc(values[seen], reference)
+        return nmi(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (values[seen], reference)))
+
+
+class _Lattice:
+    """Every n-th voxel of a frame (inside a box of its array), with what is there and where the displacement leads."""
+
+    def __init__(
+        self, frame: sitk.Image, displacement: sitk.Image | None, box: tuple[slice, ...] | None, count: int
+    ) -> None:
+        grid = Grid.of(frame)
+        box = box or tuple(slice(0, n) for n in grid.shape)
+        step = max(1, math.ceil((math.prod(s.stop - s.start for s in box) / count) ** (1 / grid.dimension)))
+        self.where = tuple(slice(s.start, s.stop, step) for s in box)
+        self.spacing = tuple(step * s for s in reversed(grid.spacing))
+        index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop, step) for s in box], indexing="ij"), -1)
+        self.points = index.reshape(-1, grid.dimension)[:, ::-1] @ grid.axes.T + np.asarray(grid.origin)
+        self.values = _finite(sitk.GetArrayViewFromImage(frame)[self.where]).ravel()
+        self.still = displacement is None
+        vectors = 0.0 if displacement is None else sitk.GetArrayViewFromImage(displacement)[self.where]
+        self.moved = self.points + (vectors if displacement is None else vectors.reshape(self.points.shape))
+
+
+def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:
+    points = points[:: max(1, len(points) // _CHECKED_POINTS)]
+    if len(points) == 0:
+        return math.nan
+    from ..space.displacement import sample
+
+    back, residual = invert_at(displacement, points + sample(displacement, points), iterations=20, tolerance=0.01)
+    return float(np.percentile(np.maximum(np.linalg.norm(back - points, axis=-1), residual), 95))
+
+
+def _box(labelled: np.ndarray, grid: Grid) -> tuple[slice, ...] | None:
+    """The labelled voxels' bounding box in the array, with room for what is around them."""
+    slices = []
+    for axis, n in enumerate(labelled.shape):
+        along = np.flatnonzero(labelled.any(axis=tuple(a for a in range(labelled.ndim) if a != axis)))
+        if along.size == 0:
+            return None
+        margin = math.ceil(_AROUND_MM / grid.spacing[labelled.ndim - 1 - axis])
+        slices.append(slice(max(0, int(along[0]) - margin), min(n, int(along[-1]) + 1 + margin)))
+    return tuple(slices)
+
+
+def _within(inside: np.ndarray, spacing: tuple[float, ...], distance: float) -> np.ndarray:
+    from scipy.ndimage import distance_transform_edt
+
+    return distance_transform_edt(~inside, sampling=spacing) <= distance if inside.any() else np.zeros_like(inside)
+
+
+def _nearest(array: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
+    matrix = grid.physical_to_index()
+    index = np.rint(points @ matrix[:-1, :-1].T + matrix[:-1, -1]).astype(int)
+    seen = np.all((index >= 0) & (index < np.asarray(grid.size)), axis=-1)
+    found = np.zeros(len(points), bool)
+    found[seen] = array[tuple(index[seen].T[::-1])]
+    return found
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else values
+
+
+def _ncc(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
+    size = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
+    return float((a * b).sum()) / size if size > 0 else math.nan

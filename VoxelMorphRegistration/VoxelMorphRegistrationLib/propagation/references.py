@@ -1,0 +1,121 @@
+"""The segmented frames of a sequence, and which of them serves which frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from ..annotations.segmentation import Segmentation, check_labelled
+from ..errors import InputError
+from ..files.segmentations import read_segmentation
+from ..space.checks import check_labels
+from ..space.grid import Grid
+from .frames import Frames
+from .quality import FrameQuality
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A segmented frame. The segmentation lies on the frame's grid; it is None when only points are carried."""
+
+    index: int
+    image: sitk.Image
+    segmentation: Segmentation | None
+    notes: tuple[str, ...] = field(default=())
+
+
+Source = Segmentation | sitk.Image | str | Path | None
+
+
+def open_references(
+    frames: Frames, segmentation: Source | Sequence[Source], reference: int | Sequence[int]
+) -> list[Reference]:
+    """The segmented frames, ascending.
+
+    Raises InputError for a frame number that is not there or named twice, for as many segmentations as there are not
+    frames, and for a segmentation that does not lie on its frame.
+    """
+    several = isinstance(segmentation, (list, tuple))
+    sources = list(segmentation) if several else [segmentation]
+    numbers = [reference] if isinstance(reference, int) else list(reference)
+    if len(sources) != len(numbers):
+        raise InputError(
+            f"reference frames: {len(sources)} segmentation(s) and {len(numbers)} frame number(s); "
+            "give one for each other"
+        )
+    count = len(frames)
+    for number in numbers:
+        if not -count <= number < count:
+            raise InputError(
+                f"reference frame {number}: the sequence has the frames 0 to {count - 1}; choose one of them"
+            )
+    numbers = [number % count for number in numbers]
+    if len(set(numbers)) < len(numbers):
+        raise InputError(f"reference frames {sorted(numbers)}: one is named twice; give one segmentation a frame")
+    found = [
+        _open(frames, source, number) for source, number in sorted(zip(sources, numbers), key=lambda pair: pair[1])
+    ]
+    labels = {reference.segmentation.labels() for reference in found if reference.segmentation is not None}
+    if any(
+        len(reference.segmentation.layers) != len(found[0].segmentation.layers) for reference in found if len(labels)
+    ):
+        raise InputError(
+            "reference frames: some segmentations have overlapping segments and some have not; draw them alike"
+        )
+    return found
+
+
+def assign(
+    references: Sequence[Reference], frames: Frames, indices: Sequence[int]
+) -> list[tuple[Reference, list[int]]]:
+    """Each reference with the frames it serves, ascending: the nearest one, at equal distance the more similar."""
+    served: dict[int, list[int]] = {reference.index: [] for reference in references}
+    for index in indices:
+        distance = min(abs(reference.index - index) for reference in references)
+        nearest = [reference for reference in references if abs(reference.index - index) == distance]
+        chosen = nearest[0] if len(nearest) == 1 else _more_similar(nearest, frames, index)
+        served[chosen.index].append(index)
+    return [(reference, served[reference.index]) for reference in references if served[reference.index]]
+
+
+def _open(frames: Frames, source: Source, number: int) -> Reference:
+    try:
+        image = frames[number]
+    except InputError as error:
+        raise InputError(f"reference frame {number}: {error}") from error
+    values = sitk.GetArrayViewFromImage(image)
+    if values.size and values.min() == values.max():
+        raise InputError(
+            f"reference {frames.name(number)}: all its voxels are {values.flat[0]}; choose a frame with content"
+        )
+    if source is None:
+        return Reference(number, image, None)
+    name = str(source) if isinstance(source, (str, Path)) else "segmentation"
+    segmentation = _segmentation(source)
+    grid = Grid.of(image)
+    placement = segmentation.placement(grid) if segmentation.grid.dimension == grid.dimension else "resampled"
+    notes = (f"{name}: resampled onto the grid of frame {number}",) if placement == "resampled" else ()
+    return Reference(number, image, segmentation.on_grid(grid, name), notes)
+
+
+def _segmentation(source: Source) -> Segmentation:
+    if isinstance(source, (str, Path)):
+        return read_segmentation(source).simplified()
+    if not isinstance(source, Segmentation):
+        check_labels(source, "segmentation")
+    segmentation = source if isinstance(source, Segmentation) else Segmentation.of(source)
+    check_labelled(segmentation)
+    return segmentation.simplified()
+
+
+def _more_similar(references: list[Reference], frames: Frames, index: int) -> Reference:
+    try:
+        image = frames[index]
+    except InputError:
+        return references[0]  # It fails when its turn comes.
+    return max(
+        references, key=lambda reference: FrameQuality(reference.image).measure(image, None, None).similarity_before
+    )

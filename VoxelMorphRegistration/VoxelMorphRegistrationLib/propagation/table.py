@@ -1,0 +1,129 @@
+"""frames.csv: one row a frame, appended when everything else of the frame is on disk, so that a row means a finished
+frame.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..files.atomic import whole_file
+from .flags import judge
+from .propagate import FrameResult
+
+FIXED_COLUMNS = (
+    "index", "index_value", "status", "similarity_before", "similarity_after", "folded_percent", "seconds", "message",
+)  # fmt: skip
+FURTHER_COLUMNS = (
+    "similarity_metric", "inside_before", "inside_after", "around_before", "around_after", "inverse_consistency_mm",
+    "interpolation_error_mm", "reference_frame", "volume_jump_percent", "centroid_jump_mm", "flag", "run",
+)  # fmt: skip
+
+
+class FrameTable:
+    """The rows on disk; memory holds which frames they are and no more.
+
+    Columns: `FIXED_COLUMNS`, then volume_ml_L, centroid_r_L, centroid_a_L, centroid_s_L for each label L (RAS mm), then
+    `FURTHER_COLUMNS`. `flag` says why a person should look at the frame; `run` is the run of run.json that made it.
+    """
+
+    def __init__(self, path: Path, labels: Sequence[int]) -> None:
+        self._path = path
+        self.labels = tuple(labels)
+
+    @property
+    def columns(self) -> list[str]:
+        per_label = [
+            f"{name}_{label}"
+            for label in self.labels
+            for name in ("volume_ml", "centroid_r", "centroid_a", "centroid_s")
+        ]
+        return [*FIXED_COLUMNS, *per_label, *FURTHER_COLUMNS]
+
+    def read(self) -> dict[int, dict[str, str]]:
+        """The whole rows, by frame; a later row replaces an earlier one, and one that was cut short is left out."""
+        if not self._path.is_file():
+            return {}
+        text = self._path.read_text(encoding="utf-8", errors="replace")
+        whole = text[: text.rfind("\n") + 1]
+        rows = {}
+        for row in csv.DictReader(io.StringIO(whole)):
+            if row.get("index", "").isdigit() and None not in row.values() and None not in row:
+                rows[int(row["index"])] = row
+        return rows
+
+    def start(self, rows: Mapping[int, Mapping[str, str]]) -> None:
+        """Begin anew with these rows; labels they have and this run has not keep their columns."""
+        known = {
+            int(name.removeprefix("volume_ml_"))
+            for row in rows.values()
+            for name in row
+            if name.startswith("volume_ml_")
+        }
+        self.labels = tuple(sorted({*self.labels, *known}))
+        self._rewrite(rows[index] for index in sorted(rows))
+
+    def append(self, result: FrameResult, run: int) -> None:
+        """Raises InputError when the disk does not take the row."""
+        line = io.StringIO()
+        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(_row(result, run))
+        try:
+            with open(self._path, "a", encoding="utf-8", newline="") as stream:
+                stream.write(line.getvalue())
+        except OSError as error:
+            raise InputError(
+                f"{self._path}: cannot be written ({error.strerror}); free space and start the run again"
+            ) from error
+
+    def finish(self) -> dict[int, dict[str, str]]:
+        """Sort the rows and flag them; returns them."""
+        rows = self.read()
+        ordered = [rows[index] for index in sorted(rows)]
+        for row, judgement in zip(ordered, judge(ordered, self.labels)):
+            row["volume_jump_percent"] = _text(judgement.volume_jump_percent, 3)
+            row["centroid_jump_mm"] = _text(judgement.centroid_jump_mm, 3)
+            row["flag"] = judgement.reasons
+        self._rewrite(ordered)
+        return {int(row["index"]): row for row in ordered}
+
+    def _rewrite(self, rows: Iterable[Mapping[str, str]]) -> None:
+        with whole_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _row(result: FrameResult, run: int) -> dict[str, str]:
+    quality = result.quality
+    row = {
+        "index": str(result.index),
+        "index_value": result.value,
+        "status": result.status,
+        "similarity_before": _text(quality.similarity_before),
+        "similarity_after": _text(quality.similarity_after),
+        "folded_percent": _text(result.folded_percent),
+        "seconds": _text(result.seconds, 3),
+        "message": " ".join(result.message.split()),
+        "similarity_metric": quality.metric if result.status != "failed" else "",
+        "inside_before": _text(quality.inside_before),
+        "inside_after": _text(quality.inside_after),
+        "around_before": _text(quality.around_before),
+        "around_after": _text(quality.around_after),
+        "inverse_consistency_mm": _text(quality.inverse_consistency_mm),
+        "interpolation_error_mm": _text(result.interpolation_error_mm),
+        "reference_frame": str(result.reference),
+        "run": str(run),
+    }
+    for label, (millilitres, centroid) in quality.labels.items():
+        row[f"volume_ml_{label}"] = _text(millilitres, 6)
+        for axis, value in zip("ras", centroid):
+            row[f"centroid_{axis}_{label}"] = _text(value, 6)
+    return row
+
+
+def _text(value: float, digits: int = 5) -> str:
+    return f"{value:.{digits}g}" if math.isfinite(value) else ""

@@ -1,0 +1,1 @@
+"""Optimisation of one pair's velocity after the network."""

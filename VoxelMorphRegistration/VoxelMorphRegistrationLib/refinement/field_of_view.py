@@ -1,0 +1,71 @@
+"""Where two images on one grid have content, and how what is done there is put back onto the whole grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ..flow.slabs import inside
+
+_CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
+_LEAST_PLANES = 8
+_FAINT = 0.02  # of the images' range: what the blur of interpolation leaves beside an edge
+_SURROUNDINGS = 4  # voxels kept around what is visible: more than half a window
+
+
+@dataclass(frozen=True)
+class FieldOfView:
+    """A box of a grid of array shape `shape`: its first plane along each array axis, and the first one behind it.
+
+    Padding ends at a cut through the anatomy, and a similarity that saw the cut would hold it fast against tissue that
+    moves through it. Empty surroundings only take time.
+    """
+
+    shape: tuple[int, ...]
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+
+    @classmethod
+    def of(cls, fixed: torch.Tensor, moving: torch.Tensor) -> FieldOfView:
+        """Two images (1, 1, *shape) without the planes a grid was padded with, or that are empty in both.
+
+        Constant planes are padding when the first other plane is mostly filled. The empty surroundings of a
+        skull-stripped head end in a plane that is nearly empty itself: of those, what is near the head stays.
+        """
+        shape = tuple(fixed.shape[2:])
+        ends = [_ends(fixed, moving, axis) for axis in range(2, fixed.dim())]
+        return cls(shape, tuple(low for low, _ in ends), tuple(high for _, high in ends))
+
+    def cut(self, values: torch.Tensor) -> torch.Tensor:
+        """What lies inside, of values (1, C, *shape) or of finer ones.
+
+        A finer grid shares the corner voxel centres: k (n - 1) + 1 voxels along an axis of n, k a whole number.
+        """
+        times = [(many - 1) // max(n - 1, 1) for many, n in zip(values.shape[2:], self.shape)]
+        return inside(
+            values, tuple(slice(k * low, k * (high - 1) + 1) for k, low, high in zip(times, self.start, self.stop))
+        )
+
+    def extended(self, values: torch.Tensor) -> torch.Tensor:
+        """Values (1, C, *inside) on the whole grid, repeated outwards."""
+        pads: list[int] = []
+        for n, low, high in zip(reversed(self.shape), reversed(self.start), reversed(self.stop)):
+            pads += [low, n - high]
+        return F.pad(values, pads, mode="replicate") if any(pads) else values
+
+
+def _ends(fixed: torch.Tensor, moving: torch.Tensor, axis: int) -> tuple[int, int]:
+    others = [a for a in range(fixed.dim()) if a != axis]
+    filled, visible = (
+        torch.stack([(i > i.amin(others, keepdim=True) + least).float().mean(others) for i in (fixed, moving)]).amax(0)
+        for least in (1e-6, _FAINT)
+    )
+    content = torch.nonzero(filled > 0).flatten().tolist()
+    if not content:
+        return 0, len(filled)
+    shown = torch.nonzero(visible > 0).flatten().tolist() or content
+    low = content[0] if filled[content[0]] > _CUT else max(0, shown[0] - _SURROUNDINGS)
+    high = content[-1] + 1 if filled[content[-1]] > _CUT else min(len(filled), shown[-1] + 1 + _SURROUNDINGS)
+    return (low, high) if high - low >= _LEAST_PLANES else (0, len(filled))

@@ -1,0 +1,1 @@
+"""One pair: alignment, the network's passes, refinement, and the result."""

@@ -1,0 +1,45 @@
+"""How well two images or label maps agree, and what a label map measures."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+
+from ..flow import sampling, similarity
+from ..flow.sampling import Padding
+
+Metric = Literal["ncc", "nmi"]
+_ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond that every second along each axis
+
+
+class PairSimilarity:
+    """How alike the fixed image is to a moving image under a flow, on the network's grid, cheaply.
+
+    'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information (1..2),
+    for any two.
+
+    Args:
+        fixed: (1, 1, *shape), normalised.
+        mask: (1, 1, *shape), not zero where the images are compared; None = everywhere.
+    """
+
+    def __init__(self, fixed: torch.Tensor, metric: Metric = "ncc", mask: torch.Tensor | None = None) -> None:
+        shape = tuple(fixed.shape[2:])
+        step = 1 if fixed.numel() <= _ALL_VOXELS else 2
+        self.metric = metric
+        self._every = (slice(None), slice(None), *([slice(None, None, step)] * len(shape)))
+        self._fixed = fixed[self._every]
+        self._mask = None if mask is None else mask[self._every].to(fixed.device)
+        axes = [torch.arange(0, n, step, dtype=torch.float32, device=fixed.device) for n in shape]
+        self._position = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+
+    def __call__(self, moving: torch.Tensor, flow: torch.Tensor | None = None, padding: Padding = "border") -> float:
+        """Similarity of the fixed image and `moving` (1, 1, *shape) warped by `flow` (1, d, *shape), network voxels."""
+        if flow is None:
+            seen = moving[self._every]
+        else:
+            seen = sampling.sample(moving, self._position + flow[self._every], padding)
+        if self.metric == "ncc":
+            return float(similarity.ncc(self._fixed, seen, self._mask))
+        return similarity.nmi(self._fixed, seen, self._mask)

@@ -1,0 +1,65 @@
+"""What an image must be before anything is computed from it, said to the person who gave it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+
+
+def check_scalar(image: sitk.Image, name: str) -> None:
+    """Raises InputError for images of several components (colour, vectors, one-hot maps)."""
+    components = image.GetNumberOfComponentsPerPixel()
+    if components > 1 or "vector" in image.GetPixelIDTypeAsString() or "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{name}: each voxel holds {components} numbers, one is needed; make it a scalar image first")
+
+
+def check_labels(labels: sitk.Image, name: str = "labels") -> None:
+    """Raises InputError when a label image holds anything but whole numbers."""
+    if "float" not in labels.GetPixelIDTypeAsString():
+        return
+    values = sitk.GetArrayViewFromImage(labels)
+    if not np.all(np.isfinite(values)) or np.any(values != np.rint(values)):
+        raise InputError(f"{name}: labels that are not whole numbers; give a label map, not an intensity image")
+
+
+def check_geometry(image: sitk.Image, name: str = "image") -> None:
+    """Raises InputError for zero or non-finite spacing or origin, an empty axis, and directions that span no volume."""
+    if min(image.GetSize()) < 1:
+        raise InputError(f"{name}: an axis has no voxels {image.GetSize()}; give a whole image")
+    spacing = image.GetSpacing()
+    if not all(math.isfinite(step) and step > 0 for step in spacing):
+        raise InputError(f"{name}: its spacing {spacing} is not positive; correct the file's header")
+    if not np.all(np.isfinite(image.GetOrigin())):
+        raise InputError(f"{name}: its origin {image.GetOrigin()} is not a point; correct the file's header")
+    direction = np.reshape(image.GetDirection(), (image.GetDimension(), -1))
+    if not np.all(np.isfinite(direction)) or abs(np.linalg.det(direction)) < 1e-3:
+        raise InputError(f"{name}: its direction {image.GetDirection()} is singular; correct the file's header")
+
+
+def replace_non_finite(image: sitk.Image, name: str = "image") -> tuple[sitk.Image, int]:
+    """The image with NaN and infinite voxels set to its smallest finite value, and how many they were.
+
+    One NaN voxel would make a network's whole output NaN. Returns the very image when there are none; raises InputError
+    when no voxel is finite.
+    """
+    if "float" not in image.GetPixelIDTypeAsString():
+        return image, 0
+    view = sitk.GetArrayViewFromImage(image)
+    # A sum is NaN or infinite as soon as one voxel is: far cheaper than a mask when all is well.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(view.sum(dtype=np.float64))
+    if math.isfinite(total):
+        return image, 0
+    finite = np.isfinite(view)
+    count = int(finite.size - np.count_nonzero(finite))
+    if count == 0:
+        return image, 0
+    if count == finite.size:
+        raise InputError(f"{name}: no voxel holds a finite number; give an image with content")
+    cleaned = sitk.GetImageFromArray(np.where(finite, view, view[finite].min()))
+    cleaned.CopyInformation(image)
+    return cleaned, count

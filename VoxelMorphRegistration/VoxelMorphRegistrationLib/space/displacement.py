@@ -1,0 +1,184 @@
+"""Displacement fields: the one owner of every coordinate convention.
+
+The canonical displacement is a SimpleITK vector image (float32, d components, d = 2 or 3) in LPS millimetres that
+pulls: the point x of the fixed space corresponds to the point x + u(x) of the moving space, so that resampling the
+moving image with it gives the image warped onto the field's grid. It is what `sitk.DisplacementFieldTransform` and
+ANTs' Warp files hold; a Slicer transform node holds it, as RAS, in its *from parent* direction.
+
+A voxel flow, as networks make it, is an array (d, *array shape): channel c displaces along array axis c, in voxels of
+its own grid. SimpleITK's arrays are (k, j, i), so channel 0 is k there.
+
+Between its samples a field is linear; beyond the centres of its outermost voxels it repeats the nearest edge vector.
+(`sitk.DisplacementFieldTransform` itself is the identity outside its grid, VTK's grid transform repeats the edge.)
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from .affine import apply_transform
+from .grid import Grid
+
+_INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
+
+
+def from_array(vectors: np.ndarray, grid: Grid) -> sitk.Image:
+    """The canonical field of LPS mm vectors (*grid.shape, d) at the grid's voxels."""
+    return grid.image(np.asarray(vectors, dtype=np.float32), vector=True)
+
+
+def from_voxel_flow(flow: np.ndarray, grid: Grid) -> sitk.Image:
+    """The canonical field on `grid` of a voxel flow (d, *grid.shape) whose fixed and moving image both lie on `grid`.
+
+    u_mm = direction @ diag(spacing) @ u_ijk, with the flow's channels reversed from (k, j, i) to (i, j, k).
+    Raises ValueError when the flow's shape is not (d, *grid.shape).
+    """
+    flow = np.asarray(flow)
+    expected = (grid.dimension, *grid.shape)
+    if flow.shape != expected:
+        raise ValueError(f"a flow of shape {flow.shape} does not fit a grid that needs {expected}")
+    along_ijk = np.moveaxis(flow[::-1], 0, -1)
+    return from_array(along_ijk @ grid.axes.T.astype(np.float32), grid)
+
+
+def to_voxel_flow(displacement: sitk.Image) -> np.ndarray:
+    """The voxel flow (d, *shape), float32, of a displacement in voxels of its own grid; channel c along array axis
+    c.
+    """
+    inverse = np.linalg.inv(Grid.of(displacement).axes)
+    along_ijk = sitk.GetArrayViewFromImage(displacement) @ inverse.T.astype(np.float32)
+    return np.ascontiguousarray(np.moveaxis(along_ijk, -1, 0)[::-1], dtype=np.float32)
+
+
+def to_transform(displacement: sitk.Image) -> sitk.DisplacementFieldTransform:
+    """An ITK transform (fixed point to moving point) that owns a float64 copy of the field.
+
+    The copy is needed twice: the constructor takes only float64 and empties the image it is given.
+    """
+    return sitk.DisplacementFieldTransform(sitk.Cast(displacement, sitk.sitkVectorFloat64))
+
+
+def from_transform(transform: sitk.Transform, grid: Grid) -> sitk.Image:
+    """The displacement `transform(x) - x` at the voxels of `grid`, for any ITK transform (fixed point to moving
+    point).
+    """
+    field = sitk.TransformToDisplacementField(
+        transform, sitk.sitkVectorFloat64, grid.size, grid.origin, grid.spacing, grid.direction
+    )
+    return sitk.Cast(field, sitk.sitkVectorFloat32)
+
+
+def resample(displacement: sitk.Image, grid: Grid, outside: Literal["edge", "zero"] = "edge") -> sitk.Image:
+    """The same displacement on another grid (finer, coarser, rotated), linearly interpolated.
+
+    Vectors are physical, so nothing is rescaled. `outside` is what holds beyond the field: its edge vector, or zero.
+    """
+    return pull(displacement, grid, sitk.Transform(grid.dimension, sitk.sitkIdentity), edge=outside == "edge")
+
+
+def compose(
+    first: sitk.Image | sitk.Transform, second: sitk.Image | sitk.Transform, grid: Grid | None = None
+) -> sitk.Image:
+    """The displacement of `x -> second(first(x))`; each is a canonical field or an ITK transform.
+
+    u(x) = u1(x) + u2(x + u1(x)). It lies on `grid`, or else on the grid of the first field among `first`, `second`.
+    Raises ValueError when neither is a field and no grid is given.
+    """
+    fields = [part for part in (first, second) if isinstance(part, sitk.Image)]
+    if grid is None:
+        if not fields:
+            raise ValueError("two transforms were given without a field: say on which grid the displacement shall lie")
+        grid = Grid.of(fields[0])
+    step_one = _on_grid(first, grid)
+    if isinstance(second, sitk.Image):
+        through = to_transform(step_one) if isinstance(first, sitk.Image) else first
+        return step_one + pull(second, grid, through, edge=True)
+    if isinstance(first, sitk.Image):
+        between = grid.points() + sitk.GetArrayViewFromImage(step_one)
+        return from_array(apply_transform(second, between) - grid.points(), grid)
+    both = sitk.CompositeTransform([second, first])  # ITK applies the last of the list first.
+    return from_transform(both, grid)
+
+
+def jacobian_determinant(displacement: sitk.Image) -> sitk.Image:
+    """det(I + du/dx) at every voxel, float32, by central differences; below zero the map folds.
+
+    Taken on the voxel flow, whose determinant is the physical one whatever the direction and spacing: ITK's filter
+        alone
+    would mix the components of an oblique grid.
+    """
+    flow = np.moveaxis(to_voxel_flow(displacement)[::-1], 0, -1)
+    unit = sitk.GetImageFromArray(np.ascontiguousarray(flow), isVector=True)
+    return Grid.of(displacement).stamp(sitk.Cast(sitk.DisplacementFieldJacobianDeterminant(unit), sitk.sitkFloat32))
+
+
+def folded_percent(displacement: sitk.Image, mask: sitk.Image | None = None) -> float:
+    """Percent of the voxels (of `mask` > 0 on the same grid, where given) at which the Jacobian determinant is <= 0."""
+    folded = sitk.GetArrayFromImage(jacobian_determinant(displacement)) <= 0
+    if mask is not None:
+        folded = folded[sitk.GetArrayViewFromImage(mask) > 0]
+    return 100.0 * float(folded.mean()) if folded.size else 0.0
+
+
+def warp(
+    moving: sitk.Image,
+    displacement: sitk.Image,
+    interpolation: Literal["linear", "nearest", "bspline"] = "linear",
+    outside: float = 0.0,
+) -> sitk.Image:
+    """`moving` pulled onto the displacement's grid, in its own pixel type; `outside` fills what it does not cover."""
+    return sitk.Resample(
+        moving,
+        Grid.of(displacement).empty_image(sitk.sitkUInt8),
+        to_transform(displacement),
+        _INTERPOLATORS[interpolation],
+        outside,
+        moving.GetPixelID(),
+    )
+
+
+def sample(displacement: sitk.Image, points: np.ndarray) -> np.ndarray:
+    """The vectors (n, d) in LPS mm at the LPS points (n, d), linear inside and the edge vector outside."""
+    from scipy.ndimage import map_coordinates
+
+    matrix = Grid.of(displacement).physical_to_index()
+    index = np.asarray(points, dtype=float) @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    vectors = sitk.GetArrayViewFromImage(displacement)
+    components = [
+        map_coordinates(vectors[..., c], index.T[::-1], order=1, mode="nearest") for c in range(vectors.shape[-1])
+    ]
+    return np.stack(components, axis=-1)
+
+
+def transform_points(mapping: sitk.Image | sitk.Transform, points: np.ndarray) -> np.ndarray:
+    """LPS points (n, d) carried by a displacement or an ITK transform: x -> x + u(x).
+
+    A pulling field carries points of the fixed image to the moving image. Points drawn on the moving image follow its
+    tissue to the fixed image with the inverse field.
+    """
+    points = np.asarray(points, dtype=float)
+    if isinstance(mapping, sitk.Image):
+        return points + sample(mapping, points)
+    return apply_transform(mapping, points)
+
+
+def _on_grid(part: sitk.Image | sitk.Transform, grid: Grid) -> sitk.Image:
+    if isinstance(part, sitk.Image):
+        return part if Grid.of(part).same_as(grid, 1e-6) else resample(part, grid)
+    return from_transform(part, grid)
+
+
+def pull(displacement: sitk.Image, grid: Grid, transform: sitk.Transform, edge: bool) -> sitk.Image:
+    """u(transform(x)) at the voxels x of `grid`: float32 vectors, linear."""
+    resampler = sitk.ResampleImageFilter()
+    resampler.SetSize(grid.size)
+    resampler.SetOutputSpacing(grid.spacing)
+    resampler.SetOutputOrigin(grid.origin)
+    resampler.SetOutputDirection(grid.direction)
+    resampler.SetTransform(transform)
+    resampler.SetInterpolator(sitk.sitkLinear)
+    resampler.SetUseNearestNeighborExtrapolator(edge)
+    return resampler.Execute(sitk.Cast(displacement, sitk.sitkVectorFloat32))
