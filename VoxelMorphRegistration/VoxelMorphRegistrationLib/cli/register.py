@@ -111,6 +111,7 @@ def _given(args: argparse.Namespace, *names: str) -> list[tuple[str, str]]:
 
 
 def _write_report(report: dict, path: Path) -> None:
-    from ..propagation.folder import write_text
+    from ..files.atomic import atomic_write
 
-    write_text(path, json.dumps(report, indent=2) + "\n")
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, telling_line
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from .context import warn
 
 #: What VoxelMorph's scripts and people call a field in an archive of several arrays.
@@ -70,7 +70,7 @@ def write_array(array: np.ndarray, path: Path, dtype: str, unit_mm: float, size:
             warn(f"{path}: float16 rounds this displacement by up to {lost:.2g} mm; float32 would not")
     array = np.ascontiguousarray(array, dtype=dtype)
     suffix = path.suffix.lower()
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         if suffix == ".npy":
             np.save(partial, array)
         elif suffix == ".npz":

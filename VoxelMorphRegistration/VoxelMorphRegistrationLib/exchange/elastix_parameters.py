@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..space.displacement import to_transform
 from ..space.grid import Grid
 from . import itk
@@ -157,7 +157,7 @@ def write_parameters(path: Path, kind: str, numbers: Sequence[float], grid: Grid
         "CompressResultImage": "true",
     }
     lines = [f"({key} {_text(value)})" for key, value in entries.items() if value != []]
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

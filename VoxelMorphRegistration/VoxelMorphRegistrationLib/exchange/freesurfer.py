@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
@@ -142,7 +142,7 @@ def _write_lta(affine: np.ndarray, path: Path, fixed: Grid, moving: Grid | None)
         "type      = 1 # LINEAR_RAS_TO_RAS\nnxforms   = 1\nmean      = 0.0000 0.0000 0.0000\nsigma     = 1.0000\n1 4"
         f" 4\n{rows}\nsrc volume info\n{_geometry_text(moving)}dst volume info\n{_geometry_text(fixed)}"
     )
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

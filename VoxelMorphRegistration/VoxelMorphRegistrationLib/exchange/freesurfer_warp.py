@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, telling_line
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
@@ -70,7 +70,7 @@ def write_mgz(displacement: sitk.Image, path: Path, source: Grid) -> None:
     whole += b"\0" * _FOOTER_BYTES
     whole += struct.pack(">i", _GEOMETRY_TAG) + _pack_geometry(source) + _pack_geometry(target)
     whole += struct.pack(">iq", _META_TAG, struct.calcsize(_META)) + struct.pack(_META, _DISPLACEMENT_RAS, 1, 0.0)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(gzip.compress(whole) if path.name.lower().endswith("z") else whole)
 
 

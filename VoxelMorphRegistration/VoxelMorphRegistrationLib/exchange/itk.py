@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, telling_line
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array, from_transform, to_transform
@@ -154,7 +154,7 @@ def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None
 def write_affine(displacement: sitk.Image, path: Path) -> None:
     """An ITK affine file, text or .mat. Raises InputError when the displacement is no affine."""
     transform = to_sitk(exact_affine(displacement, path))
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         sitk.WriteTransform(transform, str(partial))
 
 

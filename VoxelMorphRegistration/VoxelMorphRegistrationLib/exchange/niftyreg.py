@@ -16,7 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
@@ -53,7 +53,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
         whole = np.eye(4)
         whole[: grid.dimension, : grid.dimension] = matrix[:-1, :-1]
         whole[: grid.dimension, 3] = matrix[:-1, -1]
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             np.savetxt(partial, whole, fmt="%.10g")
         return
     if not path.name.lower().endswith((".nii", ".nii.gz")):
@@ -71,7 +71,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
     image.header.set_xyzt_units("mm")
     image.set_qform(image.affine, code=1)
     image.set_sform(image.affine, code=1)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         nibabel.save(image, partial)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..space.displacement import from_voxel_flow, to_voxel_flow
 from ..space.grid import Grid
 from .affines import is_affine
@@ -181,5 +181,5 @@ def _write_nifti(array: np.ndarray, grid: Grid, path: Path) -> None:
 
     from .nifti import affine_of_grid
 
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.float32), affine_of_grid(grid)), partial)

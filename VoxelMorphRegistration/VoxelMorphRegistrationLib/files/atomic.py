@@ -1,9 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file appears under its name when it is complete, or not at all."""
 
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,22 +12,22 @@ from ..errors import InputError, telling_line
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """A temporary file in the folder of `path`, of the same ending, that takes its name when the block ends well.
+
+    The file gets the permissions that any new file of this process gets. What was under the name before stays until
+    then, and stays for good when the block raises. Safe in several threads and processes at once.
+
+        with atomic_write("points.csv") as partial:
+            partial.write_text("l,p,s\\n1,2,3\\n")
 
     Raises InputError, naming `path`, when it cannot be written (no such folder, no room, no permission).
     """
     path = Path(path)
     partial = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".partial-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
+        partial = _new_file(path)
         yield partial
-        # mkstemp makes files only their owner can read; a result has the permissions any new file would get.
-        mask = os.umask(0)
-        os.umask(mask)
-        partial.chmod(0o666 & ~mask)
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # SimpleITK, torch and HDF5 report a full disk as RuntimeError
         raise InputError(
@@ -36,3 +36,17 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+def _new_file(path: Path) -> Path:
+    """An empty file beside `path`. tempfile.mkstemp makes one that only its owner can read, and the permissions of
+    other new files (the umask) can be asked for only by changing them for the whole process.
+    """
+    ending = "".join(path.suffixes[-2:])
+    while True:
+        partial = path.parent / f".partial-{secrets.token_hex(8)}{ending}"
+        try:
+            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        except FileExistsError:
+            continue
+        return partial

@@ -12,7 +12,7 @@ from ..errors import InputError, telling_line
 from ..space.affine import lps_to_ras
 from ..space.displacement import to_transform
 from ..space.grid import Grid
-from .atomic import whole_file
+from .atomic import atomic_write
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
 
@@ -28,7 +28,7 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
     path = Path(path)
     suffix = _suffix(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         if suffix == ".h5":
             sitk.WriteTransform(to_transform(displacement), str(partial))
         elif suffix in (".nii.gz", ".nii") and displacement.GetDimension() == 3:

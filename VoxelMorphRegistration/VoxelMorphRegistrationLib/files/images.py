@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError, telling_line
 from ..space.checks import check_geometry, check_labels, check_scalar
-from .atomic import whole_file
+from .atomic import atomic_write
 
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 _NIFTI_HEADER_BYTES = 348
@@ -87,7 +87,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
-    with whole_file(path) as temporary:
+    with atomic_write(path) as temporary:
         with _without_itk_warnings():
             sitk.WriteImage(image, str(temporary), compress)
         _check_written(temporary)

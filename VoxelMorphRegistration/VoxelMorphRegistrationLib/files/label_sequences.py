@@ -17,7 +17,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..space.grid import Grid
-from .atomic import whole_file
+from .atomic import atomic_write
 
 _NRRD_TYPES = {"u1": "uchar", "i1": "signed char", "u2": "ushort", "i2": "short", "u4": "uint", "i4": "int",
                "u8": "unsigned long long", "i8": "long long", "f4": "float", "f8": "double"}  # fmt: skip
@@ -45,7 +45,7 @@ def write_label_sequence(
     Raises InputError when a frame cannot be read or the file not be written.
     """
     dtype = _common_type(frames)
-    with whole_file(path) as partial, open(partial, "wb") as stream:
+    with atomic_write(path) as partial, open(partial, "wb") as stream:
         stream.write(_header(frames, grid, dtype, index_name, index_unit, index_type).encode())
         with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=stream, mtime=0) as packed:
             for frame in frames:

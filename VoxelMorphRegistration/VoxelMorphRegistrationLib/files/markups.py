@@ -21,7 +21,7 @@ import numpy as np
 from ..annotations.points import Points, placed_points
 from ..errors import InputError
 from ..space.affine import lps_to_ras
-from .atomic import whole_file
+from .atomic import atomic_write
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -68,7 +68,7 @@ def write_points(points: Points, path: str | Path) -> None:
     for markup in document["markups"]:
         # Lengths and angles of the old positions; Slicer measures anew.
         markup.pop("measurements", None)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

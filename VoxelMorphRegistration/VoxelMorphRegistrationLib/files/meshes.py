@@ -16,7 +16,7 @@ import numpy as np
 from ..annotations.surface import Surface, require_vtk
 from ..errors import InputError
 from ..space.affine import lps_to_ras
-from .atomic import whole_file
+from .atomic import atomic_write
 
 if TYPE_CHECKING:
     import vtk
@@ -78,7 +78,7 @@ def write_surface(surface: Surface, path: str | Path) -> None:
     writer.SetInputData(mesh)
     writer.SetDataModeToAppended()
     writer.SetCompressorTypeToZLib()
-    with whole_file(path) as partial, _quiet():
+    with atomic_write(path) as partial, _quiet():
         writer.SetFileName(str(partial))
         if not writer.Write() or writer.GetErrorCode():
             raise OSError("VTK could not write it")

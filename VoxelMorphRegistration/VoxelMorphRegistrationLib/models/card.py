@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 
 INTENSITY_RULES = {
     "none": (),
@@ -108,7 +108,7 @@ class Card:
     def write(self, path: str | Path) -> None:
         """Write the card as JSON, whole or not at all."""
         text = json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             partial.write_text(text, encoding="utf-8")
 
     def check(self, where: str) -> None:

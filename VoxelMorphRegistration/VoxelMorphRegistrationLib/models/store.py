@@ -1,19 +1,17 @@
-"""Putting models into the user's folder and taking them out: download, import, remove. Whole files or none."""
+"""Putting models into the user's folder and taking them out: download, import, remove, by atomic writes."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..files.atomic import atomic_write
 from ..networks import build_network
 from .card import Card
 from .catalogue import (
@@ -50,14 +48,15 @@ def download_model(name: str, progress: Callable[[int, int | None], None] | None
             f"model {name!r} has no checksum to verify a download with; fetch {item.url} yourself and then: "
             f"slicer-voxelmorph models import {name} FILE"
         )
-    with _temporary(item.file) as temporary:
-        received = _fetch(item.url, temporary, progress)
+    weights, card = _target(name, item.file, item.card, item.sha256)
+    with atomic_write(weights) as partial:
+        received = _fetch(item.url, partial, progress)
         if received != item.sha256:
             raise InputError(
                 f"{item.url}: what was received is not the published file (sha256 {received[:12]}..., expected "
                 f"{item.sha256[:12]}...); nothing was installed, try again later"
             )
-        return _install(name, temporary, item.card, received)
+    return _installed(weights, card)
 
 
 def import_model(name: str, file: str | Path, **options) -> Entry:
@@ -138,42 +137,34 @@ def _refuse_existing(name: str) -> None:
 
 
 def _copy_in(name: str, file: Path, card: Card, sha256: str) -> Entry:
-    with _temporary(file.name) as temporary:
-        shutil.copyfile(file, temporary)
-        if file_sha256(temporary) != sha256:
+    weights, card = _target(name, file.name, card, sha256)
+    with atomic_write(weights) as partial:
+        shutil.copyfile(file, partial)
+        if file_sha256(partial) != sha256:
             raise InputError(f"{file}: the file changed while it was copied; import it again")
-        return _install(name, temporary, card, sha256)
+    return _installed(weights, card)
 
 
-def _install(name: str, temporary: Path, card: Card, sha256: str) -> Entry:
-    weights = user_dir() / f"{name}{temporary.suffix.lower()}"
+def _target(name: str, file: str, card: Card, sha256: str) -> tuple[Path, Card]:
+    """Where the weights of `file` go in the user's folder, which is made, and the card they get."""
+    folder = user_dir()
+    weights = folder / f"{name}{Path(file).suffix.lower()}"
     card = replace(card, name=name, weights=weights.name, sha256=sha256)
     card.check(f"model {name!r}")
-    os.chmod(temporary, 0o644)
-    os.replace(temporary, weights)
-    card_path = weights.with_suffix(".json")
-    card.write(card_path)
-    return Entry(name, "installed", card, weights, card_path, card.source, sha256, weights.stat().st_size)
-
-
-@contextmanager
-def _temporary(name: str) -> Iterator[Path]:
-    """An empty file in the user's folder with the suffix of `name`, gone afterwards unless it was moved away."""
-    folder = user_dir()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=folder, prefix=".incoming-", suffix=Path(name).suffix)
     except OSError as error:
         raise InputError(
             f"{folder}: models cannot be kept there ({error.strerror}); set {MODELS_DIR_VARIABLE}"
         ) from error
-    os.close(handle)
-    try:
-        yield Path(path)
-    except OSError as error:
-        raise InputError(f"{folder}: the model cannot be written there ({error.strerror or error})") from error
-    finally:
-        Path(path).unlink(missing_ok=True)
+    return weights, card
+
+
+def _installed(weights: Path, card: Card) -> Entry:
+    """The card comes after the weights: without it they are no model, so an interruption leaves nothing half there."""
+    card_path = weights.with_suffix(".json")
+    card.write(card_path)
+    return Entry(card.name, "installed", card, weights, card_path, card.source, card.sha256, weights.stat().st_size)
 
 
 def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] | None) -> str:

@@ -27,7 +27,7 @@ import SimpleITK as sitk
 
 from ..annotations.segmentation import Segmentation
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
 from ..files.images import write_image
 from ..files.label_sequences import SequenceFrame, write_label_sequence
@@ -55,12 +55,6 @@ class Wanted:
     transforms: int = 0
     points: bool = False
     surface: bool = False
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all; raises InputError, naming it, when that is not possible."""
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
 
 
 class RunFolder:
@@ -203,7 +197,7 @@ class RunFolder:
 
     def _keep(self, result: FrameResult) -> None:
         grid = Grid.of(result.displacement)
-        with whole_file(self._kept(result.index)) as partial, open(partial, "wb") as stream:
+        with atomic_write(self._kept(result.index)) as partial, open(partial, "wb") as stream:
             np.savez(
                 stream,
                 vectors=sitk.GetArrayViewFromImage(result.displacement),

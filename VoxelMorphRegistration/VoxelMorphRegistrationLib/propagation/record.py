@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from .frames import Frames
 
 _FORMAT = 1
@@ -95,7 +95,7 @@ class RunRecord:
         first, *reruns = [{**vars(run), "fingerprint": run.fingerprint} for run in self.runs]
         frame_runs = {str(index): run for index, run in sorted(self.frame_runs.items()) if run}
         content = {"format": _FORMAT, **first, "reruns": reruns, "frame_runs": frame_runs}
-        with whole_file(self.path) as partial:
+        with atomic_write(self.path) as partial:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def matching(self, run: Run) -> int | None:

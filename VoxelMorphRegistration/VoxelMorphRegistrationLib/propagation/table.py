@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..files.atomic import whole_file
+from ..files.atomic import atomic_write
 from .flags import judge
 from .propagate import FrameResult
 
@@ -91,7 +91,7 @@ class FrameTable:
         return {int(row["index"]): row for row in ordered}
 
     def _rewrite(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with whole_file(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+        with atomic_write(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ..files.atomic import atomic_write
 from ..networks import Network
 from .budget import Budget
 
@@ -200,6 +200,5 @@ class Loop:
             "progress": vars(self.progress),
             "data": self.data_state() if self.data_state is not None else None,
         }
-        temporary = self.checkpoint.with_suffix(".part")
-        torch.save(state, temporary)
-        os.replace(temporary, self.checkpoint)
+        with atomic_write(self.checkpoint) as partial:
+            torch.save(state, partial)

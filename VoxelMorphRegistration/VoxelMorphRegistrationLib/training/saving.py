@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from ..files.atomic import atomic_write
 from ..models.card import Card
 from ..models.weights import file_sha256
 from ..networks import Network
@@ -20,9 +20,9 @@ def write_model(network: Network, card: Card, path: Path) -> Card:
     Returns the card with the file's name and sha256 in it.
     """
     state = {key: value.detach().cpu().contiguous() for key, value in network.module.state_dict().items()}
-    temporary = path.with_suffix(".part")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+    # To a stream: torch writes a file's own name into the file, and so into its checksum.
+    with atomic_write(path) as partial, open(partial, "wb") as stream:
+        torch.save(state, stream)
     card = replace(card, weights=path.name, sha256=file_sha256(path))
     card.write(path.with_suffix(".json"))
     return card
@@ -31,7 +31,7 @@ def write_model(network: Network, card: Card, path: Path) -> Card:
 def write_log(rows: list[dict], path: Path) -> None:
     """The evaluations of a run as CSV, a line each."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    with open(path, "w", newline="", encoding="utf-8") as stream:
+    with atomic_write(path) as partial, open(partial, "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, names)
         writer.writeheader()
         for row in rows:

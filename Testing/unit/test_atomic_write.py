@@ -1,26 +1,47 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: files appear complete or not at all."""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files.atomic import whole_file
+from VoxelMorphRegistrationLib.files.atomic import atomic_write
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
-    with whole_file(tmp_path / "0000.nii.gz") as partial:
+    with atomic_write(tmp_path / "0000.nii.gz") as partial:
         partial.write_text("half")
         assert not (tmp_path / "0000.nii.gz").exists()
         assert partial.name.endswith(".nii.gz")
     assert [path.name for path in tmp_path.iterdir()] == ["0000.nii.gz"]
 
 
-def test_a_file_that_is_readable_by_others_stays_so(tmp_path):
-    (tmp_path / "other").write_text("")
-    with whole_file(tmp_path / "mine") as partial:
-        partial.write_text("")
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
+def test_a_file_gets_the_permissions_of_any_new_file(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        (tmp_path / "other").write_text("")
+        with atomic_write(tmp_path / "mine") as partial:
+            partial.write_text("")
+    finally:
+        os.umask(before)
     assert (tmp_path / "mine").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_permissions_of_the_process_are_never_switched(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask belongs to the whole process"))
+    with atomic_write(tmp_path / "mine"):
+        pass
+
+
+def test_two_writers_of_one_name_do_not_meet(tmp_path):
+    with atomic_write(tmp_path / "mine") as first, atomic_write(tmp_path / "mine") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "mine").read_text(encoding="utf-8") == "first"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +50,7 @@ def test_a_file_that_is_readable_by_others_stays_so(tmp_path):
 def test_what_was_there_stays_when_writing_fails(tmp_path, error):
     (tmp_path / "0000.nrrd").write_text("old")
     with pytest.raises(InputError, match="0000.nrrd: cannot be written .No space left on device.;"):
-        with whole_file(tmp_path / "0000.nrrd") as partial:
+        with atomic_write(tmp_path / "0000.nrrd") as partial:
             partial.write_text("new")
             raise error
     assert [path.name for path in tmp_path.iterdir()] == ["0000.nrrd"]
@@ -38,6 +59,6 @@ def test_what_was_there_stays_when_writing_fails(tmp_path, error):
 
 def test_an_interrupted_write_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        with whole_file(tmp_path / "0000.nrrd"):
+        with atomic_write(tmp_path / "0000.nrrd"):
             raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
