@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -199,3 +201,12 @@ def test_a_published_network_without_a_checksum_says_where_it_is_instead_of_down
     assert main(["models", "download", "brain-t1"]) == 1
     said = capfd.readouterr().err
     assert "https://" in said and "models import brain-t1" in said
+
+
+def test_the_options_of_every_command_are_known_before_a_heavy_library_is_imported():
+    code = (
+        "import sys; from VoxelMorphRegistrationLib.cli.main import main; main(['convert', 'help', '--to', 'none'])\n"
+        "print(*sorted({'torch', 'SimpleITK', 'numpy', 'vtk'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [] and "choose from" in done.stderr

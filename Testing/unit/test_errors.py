@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from VoxelMorphRegistrationLib.errors import telling_line
+from VoxelMorphRegistrationLib.errors import error_summary
 
 PLACE = "Exception thrown in SimpleITK {}: /tmp/ITK/Modules/IO/src/file.cxx:935:\n"
 TORCH = "Weights only load failed. We changed the default value.\n{}\n\nCheck the documentation of torch.load."
@@ -58,7 +58,7 @@ TORCH = "Weights only load failed. We changed the default value.\n{}\n\nCheck th
     ],
 )
 def test_of_simpleitks_lines_the_one_that_tells_the_reason_is_told(said, told):
-    assert telling_line(RuntimeError(PLACE.format("Execute") + said)) == told
+    assert error_summary(RuntimeError(PLACE.format("Execute") + said)) == told
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_of_simpleitks_lines_the_one_that_tells_the_reason_is_told(said, told):
     ],
 )
 def test_of_other_errors_the_reason_is_told_and_never_nothing(error, told):
-    assert telling_line(error) == told
+    assert error_summary(error) == told
 
 
 def test_the_installed_libraries_speak_as_expected(tmp_path):
@@ -99,4 +99,4 @@ def test_the_installed_libraries_speak_as_expected(tmp_path):
     for words, call in calls.items():
         with pytest.raises((RuntimeError, pickle.UnpicklingError)) as caught:
             call()
-        assert words in telling_line(caught.value)
+        assert words in error_summary(caught.value)

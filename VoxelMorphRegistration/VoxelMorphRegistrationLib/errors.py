@@ -1,4 +1,4 @@
-"""What goes wrong, told to the person who meets it: one line naming what, which file, node or value, and what to do."""
+"""The errors a person meets. Their messages are one line: what is wrong, in which file, node or value, what to do."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class DependencyMissing(Exception):
     """A package that this step needs is not installed. The message names the command that installs it."""
 
 
-def telling_line(error: BaseException) -> str:
-    """What another library's error says is wrong: one line of at most 160 characters, for the brackets of a message.
+def error_summary(error: BaseException) -> str:
+    """The reason in another library's error: one line of at most 160 characters, for the brackets of a message.
 
-    It is the system's own words where the error has them. SimpleITK puts the place in its source first, then "ERROR:"
-    with the message, and often the reason or a long list of what it knows beneath. Others end on the reason; torch lets
-    a stack or advice on its own options follow.
+    The operating system's own words where the error has them (`strerror`), the type's name where it says nothing.
+    SimpleITK puts the place in its source first, then "ERROR:" with the message, and often the reason or a long list
+    of what it knows beneath. Others end on the reason; torch lets a stack or advice on its own options follow.
     """
     said = getattr(error, "strerror", None) or str(error)
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
@@ -35,12 +35,12 @@ def telling_line(error: BaseException) -> str:
     marked = next((number for number, line in enumerate(lines) if _MARK.search(line)), None)
     if marked is None:
         return lines[-1][:_LONGEST]
-    telling, beneath = _OBJECT.sub("", _MARK.split(lines[marked])[-1].strip()), lines[marked + 1 :]
-    if beneath and (not telling or telling.endswith(":")):
-        telling = beneath[-1]
+    reason, beneath = _OBJECT.sub("", _MARK.split(lines[marked])[-1].strip()), lines[marked + 1 :]
+    if beneath and (not reason or reason.endswith(":")):
+        reason = beneath[-1]
     elif beneath and beneath[0].startswith("failed"):
-        telling = beneath[0]
-    elif beneath and beneath[0].startswith("Reason: ") and re.search("for writing|be written", telling):
+        reason = beneath[0]
+    elif beneath and beneath[0].startswith("Reason: ") and re.search("for writing|be written", reason):
         # After a failed reading it is whatever the system last complained of, often about another file.
-        telling = beneath[0].removeprefix("Reason: ")
-    return (telling or lines[marked])[:_LONGEST]
+        reason = beneath[0].removeprefix("Reason: ")
+    return (reason or lines[marked])[:_LONGEST]

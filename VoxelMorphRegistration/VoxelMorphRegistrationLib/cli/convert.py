@@ -7,9 +7,9 @@ import sys
 import warnings
 
 from ..errors import InputError
+from ..exchange.names import CONVENTIONS
+from .exit_status import Exit
 from .options import add_verbose_option
-
-_CONVENTIONS = ("itk", "slicer", "ants", "elastix", "niftyreg", "freesurfer", "voxelmorph", "torch", "monai")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--from",
         dest="source",
-        choices=_CONVENTIONS,
+        choices=CONVENTIONS,
         metavar="CONVENTION",
-        help=f"what it is: {', '.join(_CONVENTIONS)} (default: what the file itself says without doubt)",
+        help=f"what it is: {', '.join(CONVENTIONS)} (default: what the file itself says without doubt)",
     )
-    add("--to", choices=_CONVENTIONS, metavar="CONVENTION", help="what to write")
+    add("--to", choices=CONVENTIONS, metavar="CONVENTION", help="what to write")
     add("--reference", metavar="IMAGE", help="the fixed image, on whose grid the result lies")
     add("--moving", metavar="IMAGE", help="the moving image; torch's grids are normalised by its size")
     add("--align-corners", choices=("yes", "no"), help="how grid_sample will be called (torch)")
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         if issubclass(warning.category, ExchangeWarning):
             print(f"note: {warning.message}", file=sys.stderr)
     print(message)
-    return 0
+    return Exit.DONE
 
 
 def _convert(args: argparse.Namespace, source: object, layout: dict) -> str:
@@ -94,6 +94,7 @@ def _carry_points(args: argparse.Namespace, source: object, layout: dict) -> str
         raise InputError("--points: the fixed image is needed to tell which points lie in it; name it with --reference")
     points = read_points(args.points)
     reference = exchange.grid_of(args.reference)
+    assert reference is not None
     mapping = exchange.read_mapping(source, args.source, reference, **layout)
     dimension = mapping.GetDimension()
     drawn_on = exchange.grid_of(args.moving, "moving") if args.points_on == "moving" else reference

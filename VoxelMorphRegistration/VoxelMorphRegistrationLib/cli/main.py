@@ -10,8 +10,7 @@ from importlib import import_module
 
 from ..errors import DependencyMissing, InputError
 from ..version import __version__
-
-EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_MISSING, EXIT_SOME_FRAMES, EXIT_INTERRUPTED = 0, 1, 2, 3, 4, 130
+from .exit_status import Exit
 
 _COMMANDS = {
     "register": ("register", "register one pair: a displacement, and the warped volume and labels"),
@@ -24,7 +23,7 @@ _COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; never raises for what a person can mend.
 
-    0 all done; 1 bad input or failure; 2 usage; 3 a dependency is missing; 4 some frames failed; 130 interrupted.
+    `exit_status.Exit` lists them.
     """
     try:
         args = _parser().parse_args(argv)
@@ -34,22 +33,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except KeyboardInterrupt:
-        return _fail("interrupted", EXIT_INTERRUPTED, verbose)
+        return _fail("interrupted", Exit.INTERRUPTED, verbose)
     except InputError as error:
-        return _fail(str(error), EXIT_FAILED, verbose)
+        return _fail(str(error), Exit.FAILED, verbose)
     except DependencyMissing as error:
-        return _fail(str(error), EXIT_MISSING, verbose)
+        return _fail(str(error), Exit.MISSING, verbose)
     except ModuleNotFoundError as error:
         from ..installation import install_command
 
         return _fail(
-            f"{error.name} is not installed; install it with: {install_command(error.name)}", EXIT_MISSING, verbose
+            f"{error.name} is not installed; install it with: {install_command(error.name)}", Exit.MISSING, verbose
         )
     except MemoryError:
-        return _fail("not enough memory for this grid; use a coarser --network-spacing", EXIT_FAILED, verbose)
+        return _fail("not enough memory for this grid; use a coarser --network-spacing", Exit.FAILED, verbose)
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        return _fail(f"{reason} ({type(error).__name__}; --verbose shows where)", EXIT_FAILED, verbose)
+        return _fail(f"{reason} ({type(error).__name__}; --verbose shows where)", Exit.FAILED, verbose)
 
 
 def _fail(message: str, status: int, verbose: bool) -> int:
@@ -75,13 +74,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _print_version(args: argparse.Namespace) -> int:
     print(__version__)
-    return EXIT_DONE
+    return Exit.DONE
 
 
 def _printer(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
     def run(args: argparse.Namespace) -> int:
         parser.print_help()
-        return EXIT_DONE
+        return Exit.DONE
 
     return run
 

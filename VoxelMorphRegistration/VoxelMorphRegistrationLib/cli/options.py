@@ -6,7 +6,7 @@ import argparse
 import math
 from typing import Any
 
-ALIGNMENTS = ("none", "centers", "rigid", "affine")
+from ..registration.choices import ALIGNMENTS, LABEL_INTERPOLATIONS
 
 
 def add_registration_options(parser: argparse.ArgumentParser, align: str) -> None:
@@ -49,7 +49,7 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
     )
     group.add_argument(
         "--label-interpolation",
-        choices=("nearest", "smooth"),
+        choices=LABEL_INTERPOLATIONS,
         default="nearest",
         help="how labels are warped (default: %(default)s)",
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from .exit_status import Exit
 from .options import add_registration_options, add_verbose_option, millimetres, settings_from
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from ..propagation.progress import Progress
     from ..propagation.propagate import Propagation
     from ..propagation.record import Run
-
-_EXIT_DONE, _EXIT_SOME_FRAMES = 0, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -147,7 +146,7 @@ def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFold
         raise
     failed = [index for index in propagation.select if rows.get(index, {}).get("status") == "failed"]
     flagged = [index for index in propagation.select if rows.get(index, {}).get("flag") and index not in failed]
-    status = _EXIT_SOME_FRAMES if failed else _EXIT_DONE
+    status = Exit.SOME_FRAMES if failed else Exit.DONE
     progress.finish(exit=status, failed=failed, flagged=flagged, output=str(folder.path))
     if args.progress != "json":
         _tell(folder.path, propagation.select, failed, flagged)
@@ -280,7 +279,7 @@ def _dry_run(propagation: Propagation, output: Path, wanted: Wanted, args: argpa
         )
     print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
     print(f"disk            at most {disk / 1e6:.0f} MB, {free_bytes(output) / 1e6:.0f} MB are free at {output}")
-    return _EXIT_DONE
+    return Exit.DONE
 
 
 def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:

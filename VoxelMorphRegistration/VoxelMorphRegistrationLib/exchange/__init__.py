@@ -10,14 +10,31 @@ One canonical field (`displacement.py`) and one adapter a convention: `itk`, `sl
 
 from __future__ import annotations
 
-from .affines import affine_to_displacement
-from .context import ExchangeWarning, grid_of
-from .conventions import read, read_mapping, write
-from .identify import CONVENTIONS
-from .points import to_fixed as points_to_fixed
-from .points import to_moving as points_to_moving
-from .sampling_grids import affine_to_theta, to_sampling_grid
+from importlib import import_module
+from typing import TYPE_CHECKING
 
+from .names import CONVENTIONS
+
+if TYPE_CHECKING:
+    from .affines import affine_to_displacement
+    from .context import ExchangeWarning, grid_of
+    from .conventions import read, read_mapping, write
+    from .points import to_fixed as points_to_fixed
+    from .points import to_moving as points_to_moving
+    from .sampling_grids import affine_to_theta, to_sampling_grid
+
+_HOMES = {
+    "affine_to_displacement": ("affines", "affine_to_displacement"),
+    "ExchangeWarning": ("context", "ExchangeWarning"),
+    "grid_of": ("context", "grid_of"),
+    "read": ("conventions", "read"),
+    "read_mapping": ("conventions", "read_mapping"),
+    "write": ("conventions", "write"),
+    "points_to_fixed": ("points", "to_fixed"),
+    "points_to_moving": ("points", "to_moving"),
+    "affine_to_theta": ("sampling_grids", "affine_to_theta"),
+    "to_sampling_grid": ("sampling_grids", "to_sampling_grid"),
+}
 __all__ = [
     "CONVENTIONS",
     "ExchangeWarning",
@@ -31,3 +48,11 @@ __all__ = [
     "to_sampling_grid",
     "write",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Each name is imported when it is first asked for: the readers bring SimpleITK and more with them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, there = _HOMES[name]
+    return getattr(import_module(f".{module}", __name__), there)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from .context import warn
 
@@ -46,7 +46,7 @@ def read_array(path: Path) -> np.ndarray:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         raise InputError(
-            f"{path}: not readable as an array ({telling_line(error)}); save the field alone, as plain numbers"
+            f"{path}: not readable as an array ({error_summary(error)}); save the field alone, as plain numbers"
         ) from error
     if isinstance(loaded, dict):
         return _only_field(loaded, path)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import SimpleITK as sitk
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..space.grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
@@ -95,6 +95,6 @@ def _grid_of_file(path: str | os.PathLike) -> Grid:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise InputError(
-            f"{path}: not readable as an image ({telling_line(error)}); give an image that SimpleITK reads"
+            f"{path}: not readable as an image ({error_summary(error)}); give an image that SimpleITK reads"
         ) from error
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())

@@ -13,7 +13,8 @@ from ..space.grid import Grid
 from . import ants, elastix, freesurfer, itk, niftyreg, sampling_grids, voxel_arrays
 from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of
 from .coverage import densify
-from .identify import CONVENTIONS, choose, label
+from .identify import choose, label
+from .names import CONVENTIONS
 
 _READERS = {
     "itk": itk.read,

@@ -50,7 +50,7 @@ def deformation_by_elastix(parameters: Path, reference: Grid, kind: str) -> sitk
             fields = sorted(Path(folder).glob("deformationField.*"))
             if done.returncode == 0 and fields:
                 return sitk.Cast(sitk.ReadImage(str(fields[0])), sitk.sitkVectorFloat32)
-            said = _telling_line(done.stdout + done.stderr)
+            said = _error_summary(done.stdout + done.stderr)
     raise InputError(
         f"{parameters}: elastix could not evaluate it ({said}); run transformix -def all -tp {parameters} -out FOLDER"
         " with a version that can, and give its deformationField"
@@ -67,11 +67,11 @@ def _itk_elastix(parameters: Path, reference: Grid, folder: str) -> list[str]:
     return [sys.executable, "-c", _ITK_ELASTIX, str(image), str(parameters), f"{folder}/deformationField.mha"]
 
 
-def _telling_line(output: str) -> str:
+def _error_summary(output: str) -> str:
     """elastix ends on "Errors occurred"; what it lacks stands before."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [line for line in lines if "not installed" in line or "Description" in line] or lines[-1:]
-    return telling[-1] if telling else "no message"
+    reasons = [line for line in lines if "not installed" in line or "Description" in line] or lines[-1:]
+    return reasons[-1] if reasons else "no message"
 
 
 def _has_itk_elastix() -> bool:

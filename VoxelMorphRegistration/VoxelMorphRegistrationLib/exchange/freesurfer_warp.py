@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
@@ -42,7 +42,7 @@ def read_mgz(path: Path) -> sitk.Image:
         intent = version >> 8 & 0xFFFF
         image = nibabel.MGHImage.from_bytes(struct.pack(">i", 1) + raw[4:])
     except Exception as error:
-        raise InputError(f"{path}: not readable as MGZ ({telling_line(error)}); copy or export it again") from error
+        raise InputError(f"{path}: not readable as MGZ ({error_summary(error)}); copy or export it again") from error
     if intent == _INVERSE_WARP_INTENT:
         raise InputError(f"{path}: an inverse warp; write the forward one with mri_warp_convert")
     vectors, grid = vectors_of(image, str(path))

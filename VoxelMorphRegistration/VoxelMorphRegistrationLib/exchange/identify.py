@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .names import CONVENTIONS
 
-CONVENTIONS = ("itk", "slicer", "ants", "elastix", "niftyreg", "freesurfer", "voxelmorph", "torch", "monai")
 #: These keep images of LPS vectors that are read alike, so choosing among them changes nothing.
 _LPS_IMAGES = ("itk", "slicer", "ants", "elastix")
 _ARRAYS = ("voxelmorph", "monai", "torch")

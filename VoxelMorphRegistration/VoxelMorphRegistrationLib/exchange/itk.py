@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
 from ..space.affine import lps_to_ras
@@ -165,7 +165,7 @@ def _read_vectors(path: Path) -> sitk.Image:
         try:
             return sitk.ReadImage(str(path))
         except RuntimeError as error:
-            raise InputError(f"{path}: not readable as an image ({telling_line(error)}); export it again") from error
+            raise InputError(f"{path}: not readable as an image ({error_summary(error)}); export it again") from error
     field = read_displacement(path)
     return _as_nifti_says(field, path) if path.name.lower().endswith((".nii", ".nii.gz")) else field
 
@@ -189,7 +189,7 @@ def _read_sitk_transform(path: Path) -> sitk.Transform:
         return sitk.ReadTransform(str(path)).Downcast()
     except RuntimeError as error:
         raise InputError(
-            f"{path}: not readable as an ITK transform ({telling_line(error)}); export it again"
+            f"{path}: not readable as an ITK transform ({error_summary(error)}); export it again"
         ) from error
 
 
@@ -204,7 +204,7 @@ def _transform_classes(path: Path) -> list[str]:
                 names = [np.ravel(group[key]["TransformType"][()])[0] for key in sorted(group, key=int)]
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path}: not an ITK transform file ({telling_line(error)}); weights of a network are no displacement"
+                f"{path}: not an ITK transform file ({error_summary(error)}); weights of a network are no displacement"
                 if isinstance(error, KeyError)
                 else f"{path}: not readable as an HDF5 transform file; export it again"
             ) from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         os.replace(partial, path)
     except (OSError, RuntimeError) as error:  # SimpleITK, torch and HDF5 report a full disk as RuntimeError
         raise InputError(
-            f"{path}: cannot be written ({telling_line(error)}); free space or choose another folder"
+            f"{path}: cannot be written ({error_summary(error)}); free space or choose another folder"
         ) from error
     finally:
         if partial is not None:

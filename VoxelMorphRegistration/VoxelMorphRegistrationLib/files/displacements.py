@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..space.affine import lps_to_ras
 from ..space.displacement import to_transform
 from ..space.grid import Grid
@@ -51,7 +51,7 @@ def read_displacement(path: str | os.PathLike) -> sitk.Image:
         field = _read_transform_file(path) if suffix == ".h5" else sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(
-            f"{path}: not readable as a displacement ({telling_line(error)}); give one of {', '.join(SUFFIXES)}"
+            f"{path}: not readable as a displacement ({error_summary(error)}); give one of {', '.join(SUFFIXES)}"
         ) from error
     components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
     if components != dimension:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..space.checks import check_geometry, check_labels, check_scalar
 from .atomic import atomic_write
 
@@ -45,7 +45,7 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
             image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
         except RuntimeError as error:
             raise InputError(
-                f"{path}: cannot be read as an image ({telling_line(error)}); give an image file"
+                f"{path}: cannot be read as an image ({error_summary(error)}); give an image file"
             ) from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from .file_contents import Weights, dense_architecture
 
 
@@ -55,7 +55,7 @@ def _load_torch(path: Path):
                 "save the network's state_dict() and import that"
             ) from error
         raise InputError(
-            f"{path}: not a torch weights file, or a truncated one ({telling_line(error)}); copy it again"
+            f"{path}: not a torch weights file, or a truncated one ({error_summary(error)}); copy it again"
         ) from error
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..errors import InputError, telling_line
+from ..errors import InputError, error_summary
 from ..network_space.axis_map import AxisMap, regrid
 from ..network_space.grid import Space, network_grid
 from ..network_space.inputs import on_network_grid
@@ -17,9 +16,8 @@ from ..network_space.overlap import check_overlap
 from ..space.affine import linear_parts
 from ..space.checks import replace_non_finite
 from ..space.grid import Grid
+from .choices import ALIGNMENTS, Alignment
 
-Alignment = Literal["none", "centers", "rigid", "affine"]
-ALIGNMENTS = ("none", "centers", "rigid", "affine")
 _LEVELS = (24, 48)  # voxels along the longest side; finer buys nothing before a deformable network
 _WORLD = {2: "PL", 3: "SPL"}
 _FEWEST = 8  # voxels along the shortest side, where the image has them
@@ -73,7 +71,7 @@ def read_transform(path: str) -> sitk.Transform:
         return sitk.ReadTransform(str(path))
     except RuntimeError as error:
         raise InputError(
-            f"{path}: cannot be read as a transform ({telling_line(error)}); "
+            f"{path}: cannot be read as a transform ({error_summary(error)}); "
             "give an ITK transform (.tfm, .txt, .mat, .h5)"
         ) from error
 
@@ -204,7 +202,7 @@ def _descend(
         method.Execute(fixed, moving)
     except RuntimeError as error:
         raise InputError(
-            f"alignment: fixed and moving image could not be matched ({telling_line(error)}); "
+            f"alignment: fixed and moving image could not be matched ({error_summary(error)}); "
             "give an initial transform, or use the alignment 'none' or 'centers'"
         ) from error
     return transform

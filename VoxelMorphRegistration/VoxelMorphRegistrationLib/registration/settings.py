@@ -10,7 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
-from .alignment import ALIGNMENTS
+from .choices import ALIGNMENTS, LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
 
 
 @dataclass(frozen=True)
@@ -28,21 +28,21 @@ class Settings:
         label_interpolation: 'nearest' or 'smooth', for those who warp labels by these settings.
     """
 
-    align: Literal["none", "centers", "rigid", "affine"] = "rigid"
+    align: Alignment = "rigid"
     initial_transform: sitk.Transform | str | Path | None = None
     network_spacing: float | str | None = None
     refine: int | str = 0
     refine_similarity: Literal["auto", "lncc", "mind"] = "auto"
     device: str = "auto"
     seed: int = 0
-    label_interpolation: Literal["nearest", "smooth"] = "nearest"
+    label_interpolation: LabelInterpolation = "nearest"
 
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:
             raise InputError(f"align {self.align!r}: unknown; use one of {', '.join(ALIGNMENTS)}")
         if self.refine != "auto" and not (isinstance(self.refine, int) and self.refine >= 0):
             raise InputError(f"refine {self.refine!r}: neither a number of steps nor 'auto'")
-        if self.label_interpolation not in ("nearest", "smooth"):
+        if self.label_interpolation not in LABEL_INTERPOLATIONS:
             raise InputError(f"label interpolation {self.label_interpolation!r}: use 'nearest' or 'smooth'")
 
 
