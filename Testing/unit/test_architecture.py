@@ -16,6 +16,11 @@ MODULE = ROOT / "VoxelMorphRegistration"
 LIBRARY = MODULE / "VoxelMorphRegistrationLib"
 AT_THE_ROOT = {"__init__.py", "__main__.py", "errors.py", "installation.py", "version.py"}
 IN_SLICER_ALONE = ("slicer", "qt", "ctk")
+PROCESS_WIDE = {
+    "umask", "chdir", "set_num_threads", "set_num_interop_threads", "SetGlobalDefaultNumberOfThreads",
+    "SetGlobalWarningDisplay", "GlobalWarningDisplayOff", "GlobalWarningDisplayOn",
+}  # fmt: skip
+OWN_THEIR_PROCESS = {"cli/main.py", "training/__main__.py"}
 
 
 def imports(path: Path, everywhere: bool) -> Iterator[str]:
@@ -36,7 +41,7 @@ def test_imports_go_downwards_and_no_room_holds_a_circle():
     linter = shutil.which("lint-imports", path=str(Path(sys.executable).parent))
     if linter is None:
         pytest.skip("import-linter is not installed")
-    done = subprocess.run([linter, str(ROOT / "pyproject.toml")], cwd=MODULE, capture_output=True, text=True)
+    done = subprocess.run([linter, str(ROOT / "pyproject.toml")], cwd=MODULE, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout[done.stdout.find("Contracts") :]
 
 
@@ -54,6 +59,13 @@ def test_outside_the_scenes_rooms_slicer_and_vtk_are_imported_in_functions_alone
     for path in LIBRARY.rglob("*.py"):
         if room(path) not in ("mrml", "widgets"):
             assert not set(imports(path, everywhere=False)) & {"vtk", "vtkmodules", *IN_SLICER_ALONE}, path
+
+
+def test_a_library_call_switches_nothing_of_the_whole_process():
+    for path in LIBRARY.rglob("*.py"):
+        if path.relative_to(LIBRARY).as_posix() not in OWN_THEIR_PROCESS:
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert not {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & PROCESS_WIDE, path
 
 
 def test_the_package_is_imported_without_anything_that_pip_installs():

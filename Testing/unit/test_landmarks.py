@@ -341,3 +341,17 @@ def test_without_vtk_the_command_that_installs_it_is_named(tmp_path, monkeypatch
     monkeypatch.setattr(builtins, "__import__", without_vtk)
     with pytest.raises(DependencyMissing, match="pip install vtk"):
         read_surface(path)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_legacy_surface_that_is_cut_short_is_not_taken_for_whole(tmp_path, binary):
+    sphere, writer = vtk.vtkSphereSource(), vtk.vtkPolyDataWriter()
+    writer.SetInputConnection(sphere.GetOutputPort())
+    writer.SetFileName(str(tmp_path / "cut.vtk"))
+    writer.SetFileTypeToBinary() if binary else writer.SetFileTypeToASCII()
+    writer.Write()
+    whole = (tmp_path / "cut.vtk").read_bytes()
+    for share in (0.05, 0.1, 0.2):
+        (tmp_path / "cut.vtk").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(InputError, match="cut.vtk"):
+            read_surface(tmp_path / "cut.vtk")

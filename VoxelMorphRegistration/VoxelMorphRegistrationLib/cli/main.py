@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(leaving.code or 0)
     verbose = getattr(args, "verbose", False)
     try:
+        if not verbose:
+            _silence_itk()
         return args.run(args)
     except KeyboardInterrupt:
         return _fail("interrupted", Exit.INTERRUPTED, verbose)
@@ -49,6 +51,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         return _fail(f"{reason} ({type(error).__name__}; --verbose shows where)", Exit.FAILED, verbose)
+
+
+def _silence_itk() -> None:
+    """ITK remarks on headers on stderr, where a person expects one line that matters.
+
+    The switch is one for the whole process, so it is the command line's, to which the process belongs.
+    """
+    try:
+        import SimpleITK as sitk
+    except ModuleNotFoundError:
+        return  # Commands that need it say so, others do without.
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
 
 
 def _fail(message: str, status: int, verbose: bool) -> int:

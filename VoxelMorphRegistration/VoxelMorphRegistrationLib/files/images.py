@@ -40,13 +40,10 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
         raise InputError(f"{path}: the file is empty; write or copy it again")
     _refuse_damaged_nifti(path)
     _refuse_short_metaimage(path)
-    with _without_itk_warnings():
-        try:
-            image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
-        except RuntimeError as error:
-            raise InputError(
-                f"{path}: cannot be read as an image ({error_summary(error)}); give an image file"
-            ) from error
+    try:
+        image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as an image ({error_summary(error)}); give an image file") from error
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     check_scalar(image, str(path))
@@ -88,8 +85,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     except OSError as error:
         raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
     with atomic_write(path) as temporary:
-        with _without_itk_warnings():
-            sitk.WriteImage(image, str(temporary), compress)
+        sitk.WriteImage(image, str(temporary), compress)
         _check_written(temporary)
 
 
@@ -102,17 +98,6 @@ def _check_written(temporary: Path) -> None:
         raise OSError("the disk took only a part of it") from error
     if temporary.stat().st_size == 0:
         raise OSError("the disk took none of it")
-
-
-class _without_itk_warnings:
-    """ITK prints remarks about headers to stderr, where a person expects one line that matters."""
-
-    def __enter__(self) -> None:
-        self._before = sitk.ProcessObject.GetGlobalWarningDisplay()
-        sitk.ProcessObject.SetGlobalWarningDisplay(False)
-
-    def __exit__(self, *_: object) -> None:
-        sitk.ProcessObject.SetGlobalWarningDisplay(self._before)
 
 
 def _dicom_files(folder: Path) -> tuple[str, ...]:

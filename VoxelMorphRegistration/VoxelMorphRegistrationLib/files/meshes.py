@@ -6,8 +6,6 @@ comment of .ply and .obj. Without it a file is LPS, as in Slicer 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,11 +43,14 @@ def read_surface(path: str | Path) -> Surface:
         raise InputError(f"{path}: no such file; check the path")
     reader = getattr(require_vtk(), _READERS[kind])()
     reader.SetFileName(str(path))
-    with _quiet():
-        reader.Update()
+    complaints = _heard(reader)
+    reader.Update()
     mesh = reader.GetOutput()
-    if reader.GetErrorCode() or mesh is None or mesh.GetNumberOfPoints() == 0:
+    if complaints or reader.GetErrorCode() or mesh is None or mesh.GetNumberOfPoints() == 0:
         raise InputError(f"{path}: holds no surface that can be read; save or copy it again")
+    if kind == ".vtk" and mesh.GetNumberOfCells() == 0:
+        # VTK fills up the points of a legacy file that ends too early, with a warning.
+        raise InputError(f"{path}: holds points that nothing joins, so it may be cut short; save or copy it again")
     in_ras = _space(reader, kind, mesh) == "RAS"
     mesh.GetFieldData().RemoveArray(_SPACE_FIELD)
     surface = Surface(mesh)
@@ -78,9 +79,10 @@ def write_surface(surface: Surface, path: str | Path) -> None:
     writer.SetInputData(mesh)
     writer.SetDataModeToAppended()
     writer.SetCompressorTypeToZLib()
-    with atomic_write(path) as partial, _quiet():
+    with atomic_write(path) as partial:
         writer.SetFileName(str(partial))
-        if not writer.Write() or writer.GetErrorCode():
+        complaints = _heard(writer)
+        if not writer.Write() or complaints or writer.GetErrorCode():
             raise OSError("VTK could not write it")
 
 
@@ -98,13 +100,22 @@ def _space(reader: Any, kind: str, mesh: vtk.vtkPolyData) -> str:
     return "RAS" if any(f"{_SPACE_FIELD}=RAS" in text for text in told) else "LPS"
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """VTK prints what goes wrong to stderr, where a person expects one line that matters."""
-    vtk = require_vtk()
-    before = vtk.vtkObject.GetGlobalWarningDisplay()
-    vtk.vtkObject.GlobalWarningDisplayOff()
-    try:
-        yield
-    finally:
-        vtk.vtkObject.SetGlobalWarningDisplay(before)
+def _heard(filter: vtk.vtkAlgorithm) -> list[str]:
+    """A list that fills with the errors of a reader or writer while it works.
+
+    VTK prints an error that nobody observes, where a person expects one line that matters. Its switch for all messages
+    belongs to the application.
+    """
+    complaints: list[str] = []
+
+    def hear(_object: object, _event: str, message: str) -> None:
+        complaints.append(message)
+
+    hear.CallDataType = require_vtk().VTK_STRING  # type: ignore[attr-defined]
+    for source in (filter, filter.GetExecutive()):
+        source.AddObserver("ErrorEvent", hear)
+        source.AddObserver("WarningEvent", lambda *_: None)
+    if hasattr(filter, "SetParserErrorObserver"):
+        # The parser is made while reading and takes a command that listens; its failure is one of the reader's too.
+        filter.SetParserErrorObserver(require_vtk().vtkEventForwarderCommand())
+    return complaints
