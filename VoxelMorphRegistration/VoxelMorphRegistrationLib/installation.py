@@ -182,11 +182,12 @@ def _version(package: str) -> str | None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
+    """For a comparison. By hand because the package `packaging` may be one of those that are not installed yet."""
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[+a-z]", version)[0])[:3])
 
 
 def _name(requirement: str) -> str:
-    return re.match(r"[\w.-]+", requirement).group(0)
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
 
 
 def _slicer_executable() -> str:

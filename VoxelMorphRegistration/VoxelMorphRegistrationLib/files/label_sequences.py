@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.grid import Grid
 from .atomic import atomic_write
-
-_NRRD_TYPES = {"u1": "uchar", "i1": "signed char", "u2": "ushort", "i2": "short", "u4": "uint", "i4": "int",
-               "u8": "unsigned long long", "i8": "long long", "f4": "float", "f8": "double"}  # fmt: skip
+from .nrrd import type_name
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _header(
     vectors = " ".join(_vector(axes[:, axis]) for axis in range(3))
     lines = [
         "NRRD0004",
-        f"type: {_NRRD_TYPES[dtype.str[1:]]}",
+        f"type: {type_name(dtype)}",
         "dimension: 4",
         "space: left-posterior-superior",
         f"sizes: {' '.join(str(n) for n in size)} {len(frames)}",
@@ -118,7 +116,7 @@ def _header(
     return "\n".join(lines) + "\n\n"
 
 
-def _vector(values: Sequence[float]) -> str:
+def _vector(values: Iterable[float]) -> str:
     return "(" + ",".join(repr(float(value)) for value in values) + ")"
 
 

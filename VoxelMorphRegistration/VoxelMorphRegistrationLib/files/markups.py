@@ -13,7 +13,7 @@ import copy
 import csv
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +157,7 @@ def _without_comments(text: str) -> tuple[dict[str, str], list[str]]:
     return comments, lines
 
 
-def _point(identity: str, label: str, description: str, flags: dict[str, str | None], placed: bool) -> dict:
+def _point(identity: str, label: str, description: str, flags: Mapping[str, str | None], placed: bool) -> dict:
     point: dict = {"id": identity, "label": label, "description": description}
     point.update({name: value.strip() != "0" for name, value in flags.items() if value and value.strip()})
     point["positionStatus"] = "defined" if placed else "undefined"

@@ -1,7 +1,8 @@
 """The text header of a NRRD file: where its voxels lie in the file and what its axes are.
 
-SimpleITK reads the voxels of a NRRD file only all at once, which a sequence of thousands of frames does not allow; with
-the header they can be read frame by frame. Format: https://teem.sourceforge.net/nrrd/format.html
+SimpleITK and pynrrd read the voxels of a NRRD file only all at once, which a sequence of thousands of frames does not
+allow; with the header, parsed by hand for that reason, they can be read frame by frame.
+Format: https://teem.sourceforge.net/nrrd/format.html
 """
 
 from __future__ import annotations
@@ -9,21 +10,26 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import InputError
 
+# numpy's kind and bytes of a voxel, and the names of the format for it: written is the first, read are all.
 _TYPES = {
-    "int8": "signed char,int8,int8_t", "uint8": "uchar,unsigned char,uint8,uint8_t",
-    "int16": "short,short int,signed short,signed short int,int16,int16_t",
-    "uint16": "ushort,unsigned short,unsigned short int,uint16,uint16_t",
-    "int32": "int,signed int,int32,int32_t", "uint32": "uint,unsigned int,uint32,uint32_t",
-    "int64": "longlong,long long,long long int,signed long long,signed long long int,int64,int64_t",
-    "uint64": "ulonglong,unsigned long long,unsigned long long int,uint64,uint64_t",
-    "float32": "float", "float64": "double",
-}  # fmt: skip
-_DTYPES = {name: dtype for dtype, names in _TYPES.items() for name in names.split(",")}
+    "i1": "signed char,int8,int8_t",
+    "u1": "uchar,unsigned char,uint8,uint8_t",
+    "i2": "short,short int,signed short,signed short int,int16,int16_t",
+    "u2": "ushort,unsigned short,unsigned short int,uint16,uint16_t",
+    "i4": "int,signed int,int32,int32_t",
+    "u4": "uint,unsigned int,uint32,uint32_t",
+    "i8": "long long,longlong,long long int,signed long long,signed long long int,int64,int64_t",
+    "u8": "unsigned long long,ulonglong,unsigned long long int,uint64,uint64_t",
+    "f4": "float",
+    "f8": "double",
+}
+_KINDS = {name: kind for kind, names in _TYPES.items() for name in names.split(",")}
 _TO_LPS = {
     "left-posterior-superior": (1, 1, 1), "lps": (1, 1, 1),
     "right-anterior-superior": (-1, -1, 1), "ras": (-1, -1, 1),
@@ -98,10 +104,10 @@ def read_nrrd_header(path: str | Path) -> NrrdHeader:
         fields, metadata = _parse(lines)
         sizes = tuple(int(word) for word in fields["sizes"].split())
         kind = fields["type"].lower()
-        if kind not in _DTYPES:
+        if kind not in _KINDS:
             raise InputError(f"{path}: voxels of type {kind!r} are not supported; convert them to a numeric type")
         order = "<" if fields.get("endian", "little").lower() == "little" else ">"
-        dtype = np.dtype(_DTYPES[kind]).newbyteorder(order)
+        dtype = np.dtype(order + _KINDS[kind])
         encoding = {"gz": "gzip"}.get(fields["encoding"].lower(), fields["encoding"].lower())
     except (KeyError, ValueError, OSError) as error:
         raise InputError(f"{path}: its NRRD header is incomplete ({error}); save the sequence again") from error
@@ -111,10 +117,15 @@ def read_nrrd_header(path: str | Path) -> NrrdHeader:
     return NrrdHeader(path, sizes, dtype, encoding, data, offset, fields, metadata)
 
 
-def _header_lines(stream, path: Path) -> tuple[list[str], int]:
+def type_name(dtype: np.dtype) -> str:
+    """What a header calls voxels of a numeric type, whatever their byte order."""
+    return _TYPES[dtype.str[1:]].split(",")[0]
+
+
+def _header_lines(stream: BinaryIO, path: Path) -> tuple[list[str], int]:
     if not stream.readline().startswith(b"NRRD"):
         raise InputError(f"{path}: is not a NRRD file; give a whole NRRD file")
-    lines = []
+    lines: list[str] = []
     while stream.tell() < _LONGEST_HEADER:
         line = stream.readline()
         if not line or not line.strip():

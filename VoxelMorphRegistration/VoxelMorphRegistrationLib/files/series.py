@@ -15,7 +15,7 @@ import threading
 import urllib.parse
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..space.checks import check_geometry
 from ..space.grid import Grid
 from .images import read_image
+from .nifti import check_spacing
 from .nrrd import NrrdHeader, read_nrrd_header
 
 _BLOCK = 1 << 24
@@ -89,15 +90,15 @@ class _Bytes:
         """`count` bytes, or fewer where the file is cut short."""
         with self._lock:
             if self._packed is not None:
-                self._unpack(start + count)
+                self._unpack(self._packed, start + count)
             self._stream.seek(self._start + start)
             return self._stream.read(count)
 
-    def _unpack(self, needed: int) -> None:
+    def _unpack(self, packed: gzip.GzipFile, needed: int) -> None:
         self._stream.seek(self._ready)
         while self._ready < needed:
             try:
-                block = self._packed.read(min(_BLOCK, needed - self._ready))
+                block = packed.read(min(_BLOCK, needed - self._ready))
             except (EOFError, zlib.error, gzip.BadGzipFile):
                 return  # Cut short or damaged: what lies before is whole.
             if not block:
@@ -170,12 +171,9 @@ class _NiftiSeries(_RawSeries):
         size = reader.GetSize()
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
             raise _no_sequence(path, size, reader.GetNumberOfComponents())
-        stored = nibabel.load(str(path))
+        stored: Any = nibabel.load(str(path))
         header, voxels = stored.header, stored.dataobj
-        if not np.all(np.isfinite(header["pixdim"][1:4])) or not np.all(header["pixdim"][1:4]):
-            raise InputError(
-                f"{path}: its spacing {tuple(header['pixdim'][1:4])} is not positive; correct the file's header"
-            )
+        check_spacing(path, header, 3)
         grid = _spatial_grid(reader)
         self._slope, self._intercept = float(voxels.slope), float(voxels.inter)
         data = _Bytes.open(path, 0, path.name.lower().endswith(".gz"))
@@ -230,10 +228,8 @@ def _list_axis(header: NrrdHeader) -> int:
 
 def _nrrd_grid(header: NrrdHeader, list_axis: int) -> Grid:
     axes = [axis for axis in range(len(header.sizes)) if axis != list_axis]
-    given = header.directions()
-    steps = [
-        given[axis] if axis < len(given) and given[axis] is not None else np.eye(3)[n] for n, axis in enumerate(axes)
-    ]
+    given = dict(enumerate(header.directions()))
+    steps = [np.eye(3)[n] if (step := given.get(axis)) is None else step for n, axis in enumerate(axes)]
     matrix = np.eye(len(axes) + 1)
     matrix[:-1, :-1] = np.stack(steps, axis=1)[: len(axes)]
     matrix[:-1, -1] = header.origin()[: len(axes)]
