@@ -63,7 +63,7 @@ def measure_overhead(edge: int, count: int, name: str | None) -> dict:
         output.add(next(results))  # the reference
         images = [sitk.ReadImage(str(path)) for path in paths]
         grid = propagation.network_grid()
-        tensors = [on_network_grid(image, grid, None, model.space) for image in images]
+        tensors = [on_network_grid(image, grid, None, model.card.intensity) for image in images]
         label_tensor = torch.from_numpy(sitk.GetArrayFromImage(labels).astype(np.float32))[None, None]
         bare_frame(model, tensors[1], tensors[0], label_tensor)
         rows = []

@@ -25,6 +25,7 @@ from VoxelMorphRegistrationLib.models.loading import Model
 from VoxelMorphRegistrationLib.mrml import transforms
 from VoxelMorphRegistrationLib.mrml.registration import register_volumes
 from VoxelMorphRegistrationLib.mrml.volumes import image_from_volume
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import build_network
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -43,8 +44,7 @@ def network(dimension=3, reach=2.0):
         for name, parameter in built.module.named_parameters():
             if name.startswith("flow_layer") and name.endswith("weight"):
                 parameter *= reach / largest
-    axes_of = "SPL"[3 - dimension :]
-    space = {"tensor_axes": axes_of, "spacing": "native", "extent": None, "multiple": 8}
+    space = Space("SPL"[3 - dimension :], multiple=8)
     return Model(Card("random", architecture, space=space), built, "0" * 64, Path("random.pt"))
 
 

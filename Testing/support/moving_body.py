@@ -15,6 +15,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from Testing.support.scenery import blank, node_of, points_of, rotation
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import Flow
 
 SHIFTS = (0.0, 4.0, 6.0, -2.0)  # mm, whole voxels, along the second axis of the grid, frame by frame
@@ -29,7 +30,7 @@ class Centring(torch.nn.Module):
     shifts.
     """
 
-    dimension, multiple, extent = 3, 1, None
+    dimension, multiple = 3, 1
 
     def __init__(self, dimension=3):
         super().__init__()
@@ -49,8 +50,7 @@ class Centring(torch.nn.Module):
 
 
 def centring(dimension=3):
-    space = {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 1}
-    return Model(Card("centring", {"class": "none"}, space=space), Centring(dimension), "", Path("none"))
+    return Model(Card("centring", {"class": "none"}, space=Space(multiple=1)), Centring(dimension), "", Path("none"))
 
 
 def moved(shift):

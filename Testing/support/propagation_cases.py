@@ -10,6 +10,7 @@ import torch
 
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import Flow, build_network
 from VoxelMorphRegistrationLib.space.grid import Grid
 from VoxelMorphRegistrationLib.training.saving import write_model
@@ -40,7 +41,7 @@ def labels(index: int, grid: Grid = GRID) -> sitk.Image:
 class CentroidNetwork(torch.nn.Module):
     """Gives the constant flow that lays the centre of mass of one image on the other's: exact for this sequence."""
 
-    dimension, multiple, extent, kind, padding, steps = 3, 1, None, "velocity", "border", 5
+    dimension, multiple, kind, padding, steps = 3, 1, "velocity", "border", 5
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,8 +66,7 @@ def _centre(image: torch.Tensor) -> torch.Tensor:
 
 
 def centroid_model(contrast: str = "same") -> Model:
-    space = {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 1}
-    card = Card("centroid", {"class": "VxmPairwise"}, space=space, contrast=contrast)
+    card = Card("centroid", {"class": "VxmPairwise"}, space=Space(multiple=1), contrast=contrast)
     return Model(card, CentroidNetwork(), "0" * 64, Path("none.pt"))
 
 

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import Flow, build_network
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -74,14 +75,14 @@ def random_model(dimension=3, reach=3.0, **space):
         for name, parameter in network.module.named_parameters():
             if name.startswith("flow_layer") and name.endswith("weight"):
                 parameter *= reach / largest
-    space = {"tensor_axes": "SPL"[3 - dimension :], "spacing": "native", "extent": None, "multiple": 8, **space}
-    return Model(Card("random", architecture, space=space), network, "0" * 64, Path("random.pt"))
+    card = Card("random", architecture, space=Space(**{"tensor_axes": "SPL"[3 - dimension :], "multiple": 8, **space}))
+    return Model(card, network, "0" * 64, Path("random.pt"))
 
 
 class SmoothNetwork(torch.nn.Module):
     """A known smooth displacement, whatever the images: what a trained network gives, without one."""
 
-    dimension, multiple, extent = 3, 1, None
+    dimension, multiple = 3, 1
 
     def __init__(self, voxels=2.0, wave=26.0, kind="displacement"):
         super().__init__()
@@ -95,8 +96,9 @@ class SmoothNetwork(torch.nn.Module):
 
 
 def smooth_model(**options):
-    space = {"tensor_axes": "LIA", "spacing": "native", "extent": None, "multiple": 1}
-    return Model(Card("smooth", {"class": "none"}, space=space), SmoothNetwork(**options), "", Path("none"))
+    return Model(
+        Card("smooth", {"class": "none"}, space=Space("LIA", multiple=1)), SmoothNetwork(**options), "", Path("none")
+    )
 
 
 def read_image(folder, name):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -108,7 +109,7 @@ def test_a_published_model_is_downloaded_verified_and_loaded_by_name(server, use
     assert left_in(user) == ["far.h5", "far.json"]
     model = load_model("far")
     assert (model.name, model.sha256, model.card.licence) == ("far", file_sha256(WEIGHTS), "MIT")
-    assert model.card.space["tensor_axes"] == "LIA"
+    assert model.card.space.tensor_axes == "LIA"
     assert model_info("far").state == "installed"
     with pytest.raises(InputError, match="there already.*models remove far"):
         download_model("far")
@@ -155,7 +156,7 @@ def test_an_entry_without_a_checksum_shows_its_address_and_takes_a_local_file(us
         with pytest.raises(InputError, match="https://example.org/whole.h5.*models import far FILE"):
             action("far")
     import_model("far", WEIGHTS)
-    assert load_model("far").card.space["tensor_axes"] == "LIA"
+    assert load_model("far").card.space.tensor_axes == "LIA"
 
 
 def test_a_file_of_another_architecture_is_not_taken_for_a_published_model(user, published):
@@ -183,11 +184,11 @@ def test_a_file_is_imported_with_options_or_with_the_card_beside_it(tmp_path, us
     published(url="https://example.org/whole.h5")
     import_model("mine", WEIGHTS, tensor_axes="SPL", spacing=2, intensity="percentile", licence="CC0-1.0")
     card = load_model("mine").card
-    assert (card.space["tensor_axes"], card.space["spacing"], card.licence) == ("SPL", 2, "CC0-1.0")
+    assert (card.space.tensor_axes, card.space.spacing, card.licence) == ("SPL", 2, "CC0-1.0")
     shutil.copy(user / "mine.h5", tmp_path / "copy.h5")
     shutil.copy(user / "mine.json", tmp_path / "copy.json")
     import_model("second", tmp_path / "copy.h5", spacing=3)
-    assert load_model("second").card.space == {**card.space, "spacing": 3}
+    assert load_model("second").card.space == replace(card.space, spacing=3)
     assert (load_model("second").name, load_model("second").card.weights) == ("second", "second.h5")
     assert {entry.name: entry.state for entry in list_models()} == {
         "built-in": "bundled",
@@ -268,5 +269,5 @@ def test_checksums_of_the_catalogue_are_those_of_the_files(shared_weights):
 def test_the_released_brain_network_is_imported_under_its_name(shared_weights, user):
     import_model("brain-t1", shared_weights / "vxm_dense_brain_T1_3D_mse.h5")
     model = load_model("brain-t1")
-    assert model.card.space["extent"] == [160, 192, 224]
-    assert model.card.intensity == {"rule": "divide", "by": 255, "unless_max_below": 2}
+    assert model.card.space.extent == (160, 192, 224)
+    assert model.card.intensity.to_dict() == {"rule": "divide", "by": 255, "unless_max_below": 2}

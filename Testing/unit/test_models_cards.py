@@ -54,19 +54,19 @@ def test_a_card_survives_writing_and_reading(tmp_path):
 def test_a_model_loads_by_its_card_or_by_its_weights(liver, named):
     model = load_model(liver().parent / named)
     assert model.name == "liver"
-    assert model.space.tensor_axes == "SPL"
-    assert model.space.spacing == 2
-    assert model.space.extent is None
-    assert model.space.multiple == 8
-    assert model.space.intensity == {"rule": "percentile", "low": 1, "high": 99}
+    assert model.card.space.tensor_axes == "SPL"
+    assert model.card.space.spacing == 2
+    assert model.card.space.extent is None
+    assert model.card.space.multiple == 8
+    assert model.card.intensity.to_dict() == {"rule": "percentile", "low": 1, "high": 99}
     assert model.sha256 == file_sha256(FIXTURES / "dense_full.h5")
     assert (model.device.type, model.passes) == ("cpu", 1)
 
 
 def test_a_bare_weights_file_is_native_free_and_min_max_normalised():
     model = load_model(FIXTURES / "dense_half_unet.h5")
-    assert model.card.space == {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 4}
-    assert model.card.intensity == {"rule": "minmax"}
+    assert model.card.space.to_dict() == {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 4}
+    assert model.card.intensity.to_dict() == {"rule": "minmax"}
     assert "12x16x16" in model.card.notes[0]
 
 
@@ -82,13 +82,18 @@ def test_options_replace_single_values_of_a_card():
         name="mine",
     )
     assert (model.name, model.network.steps, model.passes) == ("mine", 6, 2)
-    assert model.card.space == {"tensor_axes": "LIA", "spacing": [1, 1, 1.5], "extent": [16, 32, 32], "multiple": 4}
-    assert model.card.intensity["by"] == 255
-    assert load_model(FIXTURES / "dense_half_unet.h5", intensity="percentile").card.intensity["high"] == 99
+    assert model.card.space.to_dict() == {
+        "tensor_axes": "LIA",
+        "spacing": [1, 1, 1.5],
+        "extent": [16, 32, 32],
+        "multiple": 4,
+    }
+    assert model.card.intensity.by == 255
+    assert load_model(FIXTURES / "dense_half_unet.h5", intensity="percentile").card.intensity.high == 99
 
 
 def test_an_option_that_is_none_is_no_option():
-    assert load_model(FIXTURES / "dense_half_unet.h5", spacing=None).card.space["spacing"] == "native"
+    assert load_model(FIXTURES / "dense_half_unet.h5", spacing=None).card.space.spacing == "native"
 
 
 @pytest.mark.parametrize(
@@ -177,3 +182,17 @@ def test_a_card_that_lacks_a_key_or_is_no_json_is_refused(tmp_path):
         load_model(path)
     with pytest.raises(InputError, match="cannot be read"):
         load_model(tmp_path / "none.json")
+
+
+BUNDLED = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration" / "Resources" / "Models"
+
+
+@pytest.mark.parametrize("name", ["any-anatomy.json", "any-anatomy-fast.json"])
+def test_a_card_that_is_read_and_written_again_is_the_same_file(tmp_path, name):
+    Card.read(BUNDLED / name).write(tmp_path / name)
+    assert (tmp_path / name).read_bytes() == (BUNDLED / name).read_bytes()
+
+
+@pytest.mark.parametrize("contrast, metric", [("same", "ncc"), ("any", "nmi")])
+def test_images_of_any_contrast_are_compared_by_mutual_information(contrast, metric):
+    assert Card.from_dict({**CARD, "contrast": contrast}, "here").metric == metric

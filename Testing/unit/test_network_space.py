@@ -14,11 +14,13 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.network_space.grid import Space, finer_grid, network_grid
+from VoxelMorphRegistrationLib.network_space.grid import finer_grid, network_grid
 from VoxelMorphRegistrationLib.network_space.inputs import NormalisedImage, on_network_grid
+from VoxelMorphRegistrationLib.network_space.intensity import AsIs, IntensityRule, Percentile
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.space.grid import Grid
 
-NONE = {"rule": "none"}
+NONE = AsIs()
 TILT = Rotation.from_euler("xyz", [20, -15, 30], degrees=True).as_matrix()
 
 
@@ -33,8 +35,8 @@ def _array(image):
     return sitk.GetArrayFromImage(image)
 
 
-def _seen(image, space, **options):
-    return on_network_grid(image, network_grid(image, space, **options), None, space)[0, 0].numpy()
+def _seen(image, space, intensity=NONE):
+    return on_network_grid(image, network_grid(image, space).grid, None, intensity)[0, 0].numpy()
 
 
 def _blob(size, centre, radius=4.0):
@@ -53,7 +55,7 @@ def test_the_tensor_runs_along_the_letters_as_nibabel_orients_it(letters):
     change = orientations.ornt_transform(orientations.io_orientation(affine), orientations.axcodes2ornt(tuple(letters)))
     oracle = np.asarray(stored.as_reoriented(change).dataobj)
     # A nibabel array of these codes has its first axis along the first letter, as the tensor has.
-    assert np.array_equal(_seen(image, Space(letters, intensity=NONE)), oracle)
+    assert np.array_equal(_seen(image, Space(letters)), oracle)
 
 
 @given(
@@ -67,15 +69,16 @@ def test_the_tensor_runs_along_the_letters_as_nibabel_orients_it(letters):
 def test_the_order_in_which_an_image_is_stored_changes_nothing(order, flips, angles, extent, spacing):
     direction = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     image = _image((13, 19, 16), (1.5, 0.8, 2.2), direction, smooth=1.0)
-    space = Space("LIA", spacing, extent, 8, {"rule": "percentile", "low": 1, "high": 99})
+    space = Space("LIA", spacing, extent, 8)
     stored = sitk.Flip(sitk.PermuteAxes(image, [int(a) for a in order]), flips)
-    assert network_grid(stored, space).same_as(network_grid(image, space), 1e-6)
-    assert np.abs(_seen(stored, space) - _seen(image, space)).max() < 1e-4
+    assert network_grid(stored, space).grid.same_as(network_grid(image, space).grid, 1e-6)
+    rule = Percentile(1, 99)
+    assert np.abs(_seen(stored, space, rule) - _seen(image, space, rule)).max() < 1e-4
 
 
 def test_native_spacing_keeps_the_voxels_of_the_fixed_image_as_they_are():
     image = _image()
-    seen = _seen(image, Space("LIA", multiple=16, intensity=NONE))
+    seen = _seen(image, Space("LIA", multiple=16))
     assert all(n % 16 == 0 for n in seen.shape)
     assert np.isin(_array(image), seen).all()
     assert set(np.unique(seen)) == set(np.unique(_array(image)))
@@ -83,7 +86,7 @@ def test_native_spacing_keeps_the_voxels_of_the_fixed_image_as_they_are():
 
 def test_padding_is_even_and_holds_the_smallest_value():
     image = sitk.GetImageFromArray(np.random.default_rng(0).uniform(3, 9, (10, 13, 16)).astype(np.float32))
-    seen = _seen(image, Space("native", multiple=8, intensity=NONE))
+    seen = _seen(image, Space("native", multiple=8))
     assert seen.shape == (16, 16, 16)
     assert np.array_equal(seen[3:13, 2:15, :], _array(image))
     outside = np.ones(seen.shape, bool)
@@ -93,7 +96,7 @@ def test_padding_is_even_and_holds_the_smallest_value():
 
 def test_a_fixed_extent_is_centred_on_the_foreground_and_not_on_the_image():
     image = _blob((60, 50, 40), (41, 12, 25))
-    grid = network_grid(image, Space("native", extent=(16, 16, 16)))
+    grid = network_grid(image, Space("native", extent=(16, 16, 16))).grid
     middle = np.asarray(grid.origin) + grid.axes @ ((np.asarray(grid.size) - 1) / 2)
     assert np.abs(middle - (41, 12, 25)).max() <= 0.5
     assert np.allclose(grid.origin, np.rint(grid.origin))
@@ -101,14 +104,14 @@ def test_a_fixed_extent_is_centred_on_the_foreground_and_not_on_the_image():
 
 def test_a_mask_centres_a_fixed_extent_on_itself():
     image, mask = _blob((60, 50, 40), (41, 12, 25)), _blob((60, 50, 40), (20, 30, 15)) > 50
-    grid = network_grid(image, Space("native", extent=(16, 16, 16)), mask=mask)
+    grid = network_grid(image, Space("native", extent=(16, 16, 16)), mask=mask).grid
     middle = np.asarray(grid.origin) + grid.axes @ ((np.asarray(grid.size) - 1) / 2)
     assert np.abs(middle - (20, 30, 15)).max() <= 0.5
 
 
 def test_an_extent_larger_than_the_image_pads_it_and_never_squashes():
     image = _image((10, 12, 14), (1, 1, 1), np.eye(3))
-    seen = _seen(image, Space("native", 1.0, (32, 32, 32), intensity=NONE))
+    seen = _seen(image, Space("native", 1.0, (32, 32, 32)))
     assert seen.shape == (32, 32, 32)
     assert np.isin(_array(image), seen).all()
 
@@ -116,8 +119,8 @@ def test_an_extent_larger_than_the_image_pads_it_and_never_squashes():
 @pytest.mark.parametrize("spacing", [0.7, 1.5, 3.0, (3.0, 2.0, 1.0)])
 def test_another_spacing_covers_the_whole_image_and_samples_it_as_simpleitk_does(spacing):
     image = _image((40, 36, 30), (1.0, 1.0, 1.0), TILT, smooth=4.0)
-    space = Space("SPL", spacing, None, 4, NONE)
-    grid = network_grid(image, space)
+    space = Space("SPL", spacing, None, 4)
+    grid = network_grid(image, space).grid
     assert np.allclose(grid.spacing[::-1], spacing)
     assert grid.contains(Grid.of(image).extent_corners()).all()
     coarse = np.asarray(grid.spacing)
@@ -132,12 +135,12 @@ def test_another_spacing_covers_the_whole_image_and_samples_it_as_simpleitk_does
 def test_downsampling_removes_what_the_coarse_grid_cannot_hold():
     board = np.indices((48, 48, 48)).sum(0) % 2
     image = sitk.GetImageFromArray(board.astype(np.float32) * 100)
-    seen = _seen(image, Space("native", 3.0, None, 1, NONE))
+    seen = _seen(image, Space("native", 3.0))
     moving = on_network_grid(
         image,
-        network_grid(image, Space("native", 3.0)),
+        network_grid(image, Space("native", 3.0)).grid,
         sitk.TranslationTransform(3, (1, 1, 1)),
-        Space("native", 3.0, intensity=NONE),
+        NONE,
     )[0, 0].numpy()
     for tensor in (seen, moving):
         middle = tensor[2:-2, 2:-2, 2:-2]
@@ -146,14 +149,14 @@ def test_downsampling_removes_what_the_coarse_grid_cannot_hold():
 
 def test_spacing_that_differs_by_a_rounding_is_the_image_s_own():
     image = _image((20, 20, 20), (1.0, 0.9999, 1.0005), np.eye(3))
-    seen = _seen(image, Space("native", 1.0, None, 1, NONE))
+    seen = _seen(image, Space("native", 1.0))
     assert np.array_equal(seen, _array(image))
 
 
 def test_spacing_may_be_overridden():
     image = _image((20, 20, 20), (1.0, 1.0, 1.0), np.eye(3))
-    assert network_grid(image, Space("native", 1.0), spacing=2.0).size == (10, 10, 10)
-    assert network_grid(image, Space("native", 2.0), spacing="native").size == (20, 20, 20)
+    assert network_grid(image, Space("native", 1.0), spacing=2.0).grid.size == (10, 10, 10)
+    assert network_grid(image, Space("native", 2.0), spacing="native").grid.size == (20, 20, 20)
     for wrong in (0, -1.0, float("nan"), "coarse"):
         with pytest.raises(InputError, match="spacing"):
             network_grid(image, Space(), spacing=wrong)
@@ -161,12 +164,11 @@ def test_spacing_may_be_overridden():
 
 def test_a_grid_too_large_for_memory_becomes_coarser_and_says_so():
     image = _image((64, 64, 64), (1.0, 1.0, 2.0), np.eye(3))
-    notes = []
-    grid = network_grid(image, Space("native", multiple=16, max_voxels=70_000), notes=notes)
+    grid, notes = network_grid(image, Space("native", multiple=16, max_voxels=70_000))
     assert np.prod(grid.size) <= 70_000
     assert np.isclose(grid.spacing[2] / grid.spacing[0], 2.0)
     assert "coarser" in notes[0] and "70000" in notes[0]
-    assert network_grid(image, Space(max_voxels=70_000), spacing="native").size == (64, 64, 64)
+    assert network_grid(image, Space(max_voxels=70_000), spacing="native").grid.size == (64, 64, 64)
 
 
 @pytest.mark.parametrize(
@@ -176,13 +178,13 @@ def test_a_grid_too_large_for_memory_becomes_coarser_and_says_so():
 def test_a_flexible_spacing_is_the_nearest_multiple_or_fraction_of_the_images_own(own, wish, taken):
     image = _image((20, 20, 20), (own, own, 2.0), np.eye(3))
     space = Space("native", wish, multiple=8, flexible=True)
-    assert np.allclose(network_grid(image, space).spacing, (taken, taken, 2.0))
-    assert np.allclose(network_grid(image, space, spacing=1.3).spacing, 1.3)
+    assert np.allclose(network_grid(image, space).grid.spacing, (taken, taken, 2.0))
+    assert np.allclose(network_grid(image, space, spacing=1.3).grid.spacing, 1.3)
 
 
 def test_a_flexible_spacing_stays_a_multiple_when_the_grid_must_be_coarser():
     image = _image((60, 60, 60), (1.0, 1.0, 1.0), np.eye(3))
-    grid = network_grid(image, Space("native", 1.0, max_voxels=30_000, flexible=True))
+    grid = network_grid(image, Space("native", 1.0, max_voxels=30_000, flexible=True)).grid
     assert np.allclose(grid.spacing, 2.0)
 
 
@@ -193,7 +195,7 @@ def test_a_flexible_finer_grid_blurs_every_voxel_alike():
         image = sitk.GetImageFromArray(impulse)
         image.SetSpacing((3.0, 3.0, 3.0))
         image[place, 10, 10] = 1.0
-        peaks.add(round(float(_seen(image, Space("native", 2.0, multiple=8, flexible=True, intensity=NONE)).max()), 4))
+        peaks.add(round(float(_seen(image, Space("native", 2.0, multiple=8, flexible=True)).max()), 4))
     assert len(peaks) == 1
 
 
@@ -206,9 +208,9 @@ def test_the_moving_image_is_seen_through_the_alignment_as_simpleitk_resamples_i
         - Grid.of(moving).axes @ (np.asarray(moving_size) / 2)
     )
     alignment = sitk.Euler3DTransform((10, -20, 5), 0.1, -0.2, 0.05, (2, 1, -3))
-    space = Space("SPL", intensity=NONE)
-    grid = network_grid(fixed, space)
-    seen = on_network_grid(moving, grid, alignment, space)[0, 0].numpy()
+    space = Space("SPL")
+    grid = network_grid(fixed, space).grid
+    seen = on_network_grid(moving, grid, alignment, NONE)[0, 0].numpy()
     minimum = float(_array(moving).min())
     oracle = sitk.Resample(moving, grid.empty_image(), alignment, sitk.sitkLinear, minimum)
     assert np.abs(seen - _array(oracle)).max() < 1e-2
@@ -223,9 +225,9 @@ def _mapped(transform, grid):
 def test_without_an_alignment_parallel_grids_give_what_simpleitk_gives():
     fixed = _image((24, 24, 24), (1.5, 1.5, 1.5))
     moving = _image((20, 30, 22), (2.0, 1.5, 1.7), seed=1)
-    space = Space("LIA", multiple=8, intensity=NONE)
-    grid = network_grid(fixed, space)
-    seen = on_network_grid(moving, grid, None, space)[0, 0].numpy()
+    space = Space("LIA", multiple=8)
+    grid = network_grid(fixed, space).grid
+    seen = on_network_grid(moving, grid, None, NONE)[0, 0].numpy()
     minimum = float(_array(moving).min())
     oracle = sitk.Resample(moving, grid.empty_image(), sitk.Transform(), sitk.sitkLinear, minimum)
     assert np.abs(seen - _array(oracle)).max() < 1e-2
@@ -234,9 +236,9 @@ def test_without_an_alignment_parallel_grids_give_what_simpleitk_gives():
 def test_two_dimensions_work_with_letters_and_without():
     turn = np.array([[np.cos(0.4), -np.sin(0.4)], [np.sin(0.4), np.cos(0.4)]])
     image = _image((23, 17), (1.5, 0.8), turn)
-    assert np.array_equal(_seen(image, Space("native", intensity=NONE)), _array(image))
+    assert np.array_equal(_seen(image, Space("native")), _array(image))
     # Letters L and A: axis 0 of the tensor runs to the left, axis 1 to the front; here x is to the left, y to the back.
-    assert np.array_equal(_seen(image, Space("LA", intensity=NONE)), _array(image).T[:, ::-1])
+    assert np.array_equal(_seen(image, Space("LA")), _array(image).T[:, ::-1])
 
 
 def test_a_model_of_another_dimension_than_the_image_says_so():
@@ -263,7 +265,7 @@ class TestIntensity:
 
     def _seen(self, rule, values=None):
         image = sitk.GetImageFromArray(self.values if values is None else values)
-        return _seen(image, Space("native", intensity=rule)).ravel()
+        return _seen(image, Space("native"), IntensityRule.from_dict(rule)).ravel()
 
     def test_minmax_runs_from_zero_to_one(self):
         seen = self._seen({"rule": "minmax"})
@@ -340,19 +342,19 @@ class TestIntensity:
     )
     def test_rules_that_cannot_be_followed_are_refused(self, rule):
         with pytest.raises(InputError):
-            Space("native", intensity=rule)
+            IntensityRule.from_dict(rule)
 
 
 def test_integer_images_are_seen_as_they_are():
     for dtype in (np.uint8, np.int16, np.uint16, np.int32, np.float64):
         array = np.random.default_rng(0).integers(0, 100, (4, 5, 6)).astype(dtype)
-        assert np.array_equal(_seen(sitk.GetImageFromArray(array), Space("native", intensity=NONE)), array)
+        assert np.array_equal(_seen(sitk.GetImageFromArray(array), Space("native")), array)
 
 
 def test_the_finer_grid_halves_the_spacing_where_both_images_show_as_much_and_keeps_the_corners():
     fixed, moving = _image((40, 44, 20), (1.0, 1.0, 2.5)), _image((40, 44, 20), (0.9, 1.0, 1.0), seed=1)
     space = Space("SPL", 2.0, multiple=8, flexible=True)
-    grid = network_grid(fixed, space)
+    grid = network_grid(fixed, space).grid
     finer = finer_grid(grid, Grid.of(fixed), Grid.of(moving))
     # Tensor axes S, P, L are the fixed image's k, j, i: of 2.5, 1 and 1 mm.
     assert finer.shape == (grid.shape[0], 2 * grid.shape[1] - 1, 2 * grid.shape[2] - 1)
@@ -365,7 +367,7 @@ def test_the_finer_grid_halves_the_spacing_where_both_images_show_as_much_and_ke
             grid.empty_image().TransformIndexToPhysicalPoint(corner),
             atol=1e-9,
         )
-    seen = NormalisedImage.of(fixed, Space(intensity=NONE)).on(finer, None)[0, 0].numpy()
+    seen = NormalisedImage.of(fixed, NONE).on(finer, None)[0, 0].numpy()
     oracle = sitk.Resample(fixed, finer.empty_image(), sitk.Transform(), sitk.sitkLinear, float(_array(fixed).min()))
     covered = sitk.Resample(fixed * 0 + 1, finer.empty_image(), sitk.Transform(), sitk.sitkLinear, 0.0)
     inside = _array(sitk.BinaryErode(covered > 0.5, (1, 1, 1))) > 0
@@ -377,5 +379,5 @@ def test_the_finer_grid_halves_the_spacing_where_both_images_show_as_much_and_ke
 def test_there_is_no_finer_grid_where_either_image_shows_no_more(coarse):
     fixed = _image((30, 30, 30), (2.0,) * 3 if coarse != "moving" else (1.0,) * 3)
     moving = _image((30, 30, 30), (2.0,) * 3 if coarse != "fixed" else (1.0,) * 3)
-    grid = network_grid(fixed, Space("SPL", 2.0, multiple=8, flexible=True))
+    grid = network_grid(fixed, Space("SPL", 2.0, multiple=8, flexible=True)).grid
     assert finer_grid(grid, Grid.of(fixed), Grid.of(moving)) is None

@@ -9,8 +9,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from VoxelMorphRegistrationLib.network_space.grid import Space, network_grid
+from VoxelMorphRegistrationLib.network_space.grid import network_grid
 from VoxelMorphRegistrationLib.network_space.outputs import forward_displacement, inverse_displacement, network_vectors
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.space import displacement as displacements
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -44,7 +45,9 @@ def _moved(transform, points):
 @pytest.mark.parametrize("extent", [None, (12, 16, 14)])
 def test_on_the_fixed_image_s_own_voxels_nothing_is_interpolated(letters, extent):
     fixed = _grid()
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space(letters, "native", extent))
+    network = network_grid(
+        fixed.image(np.random.default_rng(0).random(fixed.shape)), Space(letters, "native", extent)
+    ).grid
     field = _field(network)
     ours = to_image_grid(field, fixed)
     assert Grid.of(ours) == fixed
@@ -58,7 +61,7 @@ def test_on_the_fixed_image_s_own_voxels_nothing_is_interpolated(letters, extent
 @pytest.mark.parametrize("spacing", [0.9, 2.0, 3.0])
 def test_between_the_network_s_voxels_the_field_is_linear_as_simpleitk_has_it(spacing):
     fixed = _grid()
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("LIA", spacing))
+    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("LIA", spacing)).grid
     field = _field(network)
     ours = sitk.GetArrayFromImage(to_image_grid(field, fixed)).reshape(-1, 3)
     points = fixed.points().reshape(-1, 3)
@@ -86,7 +89,9 @@ def test_beyond_the_crop_the_field_fades_outward_and_is_gone_after_two_voxels():
 
 def test_far_outside_the_crop_the_alignment_is_alone():
     fixed = _grid((40, 40, 40), (1.0, 1.0, 1.0))
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL", 1.0, (16, 16, 16)))
+    network = network_grid(
+        fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL", 1.0, (16, 16, 16))
+    ).grid
     alignment = sitk.Euler3DTransform((1, 2, 3), 0.2, -0.1, 0.3, (4, 5, 6))
     ours = sitk.GetArrayFromImage(to_image_grid(_field(network), fixed, alignment)).reshape(-1, 3)
     points = fixed.points().reshape(-1, 3)
@@ -110,7 +115,7 @@ def _alignments():
 @pytest.mark.parametrize("kind", ["rigid", "affine", "composite", "field"])
 def test_the_whole_map_is_the_network_s_displacement_then_the_alignment(kind):
     fixed, alignment = _grid(), _alignments()[kind]
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL"))
+    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL")).grid
     field = _field(network)
     ours = sitk.GetArrayFromImage(to_image_grid(field, fixed, alignment)).reshape(-1, 3)
     both = sitk.CompositeTransform([alignment, _transform(field)])  # the last of the list acts first
@@ -124,7 +129,7 @@ def test_the_inverse_is_the_alignment_s_inverse_and_then_the_network_s_on_the_mo
     middle = np.asarray(alignment.TransformPoint(fixed.points()[10, 15, 12].tolist()))
     origin = middle - (17.0, -19.0, 17.0)
     moving = Grid((17, 19, 23), (2.0, 2.0, 1.5), tuple(origin), tuple(np.diag([1.0, -1.0, 1.0]).ravel()))
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL"))
+    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("SPL")).grid
     field = _field(network)
     flow = torch.from_numpy(displacements.to_voxel_flow(field))[None]
     ours = inverse_displacement(flow, network, moving, alignment)
@@ -139,7 +144,9 @@ def test_the_inverse_is_the_alignment_s_inverse_and_then_the_network_s_on_the_mo
 
 def test_both_ways_of_sampling_the_network_s_field_agree_everywhere():
     fixed = _grid()
-    network = network_grid(fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("LIA", 2.0, (8, 8, 12)))
+    network = network_grid(
+        fixed.image(np.random.default_rng(0).random(fixed.shape)), Space("LIA", 2.0, (8, 8, 12))
+    ).grid
     flow = torch.from_numpy(displacements.to_voxel_flow(_field(network)))[None]
     separable = network_vectors(flow, network, fixed)
     general = network_vectors(flow, network, fixed, (np.eye(3), np.zeros(3)))

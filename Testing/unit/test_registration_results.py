@@ -19,6 +19,7 @@ from Testing.support.registration_cases import (
     smooth_model,
 )
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
 from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_device
 from VoxelMorphRegistrationLib.space.grid import Grid
@@ -210,7 +211,7 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
     original = refinement.refine
     monkeypatch.setattr(refinement, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
     model = smooth_model(voxels=0.3, kind=kind)
-    space = {"tensor_axes": "LIA", "spacing": 2.0, "extent": None, "multiple": 4}
+    space = Space("LIA", spacing=2.0, multiple=4)
     model = replace(model, card=replace(model.card, space=space))
     through = sitk.TranslationTransform(3, (1.5, 0.0, 0.5))
     registrar = Registrar(model, Settings(align="none", initial_transform=through, refine=9))

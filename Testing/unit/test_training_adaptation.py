@@ -13,6 +13,7 @@ import torch
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model, load_model
+from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.training import AdaptationSettings, adapt
 from VoxelMorphRegistrationLib.training.loop import LoopSettings
 from VoxelMorphRegistrationLib.training.pretraining import new_network
@@ -41,8 +42,7 @@ def _model(architecture: dict) -> Model:
             network.module.flow.weight.mul_(0.02)
     else:
         network = new_network(architecture, 0)
-    space = {"tensor_axes": "native", "spacing": "native", "extent": None, "multiple": 4}
-    card = Card("tiny", architecture, space=space)
+    card = Card("tiny", architecture, space=Space(multiple=4))
     return Model(card, network, "0" * 64, Path("tiny.pt"))
 
 

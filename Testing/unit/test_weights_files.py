@@ -201,7 +201,7 @@ def test_the_released_networks_are_recognised_and_run(shared_weights):
     brain = load_model(shared_weights / "vxm_dense_brain_T1_3D_mse.h5")
     old = load_model(shared_weights / "cvpr2018_vm2_cc.h5")
     assert (brain.name, old.name) == ("brain-t1", "cvpr2018-vm2-cc")
-    assert brain.card.space == {"tensor_axes": "LIA", "spacing": 1, "extent": [160, 192, 224], "multiple": 16}
+    assert brain.card.space.to_dict() == {"tensor_axes": "LIA", "spacing": 1, "extent": [160, 192, 224], "multiple": 16}
     image = torch.rand(1, 1, 16, 32, 32)
     flow = brain.network.flow(image, image.flip(2))
     assert (flow.kind, flow.factor, flow.padding, flow.steps) == ("velocity", 2, "border", 7)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from .options import add_verbose_option, network_spacing
@@ -105,7 +104,7 @@ def _described(entry: Entry) -> dict:
         "address": entry.url or None,
         "sha256": entry.sha256,
         "bytes": entry.size,
-        "card": asdict(entry.card),
+        "card": entry.card.to_dict(),
     }
 
 

@@ -146,7 +146,7 @@ def find_installed(name: str) -> tuple[Path, Card]:
     )
 
 
-def recognise(path: Path, sha256: str, architecture: dict, shape: tuple[int, ...] | None) -> Card | None:
+def recognise(path: Path, sha256: str, architecture: dict) -> Card | None:
     """The published network a bare weights file is: by its checksum, or by its official file name and architecture."""
     for item in published().values():
         known = {item.sha256, *item.recognised} - {None}
@@ -166,7 +166,7 @@ def card_from_weights(path: Path, weights: Weights, sha256: str) -> Card:
 
     The space is 'native' and the extent free: the network is convolutional, and the file says no more about it.
     """
-    card = recognise(path, sha256, weights.architecture, weights.shape)
+    card = recognise(path, sha256, weights.architecture)
     if card is not None:
         return replace(card, weights=path.name, sha256=sha256)
     notes = list(weights.notes)

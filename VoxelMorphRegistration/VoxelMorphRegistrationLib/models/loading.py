@@ -12,11 +12,12 @@ from ..errors import InputError
 from ..networks import Network, build_network
 from .card import Card
 from .catalogue import DEFAULT_MODEL, Entry, card_from_weights, find_installed, list_models, model_info, weights_beside
+from .options import CardOptions
 from .store import download_model, import_model, remove_model
 from .weights import KERAS_SUFFIXES, TORCH_SUFFIXES, file_sha256, read_weights
 
 if TYPE_CHECKING:
-    from ..network_space.grid import Space
+    from typing_extensions import Unpack
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -60,52 +61,41 @@ class Model:
     def device(self) -> torch.device:
         return next(self.network.parameters()).device
 
-    @property
-    def space(self) -> Space:
-        """The space the network sees images in, for `network_space`."""
-        from ..network_space.grid import Space
 
-        space = self.card.space
-        optional = {key: space[key] for key in ("max_voxels", "flexible") if key in space}
-        return Space(
-            tensor_axes=space["tensor_axes"],
-            spacing=space["spacing"],
-            extent=None if space["extent"] is None else tuple(space["extent"]),
-            multiple=space["multiple"],
-            intensity=dict(self.card.intensity),
-            **optional,
-        )
-
-
-def load_model(name_or_path: str | Path = DEFAULT_MODEL, device: torch.device | str = "cpu", **options) -> Model:
+def load_model(
+    name_or_path: str | Path = DEFAULT_MODEL, device: torch.device | str = "cpu", **options: Unpack[CardOptions]
+) -> Model:
     """The model of a name (bundled, downloaded or imported), a weights file, or a card.
 
     Args:
         name_or_path: a weights file has its card in a `.json` of the same name beside it; without one the card is made
             from what the file says, from the catalogue where the file is a published network, and from `options`.
         device: where the network shall be.
-        options: what `Card.with_options` takes: `tensor_axes='LIA'`, `spacing=1`, `intensity='minmax'`, ...
+        options: single values of the card to replace (`CardOptions`): `tensor_axes='LIA'`, `spacing=1`,
+            `intensity='minmax'`, ...; None changes nothing.
 
     Raises:
         InputError: an unknown name, a file that is not a network, weights that are not those of the card.
         DependencyMissing: voxelmorph or h5py is needed for this file and not installed.
     """
+    return _load(*_weights_and_card(name_or_path), device, options)
+
+
+def _weights_and_card(name_or_path: str | Path) -> tuple[Path, Card | None]:
     path = _as_path(name_or_path)
     if path is None:
-        weights_path, card = find_installed(str(name_or_path))
-    elif path.suffix.lower() == ".json":
+        return find_installed(str(name_or_path))
+    if path.suffix.lower() == ".json":
         card = Card.read(path)
-        weights_path = weights_beside(path, card)
-        if weights_path is None:
+        weights = weights_beside(path, card)
+        if weights is None:
             raise InputError(f"{path}: no weights file lies beside this card; put it there, or name it in 'weights'")
-    else:
-        weights_path = path
-        card_path = path.with_suffix(".json")
-        card = Card.read(card_path) if path.is_file() and card_path.is_file() else None
-    return _load(weights_path, card, device, options)
+        return weights, card
+    card_path = path.with_suffix(".json")
+    return path, Card.read(card_path) if path.is_file() and card_path.is_file() else None
 
 
-def _load(path: Path, card: Card | None, device: torch.device | str, options: dict) -> Model:
+def _load(path: Path, card: Card | None, device: torch.device | str, options: CardOptions) -> Model:
     if card is None:
         weights = read_weights(path)
         sha256 = file_sha256(path)
@@ -123,17 +113,17 @@ def _load(path: Path, card: Card | None, device: torch.device | str, options: di
         network = build_network(card.architecture, weights.state)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    multiple = card.space.get("multiple", network.multiple)
+    multiple = card.space.multiple or network.multiple
     if multiple % network.multiple:
         raise InputError(
             f"{path}: the card's space.multiple is {multiple}; this network needs a multiple of {network.multiple}"
         )
-    extent = card.space["extent"]
+    extent = card.space.extent
     if extent is not None and any(n % network.multiple for n in extent):
         raise InputError(
-            f"{path}: the card's space.extent {extent} is not a multiple of {network.multiple} in every axis"
+            f"{path}: the card's space.extent {list(extent)} is not a multiple of {network.multiple} in every axis"
         )
-    card = replace(card, space={**card.space, "multiple": multiple})
+    card = replace(card, space=replace(card.space, multiple=multiple))
     return Model(card, network.to(device), sha256, path)
 
 

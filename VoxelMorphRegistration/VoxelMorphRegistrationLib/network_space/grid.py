@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,59 +17,29 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.checks import replace_non_finite
 from ..space.grid import Grid
-from .intensity import check_rule
+from .space import DIRECTIONS, Space, check_spacing
 
-_LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}  # in LPS
 _SAME_SPACING = 2e-3  # relative: 0.999 mm voxels are 1 mm voxels to a network, and need no interpolation
 
 
-@dataclass(frozen=True)
-class Space:
-    """What a model's card says about the images its network takes.
+class NetworkGrid(NamedTuple):
+    """The grid a network sees.
 
     Attributes:
-        tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order): the
-            direction it runs towards, as in 'LIA', 'SPL'; 'PL' in 2D.
-        spacing: 'native', mm, or mm for each tensor axis (array order).
-        extent: the tensor's shape when the network takes only one, None when it takes any multiple.
-        multiple: each side of a free extent is a multiple of this.
-        intensity: a rule of `intensity.py`.
-        max_voxels: a free grid that would hold more gets a coarser spacing, unless the spacing was overridden; eight
-            million voxels take a default U-Net some 5 GB.
-        flexible: the spacing is a wish. Along each axis the whole multiple or fraction of the image's own spacing that
-            is nearest is taken. At any other the blur of interpolation changes from voxel to voxel and stands still
-            while the tissue moves, and a network that matches images follows it.
+        grid: its array (k, j, i) is the tensor.
+        notes: where it is not what the card asks for, a line that says so.
     """
 
-    tensor_axes: str = "native"
-    spacing: str | float | tuple[float, ...] = "native"
-    extent: tuple[int, ...] | None = None
-    multiple: int = 1
-    intensity: dict[str, Any] = field(default_factory=lambda: {"rule": "minmax"})
-    max_voxels: int | None = 8_000_000
-    flexible: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("spacing", "extent"):
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_spacing(self.spacing)
-        if self.tensor_axes != "native":
-            axes = [_LETTERS.get(letter, (None, 0))[0] for letter in self.tensor_axes]
-            if None in axes or sorted(axes) != list(range(len(axes))):
-                raise InputError(f"tensor axes {self.tensor_axes!r}: not one direction an axis; write e.g. 'LIA'")
-        if self.multiple < 1:
-            raise InputError(f"multiple {self.multiple}: must be 1 or more; correct the model's card")
-        check_rule(self.intensity)
+    grid: Grid
+    notes: tuple[str, ...] = ()
 
 
 def network_grid(
     fixed: sitk.Image,
     space: Space,
-    spacing: str | float | None = None,
+    spacing: str | float | tuple[float, ...] | None = None,
     mask: sitk.Image | None = None,
-    notes: list[str] | None = None,
-) -> Grid:
+) -> NetworkGrid:
     """The grid the network sees: a SimpleITK grid whose array (k, j, i) IS the tensor.
 
     Free extent: the fixed image's, padded up to the multiple, evenly on both sides; nothing is squashed. Fixed extent:
@@ -78,13 +47,18 @@ def network_grid(
     along each axis). Where the spacing is the fixed image's own, its voxels are the fixed image's voxels.
 
     Args:
-        spacing: overrides the card's: 'native' or mm.
-        notes: what a person should know is appended here.
+        spacing: overrides the card's, and its `max_voxels`: 'native', mm, or mm for each tensor axis (array order).
+        mask: on the fixed image's grid; what is not zero counts.
+
+    Raises:
+        InputError: a spacing that cannot be, or an image of another dimension than the model's.
     """
     grid = _oriented(Grid.of(fixed), space.tensor_axes)
-    wanted = space.spacing if spacing is None else spacing
-    _check_spacing(wanted)
-    steps = _steps(grid, wanted)
+    asked = space.spacing if spacing is None else spacing
+    check_spacing(asked, "network spacing")
+    chosen = _spacing_along_axes(grid, asked)
+    multiple = space.multiple or 1
+    notes: tuple[str, ...] = ()
     if space.extent is not None:
         if len(space.extent) != grid.dimension:
             raise InputError(
@@ -95,15 +69,20 @@ def network_grid(
         centre = _foreground_centre(fixed if mask is None else mask > 0, grid)
     else:
         if spacing is None:
-            steps = _within(grid, steps, space, notes)
-        size = _free_size(grid, steps, space.multiple)
+            wanted = _commensurate(grid, chosen) if space.flexible else chosen
+            chosen = _coarse_enough(grid, chosen, space)
+            if not np.array_equal(chosen, wanted):
+                before, after = (" x ".join(f"{mm:.3g}" for mm in each[::-1]) for each in (wanted, chosen))
+                limit = f"to keep within {space.max_voxels} voxels"
+                notes = (f"network spacing {before} mm made coarser, {after} mm, {limit}",)
+        size = _free_size(grid, chosen, multiple)
         centre = (np.asarray(grid.size) - 1) / 2
-    scale = steps / np.asarray(grid.spacing)
+    scale = chosen / np.asarray(grid.spacing)
     start = centre - scale * (np.asarray(size) - 1) / 2
     # On the fixed image's lattice where the spacing allows it; halves always go down, whatever rounding left of them.
     start = np.where(scale == 1.0, np.ceil(start - 0.5 - 1e-6), start)
     matrix = grid.index_to_physical() @ _scaling(scale, start)
-    return Grid.from_matrix(size, matrix)
+    return NetworkGrid(Grid.from_matrix(size, matrix), notes)
 
 
 def finer_grid(network: Grid, fixed: Grid, moving: Grid) -> Grid | None:
@@ -142,7 +121,7 @@ def _oriented(grid: Grid, tensor_axes: str) -> Grid:
         )
     dimension = grid.dimension
     direction = grid.directions
-    targets = [_LETTERS[letter] for letter in reversed(tensor_axes)]  # of i, j, k
+    targets = [DIRECTIONS[letter] for letter in reversed(tensor_axes)]  # of i, j, k
     towards = np.asarray([[sign * direction[axis, a] for a in range(dimension)] for axis, sign in targets])
     best = max(
         itertools.permutations(range(dimension)), key=lambda order: sum(abs(towards[n, a]) for n, a in enumerate(order))
@@ -156,18 +135,10 @@ def _oriented(grid: Grid, tensor_axes: str) -> Grid:
     return Grid.from_matrix(tuple(grid.size[a] for a in best), grid.index_to_physical() @ matrix)
 
 
-def _check_spacing(spacing: Any) -> None:
-    if spacing == "native":
-        return
-    steps = spacing if isinstance(spacing, (tuple, list)) else (spacing,)
-    if not all(isinstance(s, (int, float)) and math.isfinite(s) and s > 0 for s in steps):
-        raise InputError(f"network spacing {spacing!r}: neither positive millimetres nor 'native'; give e.g. 1.5")
-
-
-def _steps(grid: Grid, spacing: str | float | tuple[float, ...]) -> np.ndarray:
+def _spacing_along_axes(grid: Grid, spacing: str | float | tuple[float, ...]) -> np.ndarray:
     """mm along i, j(, k) of the network's grid; exactly the image's where they differ by next to nothing."""
     own = np.asarray(grid.spacing)
-    if spacing == "native":
+    if isinstance(spacing, str):
         return own
     if isinstance(spacing, (tuple, list)):
         if len(spacing) != grid.dimension:
@@ -178,37 +149,33 @@ def _steps(grid: Grid, spacing: str | float | tuple[float, ...]) -> np.ndarray:
     return np.where(np.abs(wanted / own - 1.0) < _SAME_SPACING, own, wanted)
 
 
-def _free_size(grid: Grid, steps: np.ndarray, multiple: int) -> tuple[int, ...]:
-    """As many voxels of `steps` mm as cover the image's voxels, up to the multiple."""
+def _free_size(grid: Grid, spacing: np.ndarray, multiple: int) -> tuple[int, ...]:
+    """As many voxels of `spacing` mm as cover the image's voxels, up to the multiple."""
     length = np.asarray(grid.size) * np.asarray(grid.spacing)
-    return tuple(int(multiple * math.ceil(round(mm / step, 6) / multiple)) for mm, step in zip(length, steps))
+    return tuple(int(multiple * math.ceil(round(mm / step, 6) / multiple)) for mm, step in zip(length, spacing))
 
 
-def _within(grid: Grid, wanted: np.ndarray, space: Space, notes: list[str] | None) -> np.ndarray:
-    """The steps, all stretched by one factor when the grid would hold more than `space.max_voxels`."""
-    steps = whole = _commensurate(grid, wanted) if space.flexible else wanted
-    if space.max_voxels is None:
-        return steps
-    while math.prod(size := _free_size(grid, steps, space.multiple)) > space.max_voxels:
-        if max(size) <= space.multiple:
+def _coarse_enough(grid: Grid, wanted: np.ndarray, space: Space) -> np.ndarray:
+    """The spacing wanted, all axes stretched by one factor while the grid would hold more than `space.max_voxels`."""
+    multiple = space.multiple or 1
+    spacing = _commensurate(grid, wanted) if space.flexible else wanted
+    while math.prod(size := _free_size(grid, spacing, multiple)) > space.max_voxels:
+        if max(size) <= multiple:
             break
         wanted = wanted * max(1.02, (math.prod(size) / space.max_voxels) ** (0.5 / grid.dimension))
-        steps = _commensurate(grid, wanted) if space.flexible else wanted
-    if notes is not None and steps is not whole:
-        before, after = (" x ".join(f"{step:.3g}" for step in mm[::-1]) for mm in (whole, steps))
-        notes.append(f"network spacing {before} mm made coarser, {after} mm, to keep within {space.max_voxels} voxels")
-    return steps
+        spacing = _commensurate(grid, wanted) if space.flexible else wanted
+    return spacing
 
 
 def _commensurate(grid: Grid, wanted: np.ndarray) -> np.ndarray:
     """Along each axis the multiple or fraction (1/n) of the image's spacing whose ratio to `wanted` is nearest to 1."""
-    steps = []
+    spacing = []
     for own, wish in zip(grid.spacing, wanted):
         ratio = wish / own if wish > own else own / wish
         lower = math.floor(ratio)
         whole = lower if ratio / lower < (lower + 1) / ratio else lower + 1
-        steps.append(own * whole if wish > own else own / whole)
-    return np.asarray(steps)
+        spacing.append(own * whole if wish > own else own / whole)
+    return np.asarray(spacing)
 
 
 def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""From the two images to the tensors a network sees; `image_space.py` has the way back.
+"""From the two images to the tensors a network sees; `outputs.py` has the way back.
 
-The fixed image is brought onto the network's grid (`network_grid.py`) by cropping and padding, the moving image is
+The fixed image is brought onto the network's grid (`grid.network_grid`) by cropping and padding, the moving image is
 resampled onto it in physical space, through the alignment.
 
 Before an image is sampled more coarsely than its voxels it is smoothed with a Gaussian whose width matches the two
@@ -23,8 +23,8 @@ from ..space.affine import linear_parts
 from ..space.checks import check_geometry, check_scalar, replace_non_finite
 from ..space.grid import Grid
 from .axis_map import AxisMap, regrid, smooth
-from .grid import Space, spacing_along
-from .intensity import normalise
+from .grid import spacing_along
+from .intensity import IntensityRule
 
 _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
@@ -62,9 +62,9 @@ class NormalisedImage:
     grid: Grid
 
     @classmethod
-    def of(cls, image: sitk.Image, space: Space, name: str = "image") -> NormalisedImage:
-        """Raises InputError, naming the image, where `normalise` does."""
-        return cls(normalise(sitk.GetArrayViewFromImage(image), space.intensity, name), Grid.of(image))
+    def of(cls, image: sitk.Image, intensity: IntensityRule, name: str = "image") -> NormalisedImage:
+        """Raises InputError, naming the image, where `intensity.normalise` does."""
+        return cls(intensity.normalise(sitk.GetArrayViewFromImage(image), name), Grid.of(image))
 
     def on(self, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
         """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape).
@@ -91,10 +91,10 @@ class NormalisedImage:
 
 
 def on_network_grid(
-    image: sitk.Image, grid: Grid, alignment: sitk.Transform | None, space: Space, name: str = "image"
+    image: sitk.Image, grid: Grid, alignment: sitk.Transform | None, intensity: IntensityRule, name: str = "image"
 ) -> torch.Tensor:
     """The image, normalised and sampled on the network's grid, (1, 1, *grid.shape): see `NormalisedImage`."""
-    return NormalisedImage.of(image, space, name).on(grid, alignment)
+    return NormalisedImage.of(image, intensity, name).on(grid, alignment)
 
 
 def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:

@@ -1,91 +1,217 @@
-"""Intensity rules of the networks' cards: what turns an image's values into what a network was trained on.
+"""Intensity rules: what turns an image's values into the values a network was trained on.
 
-A rule is a dictionary, as it stands in a card:
+In a model's card a rule is an object; here it is one of the classes below, which check themselves:
 
-    {"rule": "minmax"}                                        smallest value to 0, largest to 1
-    {"rule": "percentile", "low": 1, "high": 99}              those percentiles to 0 and 1, clipped
-    {"rule": "percentile", "low": 1, "high": 99, "equalise": 0.5}    and half of the way to an equalised histogram
-    {"rule": "window", "low": -160, "high": 240}              those values to 0 and 1, clipped (Hounsfield units)
-    {"rule": "divide", "by": 255, "unless_max_below": 2}      by a constant, unless that has been done already
-    {"rule": "none"}                                          as it is
+    {"rule": "none"}                                                 `AsIs`        the values as they are
+    {"rule": "minmax"}                                               `MinMax`      smallest to 0, largest to 1
+    {"rule": "percentile", "low": 1, "high": 99}                     `Percentile`  these percentiles to 0 and 1, clipped
+    {"rule": "percentile", "low": 1, "high": 99, "equalise": 0.5}    `Percentile`  half way to an equalised histogram
+    {"rule": "divide", "by": 255, "unless_max_below": 2}             `Divide`      by a constant, unless already done
+    {"rule": "window", "low": -160, "high": 240}                     `Window`      these values to 0 and 1, clipped
 
 Each is computed from the values of the image alone, wherever its voxels lie and in whatever order they are stored.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from abc import ABC, abstractmethod
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import InputError
 
-_BACKGROUND = (
-    0.06  # up to this share of the range an image is empty, noise included: its frequency says nothing of tissue
-)
-_BACKGROUND_AFTER = 0.1
+_BACKGROUND = 0.06  # of the range: up to here an image is empty, noise included, and its frequency says nothing
+_BACKGROUND_AFTER = 0.1  # of the range: what is left to the background by a full equalisation
 _BINS = 1024
 
-RULES = ("minmax", "percentile", "window", "divide", "none")
 
+@dataclass(frozen=True)
+class IntensityRule(ABC):
+    """How an image's values become a network's input.
 
-def check_rule(rule: dict[str, Any]) -> None:
-    """Raises InputError when a card's intensity rule is not one of `RULES` or lacks what it needs."""
-    name = rule.get("rule") if isinstance(rule, dict) else None
-    if name not in RULES:
-        raise InputError(f"intensity rule {rule!r}: unknown; use one of {', '.join(RULES)}")
-    if name == "window" and not ("low" in rule and "high" in rule and rule["low"] < rule["high"]):
-        raise InputError(f"intensity rule {rule!r}: a window needs low < high; correct the model's card")
-    if name == "percentile" and not 0 <= rule.get("low", 1) < rule.get("high", 99) <= 100:
-        raise InputError(f"intensity rule {rule!r}: percentiles need 0 <= low < high <= 100; correct the model's card")
-    if name == "percentile" and not 0 <= rule.get("equalise", 0) <= 1:
-        raise InputError(f"intensity rule {rule!r}: 'equalise' is a share from 0 to 1; correct the model's card")
-    if name == "divide" and not rule.get("by", 255) > 0:
-        raise InputError(f"intensity rule {rule!r}: the divisor must be positive; correct the model's card")
-
-
-def normalise(values: np.ndarray, rule: dict[str, Any], name: str = "image") -> np.ndarray:
-    """The values (any shape, finite) as the rule wants them, float32.
-
-    Raises InputError, naming the image, when it is constant, or when a window holds none of it.
+    Raises:
+        InputError: from the constructor, for values that no image could be normalised with.
     """
-    check_rule(rule)
-    low, high = float(values.min()), float(values.max())
-    if not high > low:
-        raise InputError(f"{name}: the image is constant (every voxel is {low:g}); give an image with content")
-    kind = rule["rule"]
-    values = values.astype(np.float32)
-    if kind == "none":
+
+    name: ClassVar[str]
+
+    @staticmethod
+    def from_dict(content: str | dict[str, Any]) -> IntensityRule:
+        """The rule of a card's `intensity` object, or of a rule's bare name.
+
+        Raises:
+            InputError: naming the key, its value and what is allowed.
+        """
+        content = {"rule": content} if isinstance(content, str) else content
+        name = content.get("rule")
+        kind = next((kind for kind in _KINDS if kind.name == name), None)
+        if kind is None:
+            raise InputError(f"intensity.rule {name!r}; use one of {', '.join(kind.name for kind in _KINDS)}")
+        values = {key: value for key, value in content.items() if key != "rule"}
+        known = {field.name: field for field in fields(kind)}
+        for key, field in known.items():
+            value = values.get(key)
+            given = key in values and not (value is None and key in kind._may_be_null)
+            if (given or field.default is MISSING) and not _is_number(value):
+                raise InputError(f"intensity.{key} {value!r}; the rule {name!r} needs a number")
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise InputError(f"intensity.{unknown[0]} is not a value of the rule {name!r}")
+        return kind(**values)
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The object for a card, its keys in the order in which cards have always been written."""
+
+    def normalise(self, values: np.ndarray, name: str = "image") -> np.ndarray:
+        """The values (any shape, finite) as the network wants them, float32, a new array.
+
+        Raises:
+            InputError: beginning with `name`, when the image is constant, or when a window holds none of its values.
+        """
+        low, high = float(values.min()), float(values.max())
+        if not high > low:
+            raise InputError(f"{name}: the image is constant (every voxel is {low:g}); give an image with content")
+        return self._normalised(values.astype(np.float32), low, high, name)
+
+    _may_be_null: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+        """`values` (float32, may be overwritten), whose extremes are `low` < `high`, normalised."""
+
+
+@dataclass(frozen=True)
+class AsIs(IntensityRule):
+    """The values as they are."""
+
+    name = "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"rule": self.name}
+
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
         return values
-    if kind == "divide":
-        limit = rule.get("unless_max_below")
-        if limit is None or high >= limit:
-            values /= np.float32(rule.get("by", 255))
+
+
+@dataclass(frozen=True)
+class MinMax(IntensityRule):
+    """The smallest value becomes 0, the largest 1."""
+
+    name = "minmax"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"rule": self.name}
+
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+        return _clipped(values, low, high)
+
+
+@dataclass(frozen=True)
+class Percentile(IntensityRule):
+    """The percentiles `low` and `high` (0 to 100) become 0 and 1, what lies beyond them is clipped.
+
+    An image that is nearly all background has both percentiles there; its whole range is taken instead.
+
+    Attributes:
+        equalise: share, 0 to 1, of the way from these values to an equalised histogram of the foreground; None is 0.
+            Soft tissue fills a twentieth of the range of a CT, whose ends are air and bone, and most of the body.
+    """
+
+    low: float = 1
+    high: float = 99
+    equalise: float | None = None
+
+    name = "percentile"
+
+    def __post_init__(self) -> None:
+        _check_order(self.low, self.high)
+        if not (0 <= self.low and self.high <= 100):
+            raise InputError(f"intensity.low {self.low} and intensity.high {self.high}; percentiles lie from 0 to 100")
+        if self.equalise is not None and not 0 <= self.equalise <= 1:
+            raise InputError(f"intensity.equalise {self.equalise} is not a share from 0 to 1")
+
+    def to_dict(self) -> dict[str, Any]:
+        content = {"low": self.low, "high": self.high, "rule": self.name}
+        return content if self.equalise is None else {**content, "equalise": self.equalise}
+
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+        inner = tuple(float(value) for value in np.percentile(values, (self.low, self.high)))
+        values = _clipped(values, *(inner if inner[1] > inner[0] else (low, high)))
+        return _equalised(values, self.equalise) if self.equalise else values
+
+
+@dataclass(frozen=True)
+class Divide(IntensityRule):
+    """The values divided by `by`, unless the image's largest value is below `unless_max_below` (None: always)."""
+
+    by: float
+    unless_max_below: float | None = None
+
+    name = "divide"
+    _may_be_null = ("unless_max_below",)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.by) and self.by > 0):
+            raise InputError(f"intensity.by is {self.by}; the rule 'divide' needs a number above 0")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"unless_max_below": self.unless_max_below, "rule": self.name, "by": self.by}
+
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+        if self.unless_max_below is None or high >= self.unless_max_below:
+            values /= np.float32(self.by)
         return values
-    if kind == "percentile":
-        wanted = (rule.get("low", 1), rule.get("high", 99))
-        clipped = tuple(float(value) for value in np.percentile(values, wanted))
-        # An image that is nearly all background has both percentiles in it; its whole range is then what it has.
-        low, high = clipped if clipped[1] > clipped[0] else (low, high)
-    elif kind == "window":
-        if high <= rule["low"] or low >= rule["high"]:
+
+
+@dataclass(frozen=True)
+class Window(IntensityRule):
+    """The values `low` and `high` (in the image's units, such as Hounsfield's) become 0 and 1, others are clipped."""
+
+    low: float
+    high: float
+
+    name = "window"
+
+    def __post_init__(self) -> None:
+        _check_order(self.low, self.high)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"rule": self.name, "low": self.low, "high": self.high}
+
+    def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
+        if high <= self.low or low >= self.high:
             raise InputError(
-                f"{name}: no value lies in the window {rule['low']} to {rule['high']} that the model expects "
+                f"{name}: no value lies in the window {self.low} to {self.high} that the model expects "
                 f"(the image spans {low:g} to {high:g}); choose a model for this modality"
             )
-        low, high = float(rule["low"]), float(rule["high"])
+        return _clipped(values, float(self.low), float(self.high))
+
+
+_KINDS: tuple[type[IntensityRule], ...] = (AsIs, MinMax, Percentile, Divide, Window)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_order(low: float, high: float) -> None:
+    if not low < high:
+        raise InputError(f"intensity.low {low} is not below intensity.high {high}")
+
+
+def _clipped(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """`low` to 0, `high` to 1 and the rest clipped; overwrites `values`."""
     values -= np.float32(low)
     values *= np.float32(1.0 / (high - low))
-    values = np.clip(values, 0.0, 1.0, out=values)
-    share = rule.get("equalise", 0) if kind == "percentile" else 0
-    return _equalised(values, share) if share else values
+    return np.clip(values, 0.0, 1.0, out=values)
 
 
 def _equalised(values: np.ndarray, share: float) -> np.ndarray:
-    """Values from 0 to 1, moved by `share` of the way to where all of the foreground's ranks are equally frequent.
-
-    Soft tissue fills a twentieth of the range of a CT, whose ends are air and bone, and most of the body.
-    """
+    """Values from 0 to 1, moved by `share` of the way to where all of the foreground's ranks are equally frequent."""
     tissue = values > _BACKGROUND
     position = values * np.float32(_BINS)
     bins = np.minimum(position.astype(np.int32), _BINS - 1)

@@ -23,7 +23,6 @@ class Network(nn.Module):
         module: the bare network, whose `state_dict` has its maker's keys.
         dimension: 2 or 3.
         multiple: every axis of the input must be a multiple of this (2 ** levels).
-        extent: the only input shape it takes, or None: fully convolutional networks take any.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class Network(nn.Module):
         steps: int,
         reduction: int = 1,
         field_factor: int = 1,
-        extent: tuple[int, ...] | None = None,
     ) -> None:
         """`field_factor`: how much coarser than its input the module's field comes out; `reduction`: how much coarser
         still it is made before integration (VoxelMorph's int_downsize on a full-resolution U-Net)."""
@@ -44,7 +42,6 @@ class Network(nn.Module):
         self.module = module
         self.dimension = dimension
         self.multiple = multiple
-        self.extent = extent
         self.kind = kind
         self.padding: Padding = padding
         self.steps = steps

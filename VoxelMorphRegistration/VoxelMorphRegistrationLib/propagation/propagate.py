@@ -141,7 +141,9 @@ class Propagation:
     def network_grid(self) -> Grid:
         """The grid on which the network sees the first reference frame."""
         first = self.references[0]
-        return network_grid(first.image, self.registrar.space, self.settings.network_spacing, self._masks[first.index])
+        return network_grid(
+            first.image, self.registrar.space, self.settings.network_spacing, self._masks[first.index]
+        ).grid
 
     def run(
         self,
@@ -226,7 +228,7 @@ class Propagation:
 
     def _measures(self, reference: Reference) -> FrameQuality:
         if reference.index not in self._quality:
-            metric = "nmi" if self.model.card.contrast == "any" else "ncc"
+            metric = self.model.card.metric
             self._quality = {reference.index: FrameQuality(reference.image, metric, self._masks[reference.index])}
         return self._quality[reference.index]
 

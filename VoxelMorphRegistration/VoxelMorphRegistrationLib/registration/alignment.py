@@ -10,9 +10,11 @@ import torch
 
 from ..errors import InputError, error_summary
 from ..network_space.axis_map import AxisMap, regrid
-from ..network_space.grid import Space, network_grid
+from ..network_space.grid import network_grid
 from ..network_space.inputs import on_network_grid
+from ..network_space.intensity import AsIs, IntensityRule, Percentile
 from ..network_space.overlap import check_overlap
+from ..network_space.space import Space
 from ..space.affine import linear_parts
 from ..space.checks import replace_non_finite
 from ..space.grid import Grid
@@ -23,7 +25,7 @@ _WORLD = {2: "PL", 3: "SPL"}
 _FEWEST = 8  # voxels along the shortest side, where the image has them
 _BINS = 32
 _MOST_ITERATIONS = 30
-_INTENSITY = {"rule": "percentile", "low": 1, "high": 99}
+_INTENSITY = Percentile(1, 99)
 
 
 def align(
@@ -90,7 +92,7 @@ class _Frame:
     @classmethod
     def of(cls, fixed: sitk.Image) -> _Frame:
         dimension = fixed.GetDimension()
-        grid = network_grid(fixed, Space(_WORLD[dimension], max_voxels=None))
+        grid = network_grid(fixed, Space(_WORLD[dimension]), spacing="native").grid
         left, _, right = np.linalg.svd(np.reshape(grid.direction, (dimension, dimension)))
         return cls(left @ right, grid.extent_corners().mean(axis=0))
 
@@ -210,7 +212,7 @@ def _descend(
 
 def _in_world_order(image: sitk.Image) -> sitk.Image:
     """The same voxels, float32, stored in one order, so that the arithmetic after this is the same to the last bit."""
-    grid = network_grid(image, Space(_WORLD[image.GetDimension()], max_voxels=None))
+    grid = network_grid(image, Space(_WORLD[image.GetDimension()]), spacing="native").grid
     values = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))[None]
     ordered = grid.image(regrid(values, AxisMap.between(grid, Grid.of(image)), grid.shape)[0].numpy())
     ordered.SetOrigin(np.round(ordered.GetOrigin(), 6).tolist())
@@ -222,24 +224,23 @@ def _in_world_order(image: sitk.Image) -> sitk.Image:
 def _pyramid(fixed: sitk.Image, moving: sitk.Image) -> list[tuple[sitk.Image, sitk.Image]]:
     """Both images at each level, coarse to fine; every coarser one is made from the next finer."""
     levels: list[tuple[sitk.Image, sitk.Image]] = []
-    rule = _INTENSITY
+    rule: IntensityRule = _INTENSITY
     for count in reversed(_LEVELS):
         fixed, moving = _sampled(fixed, count, rule), _sampled(moving, count, rule)
         levels.insert(0, (fixed, moving))
-        rule = {"rule": "none"}
+        rule = AsIs()
     return levels
 
 
-def _sampled(image: sitk.Image, count: int, rule: dict) -> sitk.Image:
+def _sampled(image: sitk.Image, count: int, rule: IntensityRule) -> sitk.Image:
     """The image with about `count` voxels along its longest side, its axes in world order whatever its storage."""
     axes = _WORLD[image.GetDimension()]
-    oriented = network_grid(image, Space(axes, max_voxels=None))
+    oriented = network_grid(image, Space(axes), spacing="native").grid
     own = np.asarray(oriented.spacing)
     length = own * np.asarray(oriented.size)
     spacing = np.maximum(own, np.minimum(length.max() / count, length / _FEWEST))
-    space = Space(axes, tuple(np.round(spacing[::-1], 6).tolist()), intensity=rule, max_voxels=None)
-    grid = network_grid(image, space)
-    sampled = grid.image(on_network_grid(image, grid, None, space)[0, 0].numpy())
+    grid = network_grid(image, Space(axes), spacing=tuple(np.round(spacing[::-1], 6).tolist())).grid
+    sampled = grid.image(on_network_grid(image, grid, None, rule)[0, 0].numpy())
     sampled.SetOrigin(np.round(sampled.GetOrigin(), 6).tolist())
     return sampled
 

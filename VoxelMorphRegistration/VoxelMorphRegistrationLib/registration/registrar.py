@@ -18,7 +18,6 @@ from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import check_overlap
 from ..space.grid import Grid
 from .alignment import align, read_transform
-from .pair_similarity import Metric
 from .passes import NetworkRun
 from .result import Registration
 from .settings import Settings, resolve_device
@@ -52,7 +51,7 @@ class Registrar:
         self.settings = settings or Settings()
         self.device = resolve_device(self.settings.device)
         self.model = _loaded(model, self.device)
-        self.space = self.model.space
+        self.space = self.model.card.space
         initial = self.settings.initial_transform
         self._initial = read_transform(str(initial)) if isinstance(initial, (str, Path)) else initial
         self._moving: _Prepared | None = None
@@ -87,9 +86,16 @@ class Registrar:
             flows, flow = NetworkRun(self.model, self.settings, watch, self.device)(inputs)
         with watch.stage("integrate"):
             field = forward_displacement(flow, inputs.grid, Grid.of(fixed), alignment)
-        metric: Metric = "nmi" if self.model.card.contrast == "any" else "ncc"
         return Registration(
-            moving_state.cleaned, inputs, flows, flow, field, alignment, metric, watch, self._description()
+            moving_state.cleaned,
+            inputs,
+            flows,
+            flow,
+            field,
+            alignment,
+            self.model.card.metric,
+            watch,
+            self._description(),
         )
 
     def _check_dimension(self, image: sitk.Image, name: str) -> None:
@@ -114,9 +120,10 @@ class Registrar:
         notes: list[str],
     ) -> NetworkInputs:
         check_overlap(Grid.of(fixed), Grid.of(state.cleaned), alignment)
-        grid = network_grid(fixed, self.space, self.settings.network_spacing, mask, notes)
+        grid, grid_notes = network_grid(fixed, self.space, self.settings.network_spacing, mask)
+        notes.extend(grid_notes)
         finer = finer_grid(grid, Grid.of(fixed), Grid.of(state.cleaned)) if self.settings.refine else None
-        seen = NormalisedImage.of(fixed, self.space, "fixed image")
+        seen = NormalisedImage.of(fixed, self.model.card.intensity, "fixed image")
         known = state.grid is not None and state.alignment is alignment and state.grid.same_as(grid, 1e-6)
         if not known:
             state.alignment, state.grid = alignment, grid
@@ -137,7 +144,7 @@ class Registrar:
     def _seen(self, state: _Prepared) -> NormalisedImage:
         """The moving image normalised, which is kept only while finer grids than the network's may want it too."""
         if state.seen is None:
-            state.seen = NormalisedImage.of(state.cleaned, self.space, "moving image")
+            state.seen = NormalisedImage.of(state.cleaned, self.model.card.intensity, "moving image")
         return state.seen
 
     def _description(self) -> dict[str, Any]:

@@ -157,15 +157,17 @@ class _Frames:
         name = f"frame {index}"
         frame = cleaned(frame, name, [])
         alignment = align(frame, self._moving, self.settings.align)
-        grid = network_grid(frame, model.space)
+        grid = network_grid(frame, model.card.space).grid
         known = self._moving_on
         if alignment is not None or known is None or not known[0].same_as(grid, 1e-6):
-            moving = on_network_grid(self._moving, grid, alignment, model.space, "reference frame").to(self.device)
+            moving = on_network_grid(self._moving, grid, alignment, model.card.intensity, "reference frame").to(
+                self.device
+            )
             if alignment is None:
                 self._moving_on = (grid, moving)
         else:
             moving = known[1]
-        return on_network_grid(frame, grid, None, model.space, name).to(self.device), moving
+        return on_network_grid(frame, grid, None, model.card.intensity, name).to(self.device), moving
 
     def losses(self, network: Network) -> Losses:
         """The losses of one crop of one frame: one for each look the network takes."""

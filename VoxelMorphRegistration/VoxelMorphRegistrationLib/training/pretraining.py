@@ -13,6 +13,8 @@ from torch import nn
 from ..errors import InputError
 from ..models.card import Card
 from ..models.weights import file_sha256, read_weights
+from ..network_space.intensity import Percentile
+from ..network_space.space import Space
 from ..networks import build_network
 from ..networks.pyramid import PyramidNetwork
 from .budget import Budget
@@ -34,16 +36,9 @@ ARCHITECTURE = {
     "symmetric": True,
     "further_windows": [5, 5, 5, 5, 3, 3],
 }
-SPACE = {
-    "tensor_axes": "SPL",
-    "spacing": 2.0,
-    "extent": None,
-    "multiple": 8,
-    "max_voxels": 2_500_000,
-    "flexible": True,
-}
+SPACE = Space("SPL", spacing=2.0, multiple=8, max_voxels=2_500_000, flexible=True)
 # Equalising does for real images what random intensities do for synthetic ones: contrast wherever there is tissue.
-INTENSITY = {"rule": "percentile", "low": 1, "high": 99, "equalise": 0.5}
+INTENSITY = Percentile(1, 99, equalise=0.5)
 CITATION = (
     "Hoffmann et al., SynthMorph: learning contrast-invariant registration without acquired images, IEEE TMI 2022; "
     "Balakrishnan et al., VoxelMorph: a learning framework for deformable medical image registration, IEEE TMI 2019"
