@@ -13,10 +13,12 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.flow import folding as folds
 from VoxelMorphRegistrationLib.flow import integration
 from VoxelMorphRegistrationLib.flow.folding import folded_voxels
-from VoxelMorphRegistrationLib.refinement import ascent as refinement_ascent
+from VoxelMorphRegistrationLib.refinement import forces, schemes
 from VoxelMorphRegistrationLib.refinement import refine as refinement
+from VoxelMorphRegistrationLib.refinement.contrast import choose_similarity
 from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
-from VoxelMorphRegistrationLib.refinement.refine import choose_similarity, refine
+from VoxelMorphRegistrationLib.refinement.pair import ImagePair
+from VoxelMorphRegistrationLib.refinement.settings import RefinementSettings
 
 SHAPE = (36, 40, 38)
 
@@ -57,6 +59,12 @@ def pair():
     return _tensor(_pulled(moving, truth)), _tensor(moving), truth
 
 
+def refine(fixed, moving, start=None, *, mask=None, finer=None, progress=None, **settings):
+    return refinement.refine(
+        ImagePair(fixed, moving, mask), start, RefinementSettings(**settings), finer=finer, progress=progress
+    )
+
+
 def _error(displacement, truth):
     """Mean distance to the truth where it is large, in voxels."""
     distance = np.linalg.norm(displacement[0].numpy() - truth, axis=0)
@@ -73,9 +81,9 @@ def test_a_known_displacement_is_found_from_nothing(pair):
 
 def test_the_displacement_is_the_integral_of_the_velocity(pair):
     fixed, moving, _ = pair
-    result = refine(fixed, moving, steps=8, padding="zeros", integration_steps=5)
+    result = refine(fixed, moving, updates=8, padding="zeros", squarings=5)
     torch.testing.assert_close(result.displacement, integration.integrate(result.velocity, 5, "zeros"))
-    assert result.steps_taken == 8
+    assert result.updates == 8
 
 
 def test_two_dimensional_images_are_refined_too():
@@ -97,10 +105,10 @@ def test_images_of_another_contrast_are_brought_together_by_mind(pair):
 
 def test_the_similarity_is_chosen_by_the_contrast_of_the_pair(pair):
     fixed, moving, _ = pair
-    assert choose_similarity(fixed, moving) == "lncc"
-    assert choose_similarity(0.2 + 0.5 * fixed**0.7, moving) == "lncc"
-    assert choose_similarity(1 - fixed, moving) == "mind"
-    assert refine(1 - fixed, moving, steps=2).similarity == "mind"
+    assert choose_similarity(ImagePair(fixed, moving)) == "lncc"
+    assert choose_similarity(ImagePair(0.2 + 0.5 * fixed**0.7, moving)) == "lncc"
+    assert choose_similarity(ImagePair(1 - fixed, moving)) == "mind"
+    assert refine(1 - fixed, moving, updates=2).similarity == "mind"
 
 
 def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
@@ -122,15 +130,15 @@ def test_noise_moves_frames_of_one_tissue_less_than_the_scheme_for_two_people_wo
     ]
     near = torch.from_numpy(0.8 * truth)[None]
     chosen = refine(*noisy, near)
-    monkeypatch.setattr(refinement_ascent, "SMOOTH", refinement_ascent.DETAILED)
+    monkeypatch.setattr(schemes, "SMOOTH", schemes.DETAILED)
     detailed = refine(*noisy, near)
     assert _error(chosen.displacement, truth) < 0.7 * _error(detailed.displacement, truth)
 
 
-def test_smoothing_grows_with_the_agreement_of_the_start():
-    schemes = [refinement_ascent.scheme_for(agreement) for agreement in (0.3, 0.7, 0.87, 0.95)]
-    assert schemes[0] == schemes[1] == refinement_ascent.DETAILED and schemes[3] == refinement_ascent.SMOOTH
-    assert refinement_ascent.DETAILED.fluid < schemes[2].fluid < refinement_ascent.SMOOTH.fluid
+def test_smoothing_grows_with_the_similarity_of_the_start():
+    found = [schemes.scheme_for(similarity) for similarity in (0.3, 0.7, 0.87, 0.95)]
+    assert found[0] == found[1] == schemes.DETAILED and found[3] == schemes.SMOOTH
+    assert schemes.DETAILED.fluid < found[2].fluid < schemes.SMOOTH.fluid
 
 
 def test_finer_images_show_what_the_coarser_ones_do_not():
@@ -142,7 +150,7 @@ def test_finer_images_show_what_the_coarser_ones_do_not():
     fine = _tensor(_pulled(moving, truth)), _tensor(moving)
     coarse = [F.avg_pool3d(F.pad(image, (1, 1, 1, 1, 1, 1), mode="replicate"), 3, stride=2) for image in fine]
     alone = refine(*coarse)
-    helped = refine(*coarse, finer=lambda: fine)
+    helped = refine(*coarse, finer=lambda: ImagePair(*fine))
     at_coarse = truth[:, ::2, ::2, ::2] / 2
     assert helped.displacement.shape == alone.displacement.shape == (1, *at_coarse.shape)
     assert _error(helped.displacement, at_coarse) < 0.8 * _error(alone.displacement, at_coarse)
@@ -155,13 +163,13 @@ def test_finer_images_are_not_even_made_for_frames_that_are_alike_or_for_other_c
     def never():
         raise AssertionError("asked for")
 
-    assert refine(fixed, moving, torch.from_numpy(truth)[None], finer=never).steps_taken > 0
+    assert refine(fixed, moving, torch.from_numpy(truth)[None], finer=never).updates > 0
     assert refine(1 - fixed, moving, finer=never).similarity == "mind"
 
 
 def test_images_that_are_finer_along_some_axes_only_and_a_mask_are_taken(pair, monkeypatch):
     fixed, moving, _ = pair
-    monkeypatch.setattr(refinement_ascent, "SMOOTH", refinement_ascent.DETAILED)
+    monkeypatch.setattr(schemes, "SMOOTH", schemes.DETAILED)
     mask = torch.ones_like(fixed)
     mask[..., :6] = 0
     thick = [image[..., ::2, :, ::2][..., :, :-1] for image in (fixed, moving)]
@@ -169,14 +177,16 @@ def test_images_that_are_finer_along_some_axes_only_and_a_mask_are_taken(pair, m
     shape = tuple(coarse[0].shape[2:])
     fine = [image[:, :, : 2 * shape[0] - 1] for image in thick]
     seen = []
-    result = refine(*coarse, mask=mask[:, :, : shape[0], : shape[1], : shape[2]], finer=lambda: seen.append(1) or fine)
+    result = refine(
+        *coarse, mask=mask[:, :, : shape[0], : shape[1], : shape[2]], finer=lambda: seen.append(1) or ImagePair(*fine)
+    )
     assert seen == [1] and result.accepted and tuple(result.velocity.shape[2:]) == shape
 
 
 def test_where_updates_fold_they_are_smoothed_and_the_rest_is_kept(pair, monkeypatch):
     fixed, moving, truth = pair
-    rough = refinement_ascent.Scheme((1,), (25,), fluid=0.5, elastic=(0.0,), step=1.5, even=1.0)
-    monkeypatch.setattr(refinement, "scheme_for", lambda alike: rough)
+    rough = schemes.Scheme((1,), (25,), fluid=0.5, elastic=(0.0,), update_size=1.5, even=1.0)
+    monkeypatch.setattr(refinement, "scheme_for", lambda similarity: rough)
     result = refine(fixed, _tensor(_texture(seed=4)), similarity="lncc")
     assert result.accepted and result.folded_after == 0
     assert _least_jacobian(result.displacement) > 0
@@ -210,18 +220,18 @@ def test_empty_surroundings_are_left_out_but_for_some_voxels():
 def test_a_start_close_to_the_truth_is_bettered_and_kept_near(pair):
     fixed, moving, truth = pair
     start = torch.from_numpy(truth * 0.8)[None]
-    result = refine(fixed, moving, start, steps=20)
+    result = refine(fixed, moving, start, updates=20)
     assert _error(result.displacement, truth) < _error(integration.integrate(start, 7, "border"), truth)
 
 
 def test_a_grid_a_little_above_the_limit_is_refined_as_one_below_it(pair, monkeypatch):
     fixed, moving, _ = pair
-    below = refine(fixed, moving, steps=12)
-    monkeypatch.setattr(refinement, "_MOST_VOXELS", int(0.9 * fixed.numel()))
-    torch.testing.assert_close(refine(fixed, moving, steps=12).velocity, below.velocity)
+    below = refine(fixed, moving, updates=12)
+    monkeypatch.setattr(forces, "_MOST_VOXELS", int(0.9 * fixed.numel()))
+    torch.testing.assert_close(refine(fixed, moving, updates=12).velocity, below.velocity)
     # Far above it, every second voxel is enough for most of the way.
-    monkeypatch.setattr(refinement, "_MOST_VOXELS", fixed.numel() // 8)
-    assert refine(fixed, moving, steps=12).similarity_after > below.similarity_before
+    monkeypatch.setattr(forces, "_MOST_VOXELS", fixed.numel() // 8)
+    assert refine(fixed, moving, updates=12).similarity_after > below.similarity_before
 
 
 def test_identical_images_stay_where_they_are():
@@ -245,15 +255,8 @@ def test_unrelated_images_never_come_back_less_alike_or_more_folded(seed, simila
 def test_no_steps_give_the_start_back(pair):
     fixed, moving, truth = pair
     start = torch.from_numpy(truth)[None]
-    result = refine(fixed, moving, start, steps=0)
-    assert torch.equal(result.velocity, start) and not result.accepted and result.steps_taken == 0
-
-
-def test_in_the_networks_own_domain_auto_leaves_its_answer_alone_but_a_number_is_obeyed(pair):
-    fixed, moving, truth = pair
-    start = torch.from_numpy(0.5 * truth)[None]
-    assert torch.equal(refine(fixed, moving, start, steps="auto", in_domain=True).velocity, start)
-    assert refine(fixed, moving, start, steps=5, in_domain=True).steps_taken == 5
+    result = refine(fixed, moving, start, updates=0)
+    assert torch.equal(result.velocity, start) and not result.accepted and result.updates == 0
 
 
 def test_what_lies_outside_the_mask_does_not_pull(pair):
@@ -261,29 +264,29 @@ def test_what_lies_outside_the_mask_does_not_pull(pair):
     mask = torch.zeros_like(fixed)
     mask[..., : SHAPE[0] // 2, :, :] = 1
     changed = torch.where(mask > 0, fixed, _tensor(_texture(seed=9)))
-    one, other = (refine(image, moving, steps=10, mask=mask).displacement for image in (fixed, changed))
+    one, other = (refine(image, moving, updates=10, mask=mask).displacement for image in (fixed, changed))
     far_inside = (slice(None), slice(None), slice(0, SHAPE[0] // 2 - 6))
     assert (one - other)[far_inside].abs().mean() < 0.05
-    without = refine(changed, moving, steps=10).displacement
+    without = refine(changed, moving, updates=10).displacement
     assert (one - without).abs().mean() > 3 * (one - other).abs().mean()
 
 
 def test_the_same_input_gives_the_same_answer(pair):
     fixed, moving, _ = pair
-    assert torch.equal(refine(fixed, moving, steps=6).velocity, refine(fixed, moving, steps=6).velocity)
+    assert torch.equal(refine(fixed, moving, updates=6).velocity, refine(fixed, moving, updates=6).velocity)
 
 
 def test_progress_counts_the_steps_and_may_stop_them(pair):
     fixed, moving, _ = pair
     seen = []
-    refine(fixed, moving, steps=7, progress=lambda done, total: seen.append((done, total)))
+    refine(fixed, moving, updates=7, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(n, 7) for n in range(1, 8)]
 
     def stop(done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        refine(fixed, moving, steps=7, progress=stop)
+        refine(fixed, moving, updates=7, progress=stop)
 
 
 def test_constant_images_leave_the_start_untouched():
@@ -298,7 +301,7 @@ def test_constant_images_leave_the_start_untouched():
         ({"start": torch.zeros(1, 3, 4, 4, 4)}, "start of shape"),
         ({"mask": torch.zeros(1, 1, 4, 4, 4)}, "mask of shape"),
         ({"mask": torch.zeros(1, 1, *SHAPE)}, "mask is empty"),
-        ({"steps": -1}, "steps is -1"),
+        ({"updates": -1}, "updates is -1"),
         ({"similarity": "ssd"}, "choose one of auto, lncc, mind"),
     ],
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
 from Testing.support.registration_cases import (
     GEOMETRIES,
@@ -19,7 +22,9 @@ from Testing.support.registration_cases import (
     smooth_model,
 )
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.network_space.inputs import NormalisedImage
 from VoxelMorphRegistrationLib.network_space.space import Space
+from VoxelMorphRegistrationLib.registration import passes
 from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
 from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_device
 from VoxelMorphRegistrationLib.space.grid import Grid
@@ -93,14 +98,12 @@ def test_similarity_is_numpy_s_correlation_of_what_the_network_saw_and_made(tmp_
 
 
 def test_a_moving_image_that_stays_is_prepared_once_and_gives_the_same_as_alone(monkeypatch):
-    from VoxelMorphRegistrationLib.registration import registrar as registration
-
     fixed_grid, _ = GEOMETRIES["straight"]
     moving = picture_on(fixed_grid, (1.0, 0.0, 0.0))
     frames = [picture_on(fixed_grid, (0.0, step, 0.0)) for step in (0.0, 1.0, 2.0)]
     prepared = []
-    original = registration.NormalisedImage.of
-    monkeypatch.setattr(registration.NormalisedImage, "of", lambda *a: prepared.append(a[-1]) or original(*a))
+    original = NormalisedImage.of
+    monkeypatch.setattr(NormalisedImage, "of", lambda *a: prepared.append(a[-1]) or original(*a))
     model = random_model()
     registrar = Registrar(model, Settings(align="none"))
     together = [registrar.register(frame, moving) for frame in frames]
@@ -174,7 +177,15 @@ def test_a_device_that_is_not_there_is_named(name):
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for wrong in ({"align": "elastic"}, {"refine": -1}, {"refine": "much"}, {"label_interpolation": "cubic"}):
+    for wrong in (
+        {"align": "elastic"},
+        {"refine": -1},
+        {"refine": "much"},
+        {"refine_similarity": "ssd"},
+        {"network_spacing": -2},
+        {"network_spacing": "fine"},
+        {"label_interpolation": "cubic"},
+    ):
         with pytest.raises(InputError, match=str(next(iter(wrong.values())))):
             Settings(**wrong)
     with pytest.raises(InputError, match="nowhere.tfm"):
@@ -201,15 +212,43 @@ def test_refinement_raises_the_similarity_and_keeps_the_inverse(kind):
     assert after > before
 
 
+def test_in_the_networks_own_domain_auto_leaves_its_answer_alone_but_a_number_is_obeyed():
+    grid = GEOMETRIES["straight"][0]
+    fixed, moving = picture_on(grid), picture_on(grid, (2.0, -1.5, 1.0))
+    model = smooth_model(voxels=0.3, kind="velocity")
+    model = replace(model, card=replace(model.card, anatomy="brain"))
+    plain, alone, obeyed = (register(fixed, moving, model, align="none", refine=refine) for refine in (0, "auto", 5))
+    arrays = [sitk.GetArrayFromImage(result.displacement) for result in (plain, alone, obeyed)]
+    assert np.array_equal(arrays[0], arrays[1]) and not np.array_equal(arrays[0], arrays[2])
+    assert obeyed.similarity["after"] > plain.similarity["after"]
+
+
+def test_a_registration_leaves_the_random_generator_of_the_process_alone():
+    grid = GEOMETRIES["straight"][0]
+    model = random_model()
+    before = torch.get_rng_state()
+    for align in ("rigid", "none"):
+        register(picture_on(grid), picture_on(grid, (2.0, -1.5, 1.0)), model, align=align, refine=3, seed=7)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_result_keeps_neither_the_registrar_nor_its_prepared_images():
+    grid = GEOMETRIES["straight"][0]
+    registrar = Registrar(random_model(), Settings(align="none", refine=2))
+    result = registrar.register(picture_on(grid), picture_on(grid, (2.0, -1.5, 1.0)))
+    kept = weakref.ref(registrar._moving)
+    del registrar
+    gc.collect()
+    assert kept() is None and result.report()["folded_percent"] >= 0
+
+
 @pytest.mark.parametrize("kind", ["velocity", "displacement"])
 def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_the_alignment(kind, monkeypatch):
-    from VoxelMorphRegistrationLib.refinement import refine as refinement
-
     fixed = picture_on(centred_grid((44, 40, 36), (1.0, 1.0, 1.0), STRAIGHT))
     moving = picture_on(centred_grid((40, 46, 38), (1.0, 1.0, 1.0), STRAIGHT, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
     offered = []
-    original = refinement.refine
-    monkeypatch.setattr(refinement, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
+    original = passes.refine
+    monkeypatch.setattr(passes, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
     model = smooth_model(voxels=0.3, kind=kind)
     space = Space("LIA", spacing=2.0, multiple=4)
     model = replace(model, card=replace(model.card, space=space))
@@ -222,16 +261,17 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
     for result, finer in zip(results, offered):
         grid = result.network_grid
         assert grid.spacing == (2.0, 2.0, 2.0)
-        ours, its = (image[0, 0].numpy() for image in finer())
+        pair = finer()
+        ours, its = (image[0, 0].numpy() for image in (pair.fixed, pair.moving))
         assert ours.shape == its.shape == tuple(2 * n - 1 for n in grid.shape)
         finest = sitk.GetImageFromArray(its)
         finest.SetSpacing((1.0, 1.0, 1.0))
         finest.SetOrigin(grid.origin)
         finest.SetDirection(grid.direction)
         oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
-        agreement = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
+        correlation = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
         # After a network of displacements, the image is offered as warped by them.
-        assert agreement > 0.9999 if kind == "velocity" else 0.95 < agreement < 0.9999
+        assert correlation > 0.9999 if kind == "velocity" else 0.95 < correlation < 0.9999
     assert len(offered) == 2
     coarse = picture_on(centred_grid((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
     registrar.register(coarse, moving)

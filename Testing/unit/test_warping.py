@@ -24,7 +24,7 @@ SHAPES = pytest.mark.parametrize("shape", [(20, 26), (16, 20, 18)])
 def test_zeros_padding_warps_and_integrates_as_voxelmorph_does(shape):
     v = velocity(shape, 3.0)
     image = torch.rand(1, 2, *shape)
-    ours = integration.integrate(v, steps=5, padding="zeros")
+    ours = integration.integrate(v, squarings=5, padding="zeros")
     theirs = voxelmorph.nn.functional.integrate_disp(v, steps=5)
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     torch.testing.assert_close(

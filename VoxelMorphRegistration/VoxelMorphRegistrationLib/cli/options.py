@@ -54,7 +54,9 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
         help="how labels are warped (default: %(default)s)",
     )
     group.add_argument("--device", default="auto", metavar="auto|cpu|cuda:0", help="(default: %(default)s)")
-    group.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    group.add_argument(
+        "--seed", type=int, default=0, help="of what --adapt draws; a registration draws nothing (default: %(default)s)"
+    )
 
 
 def add_verbose_option(parser: argparse.ArgumentParser) -> None:

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
     from ..files.displacements import write_displacement
     from ..files.images import read_image, read_labels, write_image
-    from ..registration.registrar import register
+    from ..registration.registrar import Registrar
+    from ..registration.settings import Settings
 
     started = time.perf_counter()
     fixed = read_image(args.fixed)
@@ -55,12 +56,12 @@ def run(args: argparse.Namespace) -> int:
     read_seconds = time.perf_counter() - started
 
     try:
-        registration = register(
-            fixed, moving, args.model, mask=mask, dump_network_inputs=args.dump_network_inputs, **settings_from(args)
-        )
+        registration = Registrar(args.model, Settings(**settings_from(args))).register(fixed, moving, mask)
     except InputError as error:
         # The library knows images by their part in the pair, the person knows them by their files.
         raise InputError(f"--fixed {args.fixed} --moving {args.moving}: {error}") from error
+    if args.dump_network_inputs:
+        registration.dump_network_inputs(args.dump_network_inputs)
     for note in registration.notes:
         print(f"note: {note}", file=sys.stderr)
     warped = registration.warped if args.output_volume else None

@@ -21,9 +21,8 @@ def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None
     dimension = values.dim() - 2
     if len(matrices) != dimension:
         raise ValueError(f"{len(matrices)} matrices for values of {dimension} spatial axes {tuple(values.shape)}")
-    changed = [axis for axis in range(dimension) if matrices[axis] is not None]
-    for axis in sorted(changed, key=lambda axis: matrices[axis].shape[0] / matrices[axis].shape[1]):
-        matrix = matrices[axis]
+    changed = [(axis, matrix) for axis, matrix in enumerate(matrices) if matrix is not None]
+    for axis, matrix in sorted(changed, key=lambda one: one[1].shape[0] / one[1].shape[1]):
         before = values.shape
         rows = values.reshape(*before[: 2 + axis], before[2 + axis], -1)
         if axis == dimension - 1:
@@ -33,17 +32,21 @@ def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None
     return values
 
 
-def box_matrices(shape: Sequence[int], width: int, stride: int = 1, device: torch.device | str = "cpu"):
+def box_matrices(
+    shape: Sequence[int], width: int, stride: int = 1, device: torch.device | str = "cpu"
+) -> list[torch.Tensor]:
     """Matrices that sum over windows of `width` (odd) voxels an axis, centred on every `stride`-th; outside is 0."""
     return [_box(n, width, stride).to(device) for n in shape]
 
 
-def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu"):
+def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu") -> list[torch.Tensor]:
     """Matrices that smooth with a Gaussian of `sigma` voxels, weights renormalised at borders; 0 changes nothing."""
     return [_gaussian(n, float(sigma)).to(device) for n in shape]
 
 
-def resize_matrices(shape: Sequence[int], new_shape: Sequence[int], device: torch.device | str = "cpu"):
+def resize_matrices(
+    shape: Sequence[int], new_shape: Sequence[int], device: torch.device | str = "cpu"
+) -> list[torch.Tensor]:
     """Matrices of linear resampling between grids that share first and last voxel centres (align_corners=True)."""
     return [_resize(n, m).to(device) for n, m in zip(shape, new_shape)]
 

@@ -1,6 +1,8 @@
-"""Where a displacement folds, and a velocity mended there."""
+"""Where a displacement folds, and a change of velocity smoothed there."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 
@@ -14,29 +16,51 @@ _SMOOTHING = 1.5  # voxels
 
 
 def folded_voxels(displacement: torch.Tensor) -> int:
-    """Voxels of a displacement (1, d, *shape) at which the Jacobian determinant is <= 0 (central differences)."""
+    """Voxels of a displacement (1, d, *shape), in voxels, at which the Jacobian determinant of x + u(x) is <= 0
+    (central differences, one-sided at the border).
+    """
     return int(_folded(displacement).sum())
 
 
-def unfolded(
-    velocity: torch.Tensor, change: torch.Tensor, most: int, steps: int, padding: Padding
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """The velocity changed, its displacement and how many voxels of that fold.
+@dataclass(frozen=True)
+class SmoothedFolds:
+    """A changed velocity whose folds were smoothed.
 
-    Where more than `most` do, the change is smoothed around them, and again, a few times at most.
+    Attributes:
+        velocity: (1, d, *shape), in voxels.
+        displacement: exp(velocity), (1, d, *shape), in voxels.
+        folded: voxels of the displacement that fold all the same.
+    """
+
+    velocity: torch.Tensor
+    displacement: torch.Tensor
+    folded: int
+
+
+def smooth_folds(
+    velocity: torch.Tensor, change: torch.Tensor, most: int, squarings: int, padding: Padding
+) -> SmoothedFolds:
+    """velocity + change, the change smoothed around folded voxels while there are more than `most`, up to 3 times.
+
+    Args:
+        velocity, change: (1, d, *shape), in voxels.
+        squarings, padding: of the integration.
     """
     shape, device = tuple(change.shape[2:]), change.device
-    for attempt in range(_ATTEMPTS + 1):
-        candidate = velocity + change
-        after = integration.integrate(candidate, steps, padding)
-        folded = _folded(after)
-        count = int(folded.sum())
-        if count <= most or attempt == _ATTEMPTS:
-            break
+    for _ in range(_ATTEMPTS):
+        found = _integrated(velocity + change, squarings, padding)
+        if found.folded <= most:
+            return found
+        folded = _folded(found.displacement)
         around = apply_separable(folded[None, None].float(), box_matrices(shape, _AROUND, 1, device)) > 0
         share = apply_separable(around.float(), gaussian_matrices(shape, 1.0, device))
         change = torch.lerp(change, apply_separable(change, gaussian_matrices(shape, _SMOOTHING, device)), share)
-    return candidate, after, count
+    return _integrated(velocity + change, squarings, padding)
+
+
+def _integrated(velocity: torch.Tensor, squarings: int, padding: Padding) -> SmoothedFolds:
+    displacement = integration.integrate(velocity, squarings, padding)
+    return SmoothedFolds(velocity, displacement, folded_voxels(displacement))
 
 
 def _folded(displacement: torch.Tensor) -> torch.Tensor:

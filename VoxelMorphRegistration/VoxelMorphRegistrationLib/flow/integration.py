@@ -1,4 +1,4 @@
-"""Composition and integration of voxel fields in torch; conventions as in `sampling`."""
+"""Composition, integration and resampling of voxel fields in torch; conventions as in `sampling`."""
 
 from __future__ import annotations
 
@@ -15,32 +15,37 @@ def compose_flows(outer: torch.Tensor, inner: torch.Tensor, padding: Padding = "
     return inner + warp(outer, inner, padding)
 
 
-def integrate(velocity: torch.Tensor, steps: int, padding: Padding = "zeros") -> torch.Tensor:
+def integrate(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros") -> torch.Tensor:
     """exp(velocity): the displacement (B, d, *shape) after unit time of a stationary velocity field, in voxels.
 
-    Scaling and squaring (Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006):
-    the velocity is divided by 2**steps and the small displacement composed with itself `steps` times. `padding` is what
-    each composition samples outside the grid: 'zeros' in VoxelMorph's torch versions, 'border' in its TensorFlow ones.
+    Scaling and squaring (Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006): the
+    velocity is divided by 2**squarings and the small displacement composed with itself `squarings` times.
+
+    Args:
+        velocity: (B, d, *shape), in voxels, channel c along array axis c.
+        padding: what each composition samples outside the grid: 'zeros' in VoxelMorph's torch versions, 'border' in its
+            TensorFlow ones.
     """
-    displacement = velocity / (2**steps)
-    for _ in range(steps):
+    displacement = velocity / (2**squarings)
+    for _ in range(squarings):
         displacement = compose_flows(displacement, displacement, padding)
     return displacement
 
 
-def integrate_coarsely(velocity: torch.Tensor, steps: int, padding: Padding = "zeros") -> torch.Tensor:
-    """`integrate` computed on every second voxel an axis and interpolated: a sixth of the time, for what is not
-    kept.
+def integrate_coarsely(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros") -> torch.Tensor:
+    """`integrate` on a grid of half as many voxels an axis, interpolated linearly back to (B, d, *shape).
+
+    A sixth of the time, for displacements that are not handed out.
     """
     shape = tuple(velocity.shape[2:])
     half = tuple((n + 1) // 2 for n in shape)
-    return resize_flow(integrate(resize_flow(velocity, half), steps, padding), shape)
+    return resize_flow(integrate(resize_flow(velocity, half), squarings, padding), shape)
 
 
 def resize_flow(
     flow: torch.Tensor, shape: tuple[int, ...], scale: float | tuple[float, ...] | None = None
 ) -> torch.Tensor:
-    """The flow on a grid of another array shape, in voxels of that grid.
+    """A flow (B, d, *any) resampled linearly on a grid of another array shape, (B, d, *shape), in voxels of that grid.
 
     The grids share their first and last voxel centres (align_corners=True). VoxelMorph multiplies a half-resolution
     field by exactly 2 and not by (n-1)/(m-1): give `scale=2` for its fields. By default each channel is scaled by the

@@ -8,6 +8,7 @@ half precision a coordinate near 200 is quantised to more than a tenth of a voxe
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Literal
 
 import torch
@@ -62,17 +63,17 @@ def sample_normalised(
     """
     out = tuple(position.shape[2:])
     grid = position.to(image.dtype)
-    options = {"mode": mode, "padding_mode": padding, "align_corners": True}
+    grid_sample = partial(F.grid_sample, mode=mode, padding_mode=padding, align_corners=True)
     parts = torch.get_num_threads() if image.device.type == "cpu" and image.shape[0] == 1 else 1
     count = math.prod(out)
     if parts == 1 or count < _WORTH_SHARING:
-        return F.grid_sample(image, grid.movedim(1, -1), **options)
+        return grid_sample(image, grid.movedim(1, -1))
     # On a CPU grid_sample shares its work among threads by the batch only: make one of parts of the positions.
     each = -(-count // parts)
     flat = grid.reshape(len(out), count)
     flat = F.pad(flat, (0, parts * each - count)) if count % parts else flat
     flat = flat.view(len(out), parts, *[1] * (len(out) - 1), each).movedim(0, -1)
-    sampled = F.grid_sample(image.expand(parts, *image.shape[1:]), flat, **options)
+    sampled = grid_sample(image.expand(parts, *image.shape[1:]), flat)
     sampled = sampled.reshape(parts, image.shape[1], each).transpose(0, 1).reshape(1, image.shape[1], -1)
     return sampled[..., :count].view(1, image.shape[1], *out)
 

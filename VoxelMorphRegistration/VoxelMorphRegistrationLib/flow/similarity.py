@@ -1,7 +1,8 @@
-"""How alike two images are, as torch functions with masks, differentiable but for `nmi`.
+"""Similarities of two images in torch, with masks, differentiable but for `nmi`.
 
 Images are (B, 1, *shape) in 2D or 3D; a mask has the same shape (or broadcasts to it) and weights voxels, 0 = ignored.
-Every similarity is a scalar that grows with agreement except the two named as distances (`mse`, `mind_ssc_distance`).
+Every similarity is a scalar, larger for more similar images, except the two named as distances (`mse`,
+`mind_ssc_distance`).
 """
 
 from __future__ import annotations
@@ -173,7 +174,7 @@ def mind_ssc(image: torch.Tensor, distance: int = 2, radius: int = 1) -> torch.T
     reach = distance
     padded = F.pad(image.float(), [reach] * (2 * axes), mode="replicate")
     neighbours = [
-        padded[(..., *(slice(reach + step[a], reach + step[a] + shape[a]) for a in range(axes)))]
+        inside(padded, tuple(slice(reach + step[a], reach + step[a] + shape[a]) for a in range(axes)))
         for step in _neighbour_steps(axes, distance)
     ]
     differences = [(neighbours[i] - neighbours[j]) ** 2 for i, j in _neighbour_pairs(axes)]

@@ -11,7 +11,6 @@ spread function matching, MICCAI 2015).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,17 +30,13 @@ _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 @dataclass
 class NetworkInputs:
-    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on.
-
-    `finer` makes fixed and moving on `finer_grid`, for the end of refinement; None where the images show no more there.
-    """
+    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on."""
 
     fixed: torch.Tensor
     moving: torch.Tensor
     grid: Grid
     mask: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
-    finer: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None
 
 
 def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:

@@ -1,1 +1,1 @@
-"""Optimisation of one pair's velocity after the network."""
+"""Optimisation of one pair's velocity field, from a network's answer or from nothing."""

@@ -1,4 +1,4 @@
-"""Where two images on one grid have content, and how what is done there is put back onto the whole grid."""
+"""The box of a grid in which two images have content, and fields brought from that box onto the whole grid."""
 
 from __future__ import annotations
 
@@ -17,10 +17,14 @@ _SURROUNDINGS = 4  # voxels kept around what is visible: more than half a window
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """A box of a grid of array shape `shape`: its first plane along each array axis, and the first one behind it.
+    """A box of a grid.
 
     Padding ends at a cut through the anatomy, and a similarity that saw the cut would hold it fast against tissue that
     moves through it. Empty surroundings only take time.
+
+    Attributes:
+        shape: array shape of the grid.
+        start, stop: the box's first plane along each array axis, and the first one behind it.
     """
 
     shape: tuple[int, ...]
@@ -29,17 +33,18 @@ class FieldOfView:
 
     @classmethod
     def of(cls, fixed: torch.Tensor, moving: torch.Tensor) -> FieldOfView:
-        """Two images (1, 1, *shape) without the planes a grid was padded with, or that are empty in both.
+        """The box of two images (1, 1, *shape) without the planes a grid was padded with, or that are empty in both.
 
-        Constant planes are padding when the first other plane is mostly filled. The empty surroundings of a
-        skull-stripped head end in a plane that is nearly empty itself: of those, what is near the head stays.
+        Constant planes are padding when the first other plane is filled by a fifth or more: all are left out. The empty
+        surroundings of a skull-stripped head end in a plane that is nearly empty itself: of those, 4 planes stay. An
+        axis on which fewer than 8 planes would be left is not cut.
         """
         shape = tuple(fixed.shape[2:])
         ends = [_ends(fixed, moving, axis) for axis in range(2, fixed.dim())]
         return cls(shape, tuple(low for low, _ in ends), tuple(high for _, high in ends))
 
     def cut(self, values: torch.Tensor) -> torch.Tensor:
-        """What lies inside, of values (1, C, *shape) or of finer ones.
+        """What lies inside the box, of values (1, C, *shape) or of values on a finer grid.
 
         A finer grid shares the corner voxel centres: k (n - 1) + 1 voxels along an axis of n, k a whole number.
         """
@@ -49,7 +54,7 @@ class FieldOfView:
         )
 
     def extended(self, values: torch.Tensor) -> torch.Tensor:
-        """Values (1, C, *inside) on the whole grid, repeated outwards."""
+        """Values (1, C, *box) on the whole grid, (1, C, *shape): those at the box's border repeated outwards."""
         pads: list[int] = []
         for n, low, high in zip(reversed(self.shape), reversed(self.start), reversed(self.stop)):
             pads += [low, n - high]

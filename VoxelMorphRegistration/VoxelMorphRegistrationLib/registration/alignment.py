@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import SimpleITK as sitk
@@ -25,6 +26,8 @@ _WORLD = {2: "PL", 3: "SPL"}
 _FEWEST = 8  # voxels along the shortest side, where the image has them
 _BINS = 32
 _MOST_ITERATIONS = 30
+_Rigid: TypeAlias = sitk.Euler2DTransform | sitk.VersorRigid3DTransform
+_Linear: TypeAlias = sitk.AffineTransform | _Rigid
 _INTENSITY = Percentile(1, 99)
 
 
@@ -34,27 +37,30 @@ def align(
     kind: Alignment = "rigid",
     initial: sitk.Transform | None = None,
     mask: sitk.Image | None = None,
-    seed: int = 0,
 ) -> sitk.Transform | None:
-    """The transform that takes fixed points to moving points, LPS mm; None when that is the identity by choice.
+    """The transform that takes fixed points to moving points, LPS mm; None for the kind 'none' without `initial`.
 
-    Rigid and affine maximise Mattes' mutual information, coarse to fine, from where the headers (and `initial`) put the
-    images or from their centres of mass, whichever matches better. Every voxel of each level counts, so that the result
-    depends neither on chance nor on the order in which the images are stored.
+    'centers' lays the centre of the fixed image's foreground on that of the moving one's. Rigid and affine maximise
+    Mattes' mutual information (Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE
+    TMI 22, 2003), coarse to fine, from where the headers (and `initial`) put the images or from their centres of
+    foreground, whichever matches better. Every voxel of each level counts and nothing is drawn at random; the order in
+    which the images are stored changes nothing.
 
     Args:
+        fixed, moving: scalar images of one dimension, 2D or 3D, on any grids.
         initial: fixed point to moving point, applied before the alignment: the result is x -> initial(aligned(x)).
         mask: image on the fixed image; the match is judged only where it is not zero.
-        seed: of SimpleITK's framework (nothing is drawn at random at present).
 
-    Raises InputError for an unknown kind, for images that share no space (unless their centres are to be laid on each
-    other) and for images that cannot be matched.
+    Raises:
+        InputError: for an unknown kind, for images that share no space (unless their centres are to be laid on each
+            other) and for images that cannot be matched.
     """
     if kind not in ALIGNMENTS:
         raise InputError(f"alignment {kind!r}: unknown; use one of {', '.join(ALIGNMENTS)}")
     if kind == "none":
         return initial
     fixed, moving = replace_non_finite(fixed, "fixed image")[0], replace_non_finite(moving, "moving image")[0]
+    found: sitk.Transform
     if kind == "centers":
         found = _centres(fixed, moving, initial)
     else:
@@ -62,13 +68,17 @@ def align(
         frame = _Frame.of(fixed)
         mask = None if mask is None else frame.seen(sitk.Cast(mask != 0, sitk.sitkUInt8))
         inner = None if initial is None else frame.transform(initial)
-        seen = [_in_world_order(frame.seen(image)) for image in (fixed, moving)]
-        found = frame.world(_optimise(*seen, kind, inner, mask, seed))
+        fixed, moving = (_in_world_order(frame.seen(image)) for image in (fixed, moving))
+        found = frame.world(_optimise(fixed, moving, kind, inner, mask))
     return found if initial is None else sitk.CompositeTransform([initial, found])
 
 
 def read_transform(path: str) -> sitk.Transform:
-    """An ITK transform file; raises InputError, naming it, when it is missing or holds no transform."""
+    """The transform of an ITK transform file (.tfm, .txt, .mat, .h5).
+
+    Raises:
+        InputError: naming the file, when it is missing or holds no transform.
+    """
     try:
         return sitk.ReadTransform(str(path))
     except RuntimeError as error:
@@ -119,11 +129,12 @@ class _Frame:
         matrix, offset = parts
         return sitk.AffineTransform(matrix.ravel().tolist(), offset.tolist())
 
-    def world(self, transform: sitk.Transform) -> sitk.Transform:
+    def world(self, transform: _Linear) -> _Linear:
         """A linear transform of this frame, centred on zero, in world coordinates; a rigid one stays rigid."""
         dimension = len(self.centre)
         matrix = self.axes @ np.reshape(transform.GetMatrix(), self.axes.shape) @ self.axes.T
-        found = sitk.AffineTransform(dimension) if isinstance(transform, sitk.AffineTransform) else _rigid(dimension)
+        affine = isinstance(transform, sitk.AffineTransform)
+        found: _Linear = sitk.AffineTransform(dimension) if affine else _rigid(dimension)
         found.SetCenter(self.centre.tolist())
         found.SetMatrix(matrix.ravel().tolist())
         found.SetTranslation((self.axes @ np.asarray(transform.GetTranslation())).tolist())
@@ -136,15 +147,15 @@ def _optimise(
     kind: str,
     initial: sitk.Transform | None,
     mask: sitk.Image | None,
-    seed: int,
-) -> sitk.Transform:
+) -> _Linear:
     """In the frame of the fixed image, whose centre is the centre of rotation."""
     levels = _pyramid(fixed, moving)
     fixed, moving = levels[-1]
     dimension = fixed.GetDimension()
     starts = [_rigid(dimension), _rigid(dimension, _centres(fixed, moving, initial))]
-    method = _method(initial, mask, seed)
-    transform = min(starts, key=lambda start: _mismatch(method, *levels[0], start))
+    method = _method(initial, mask)
+    coarsest_fixed, coarsest_moving = levels[0]
+    transform: _Linear = min(starts, key=lambda start: _mismatch(method, coarsest_fixed, coarsest_moving, start))
     for number, (coarse_fixed, coarse_moving) in enumerate(levels):
         if kind == "affine" and number > 0:
             transform = _affine(transform)
@@ -152,11 +163,10 @@ def _optimise(
     return transform
 
 
-def _method(initial: sitk.Transform | None, mask: sitk.Image | None, seed: int) -> sitk.ImageRegistrationMethod:
+def _method(initial: sitk.Transform | None, mask: sitk.Image | None) -> sitk.ImageRegistrationMethod:
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(_BINS)
     method.SetMetricSamplingStrategy(method.NONE)
-    method.SetMetricSamplingPercentage(1.0, seed)
     method.SetInterpolator(sitk.sitkLinear)
     # The filter's gradient is that of a smoothed copy: descent along it stops early.
     method.MetricUseMovingImageGradientFilterOff()
@@ -181,9 +191,7 @@ def _mismatch(
         return float("inf")
 
 
-def _descend(
-    method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, start: sitk.Transform
-) -> sitk.Transform:
+def _descend(method: sitk.ImageRegistrationMethod, fixed: sitk.Image, moving: sitk.Image, start: _Linear) -> _Linear:
     transform = type(start)(start)
     # Conjugate gradients with a line search: the regular-step descent stops short by a millimetre, and elsewhere each
     # time. A longer line search jumps out of the image.
@@ -214,7 +222,9 @@ def _in_world_order(image: sitk.Image) -> sitk.Image:
     """The same voxels, float32, stored in one order, so that the arithmetic after this is the same to the last bit."""
     grid = network_grid(image, Space(_WORLD[image.GetDimension()]), spacing="native").grid
     values = torch.from_numpy(sitk.GetArrayFromImage(image).astype(np.float32))[None]
-    ordered = grid.image(regrid(values, AxisMap.between(grid, Grid.of(image)), grid.shape)[0].numpy())
+    axis_map = AxisMap.between(grid, Grid.of(image))
+    assert axis_map is not None, "the same voxels in another order"
+    ordered = grid.image(regrid(values, axis_map, grid.shape)[0].numpy())
     ordered.SetOrigin(np.round(ordered.GetOrigin(), 6).tolist())
     ordered.SetDirection(np.round(ordered.GetDirection(), 9).tolist())
     ordered.SetSpacing(np.round(ordered.GetSpacing(), 9).tolist())
@@ -245,14 +255,14 @@ def _sampled(image: sitk.Image, count: int, rule: IntensityRule) -> sitk.Image:
     return sampled
 
 
-def _rigid(dimension: int, start: sitk.TranslationTransform | None = None) -> sitk.Transform:
-    transform = sitk.Euler2DTransform() if dimension == 2 else sitk.VersorRigid3DTransform()
+def _rigid(dimension: int, start: sitk.TranslationTransform | None = None) -> _Rigid:
+    transform: _Rigid = sitk.Euler2DTransform() if dimension == 2 else sitk.VersorRigid3DTransform()
     if start is not None:
         transform.SetTranslation(start.GetOffset())
     return transform
 
 
-def _affine(start: sitk.Transform) -> sitk.AffineTransform:
+def _affine(start: _Linear) -> sitk.AffineTransform:
     if isinstance(start, sitk.AffineTransform):
         return start
     transform = sitk.AffineTransform(start.GetDimension())

@@ -1,4 +1,4 @@
-"""How well two images or label maps agree, and what a label map measures."""
+"""The similarity of a pair that a report gives, and which one that is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ _ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond 
 
 
 class PairSimilarity:
-    """How alike the fixed image is to a moving image under a flow, on the network's grid, cheaply.
+    """The similarity of the fixed image and a moving image under a flow, on the network's grid.
 
     'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information (1..2),
-    for any two.
+    for any two. Of grids of more than 2**18 voxels every second voxel along each axis is used.
 
     Args:
         fixed: (1, 1, *shape), normalised.
+        metric: 'ncc' or 'nmi'.
         mask: (1, 1, *shape), not zero where the images are compared; None = everywhere.
     """
 
@@ -35,7 +36,10 @@ class PairSimilarity:
         self._position = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
     def __call__(self, moving: torch.Tensor, flow: torch.Tensor | None = None, padding: Padding = "border") -> float:
-        """Similarity of the fixed image and `moving` (1, 1, *shape) warped by `flow` (1, d, *shape), network voxels."""
+        """The similarity of the fixed image and `moving` (1, 1, *shape), warped by `flow` where one is given.
+
+        The flow (1, d, *shape) is in voxels and pulls; `padding` is what lies outside the moving image.
+        """
         if flow is None:
             seen = moving[self._every]
         else:

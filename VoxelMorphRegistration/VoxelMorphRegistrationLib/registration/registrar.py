@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,9 @@ from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import check_overlap
 from ..space.grid import Grid
 from .alignment import align, read_transform
-from .passes import NetworkRun
-from .result import Registration
+from .passes import Passes
+from .prepared import FinerImages, MovingImage, PreparedPair
+from .result import Provenance, Registration
 from .settings import Settings, resolve_device
 from .stopwatch import Stopwatch
 
@@ -27,42 +27,51 @@ if TYPE_CHECKING:
     from ..models.loading import Model
 
 
-@dataclass
-class _Prepared:
-    """A moving image as it was last prepared."""
-
-    image: sitk.Image
-    cleaned: sitk.Image
-    notes: list[str]
-    alignment: sitk.Transform | None = None
-    grid: Grid | None = None
-    tensor: torch.Tensor | None = None
-    seen: NormalisedImage | None = None
-
-
 class Registrar:
     """Registers pair after pair with one model: the network is loaded once, a moving image that stays is prepared once.
 
     Images handed in must not be changed in place between two calls.
+
+        >>> import SimpleITK as sitk
+        >>> from VoxelMorphRegistrationLib import Registrar, Settings
+        >>> first, second, third = (
+        ...     sitk.GaussianSource(sitk.sitkFloat32, [32, 32, 32], [6.0] * 3, [x, 16.0, 16.0]) for x in (14, 15, 16)
+        ... )
+        >>> registrar = Registrar("any-anatomy-fast", Settings(align="none"))
+        >>> [registrar.register(frame, first).displacement.GetSize() for frame in (second, third)]
+        [(32, 32, 32), (32, 32, 32)]
+
+    Attributes:
+        settings: those it was made with.
+        model: the loaded model.
+        device: where it computes.
+        space: what the model's card says of the images its network takes.
     """
 
     def __init__(self, model: Model | str | Path | None = None, settings: Settings | None = None) -> None:
-        """Raises InputError for a model, device or initial transform that is not there."""
+        """`model`: a name, a weights file or a loaded model; the bundled one unless given.
+
+        Raises:
+            InputError: for a model, device or initial transform that is not there.
+        """
         self.settings = settings or Settings()
         self.device = resolve_device(self.settings.device)
         self.model = _loaded(model, self.device)
         self.space = self.model.card.space
         initial = self.settings.initial_transform
         self._initial = read_transform(str(initial)) if isinstance(initial, (str, Path)) else initial
-        self._moving: _Prepared | None = None
+        self._moving: MovingImage | None = None
 
     def register(self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None = None) -> Registration:
         """The registration of a pair of scalar images of the model's dimension.
 
         Args:
+            fixed, moving: on any grids that share some space.
             mask: image on the fixed image; similarity (alignment, refinement, report) counts only where it is not zero.
 
-        Raises InputError for images that nothing can be done with: dimension, geometry, constant, no overlap in space.
+        Raises:
+            InputError: for images that nothing can be done with (dimension, geometry, constant, no overlap in space), a
+                mask that is zero everywhere, and too little memory.
         """
         watch = Stopwatch()
         with watch.stage("total"):
@@ -71,32 +80,50 @@ class Registrar:
     def _register(
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch
     ) -> Registration:
-        settings = self.settings
+        pair, finer = self._prepared(fixed, moving, mask, watch)
+        with _memory_errors(self.device):
+            found = Passes(self.model, self.settings, watch, self.device).run(pair.inputs, finer)
+        with watch.stage("integrate"):
+            displacement = forward_displacement(found.displacement, pair.inputs.grid, pair.fixed_grid, pair.alignment)
+        card = self.model.card
+        provenance = Provenance(card.name, self.model.sha256, str(self.device), self.settings.align, card.metric)
+        return Registration(pair, found, displacement, provenance, watch)
+
+    def _prepared(
+        self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch
+    ) -> tuple[PreparedPair, FinerImages | None]:
+        """The pair for the network, and for the end of refinement where the images show more than on its grid."""
         self._check_dimension(fixed, "fixed image")
         self._check_dimension(moving, "moving image")
         notes: list[str] = []
         fixed = cleaned(fixed, "fixed image", notes)
-        moving_state = self._cleaned_moving(moving)
-        notes += moving_state.notes
+        kept = self._kept(moving)
+        notes += kept.notes
         with watch.stage("align"):
-            alignment = align(fixed, moving_state.cleaned, settings.align, self._initial, mask, settings.seed)
-        inputs = self._inputs(fixed, moving_state, alignment, mask, notes)
-        torch.manual_seed(settings.seed)
-        with _memory_errors(self.device):
-            flows, flow = NetworkRun(self.model, self.settings, watch, self.device)(inputs)
-        with watch.stage("integrate"):
-            field = forward_displacement(flow, inputs.grid, Grid.of(fixed), alignment)
-        return Registration(
-            moving_state.cleaned,
-            inputs,
-            flows,
-            flow,
-            field,
-            alignment,
-            self.model.card.metric,
-            watch,
-            self._description(),
+            alignment = align(fixed, kept.image, self.settings.align, self._initial, mask)
+        fixed_grid, moving_grid = Grid.of(fixed), Grid.of(kept.image)
+        check_overlap(fixed_grid, moving_grid, alignment)
+        grid, grid_notes = network_grid(fixed, self.space, self.settings.network_spacing, mask)
+        normalised = NormalisedImage.of(fixed, self.model.card.intensity, "fixed image")
+        inputs = NetworkInputs(
+            fixed=normalised.on(grid, None).to(self.device),
+            moving=kept.on(grid, alignment),
+            grid=grid,
+            mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
+            notes=[*notes, *grid_notes],
         )
+        pair = PreparedPair(fixed_grid, kept.image, alignment, inputs)
+        finer = finer_grid(grid, fixed_grid, moving_grid) if self.settings.refine else None
+        if finer is None:
+            kept.release()
+            return pair, None
+        return pair, FinerImages(normalised, kept.normalised(), finer, alignment, self.device)
+
+    def _kept(self, moving: sitk.Image) -> MovingImage:
+        """The moving image, as it is from the last pair where that had the very same one."""
+        if self._moving is None or self._moving.given is not moving:
+            self._moving = MovingImage(moving, self.model.card.intensity, self.device)
+        return self._moving
 
     def _check_dimension(self, image: sitk.Image, name: str) -> None:
         if image.GetDimension() != self.model.network.dimension:
@@ -104,58 +131,6 @@ class Registrar:
                 f"{name}: has {image.GetDimension()} dimensions {image.GetSize()}, the model {self.model.card.name} "
                 f"takes {self.model.network.dimension}; choose another model or give one image of a series"
             )
-
-    def _cleaned_moving(self, moving: sitk.Image) -> _Prepared:
-        if self._moving is None or self._moving.image is not moving:
-            notes: list[str] = []
-            self._moving = _Prepared(moving, cleaned(moving, "moving image", notes), notes)
-        return self._moving
-
-    def _inputs(
-        self,
-        fixed: sitk.Image,
-        state: _Prepared,
-        alignment: sitk.Transform | None,
-        mask: sitk.Image | None,
-        notes: list[str],
-    ) -> NetworkInputs:
-        check_overlap(Grid.of(fixed), Grid.of(state.cleaned), alignment)
-        grid, grid_notes = network_grid(fixed, self.space, self.settings.network_spacing, mask)
-        notes.extend(grid_notes)
-        finer = finer_grid(grid, Grid.of(fixed), Grid.of(state.cleaned)) if self.settings.refine else None
-        seen = NormalisedImage.of(fixed, self.model.card.intensity, "fixed image")
-        known = state.grid is not None and state.alignment is alignment and state.grid.same_as(grid, 1e-6)
-        if not known:
-            state.alignment, state.grid = alignment, grid
-            state.tensor = self._seen(state).on(grid, alignment).to(self.device)
-        if finer is None:
-            state.seen = None
-        return NetworkInputs(
-            fixed=seen.on(grid, None).to(self.device),
-            moving=state.tensor,
-            grid=grid,
-            mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
-            notes=notes,
-            finer=None
-            if finer is None
-            else lambda: (seen.on(finer, None).to(self.device), self._seen(state).on(finer, alignment).to(self.device)),
-        )
-
-    def _seen(self, state: _Prepared) -> NormalisedImage:
-        """The moving image normalised, which is kept only while finer grids than the network's may want it too."""
-        if state.seen is None:
-            state.seen = NormalisedImage.of(state.cleaned, self.model.card.intensity, "moving image")
-        return state.seen
-
-    def _description(self) -> dict[str, Any]:
-        from ..version import __version__
-
-        return {
-            "version": __version__,
-            "model": {"name": self.model.card.name, "sha256": self.model.sha256},
-            "device": str(self.device),
-            "alignment": self.settings.align,
-        }
 
 
 def register(
@@ -166,7 +141,31 @@ def register(
     dump_network_inputs: str | Path | None = None,
     **settings: Any,
 ) -> Registration:
-    """Register one pair; `settings` are those of `Settings`. See `Registrar.register`."""
+    """Register one pair: the displacement that pulls the moving image onto the fixed one's grid.
+
+        >>> import SimpleITK as sitk
+        >>> from VoxelMorphRegistrationLib import register
+        >>> fixed = sitk.GaussianSource(sitk.sitkFloat32, [32, 32, 32], [6.0] * 3, [16.0, 16.0, 16.0])
+        >>> moving = sitk.GaussianSource(sitk.sitkFloat32, [32, 32, 32], [6.0] * 3, [18.0, 16.0, 16.0])
+        >>> result = register(fixed, moving, "any-anatomy-fast", align="none")
+        >>> result.displacement.GetSize() == fixed.GetSize()
+        True
+        >>> result.similarity["after"] > result.similarity["before"]
+        True
+        >>> x, y, z = result.transform().TransformPoint((16.0, 16.0, 16.0))  # fixed point -> moving point, LPS mm
+        >>> round(x), round(y), round(z)
+        (18, 16, 16)
+
+    Args:
+        fixed, moving: scalar images of the model's dimension, on any grids that share some space.
+        model: a name, a weights file or a loaded model; the bundled one unless given.
+        mask: image on the fixed image; similarity counts only where it is not zero.
+        dump_network_inputs: folder for exactly what the network saw, see `Registration.dump_network_inputs`.
+        settings: the fields of `Settings`, by name.
+
+    Raises:
+        InputError: as `Settings`, `Registrar` and `Registrar.register` do.
+    """
     registration = Registrar(model, Settings(**settings)).register(fixed, moving, mask)
     if dump_network_inputs is not None:
         registration.dump_network_inputs(dump_network_inputs)

@@ -2,69 +2,83 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-import torch
 
 from ..annotations.label_warping import SmoothWarper
 from ..errors import InputError
 from ..files.images import write_image
-from ..flow import integration, sampling
-from ..network_space.inputs import NetworkInputs
+from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
-from ..networks import Flow
 from ..space import displacement as displacements
 from ..space.affine import linear_parts
 from ..space.checks import check_labels
 from ..space.grid import Grid
 from ..space.inverse import invert
+from ..version import __version__
+from .choices import LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
 from .pair_similarity import Metric, PairSimilarity
+from .passes import PassesResult
+from .prepared import PreparedPair
 from .stopwatch import Stopwatch
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made a registration.
+
+    Attributes:
+        model, sha256: name of the model and hash of its weights' file.
+        device: torch's name of it.
+        alignment: the kind of start before the network.
+        metric: of the similarity that is reported.
+    """
+
+    model: str
+    sha256: str
+    device: str
+    alignment: Alignment
+    metric: Metric
 
 
 class Registration:
     """The result of one pair. What costs time and may not be wanted is computed when it is asked for.
 
     Attributes:
-        displacement: on exactly the fixed grid, LPS mm, float32, pulls, contains the alignment.
-        alignment: fixed point to moving point, None for the identity.
+        displacement: on exactly the fixed grid, LPS mm, float32, pulls (`warped(x) = moving(x + u(x))`), contains the
+            alignment.
+        alignment: fixed point to moving point, LPS mm; None for the identity.
         network_grid: the grid the network saw; its array order is the tensor's.
-        seconds: of each stage, and the total.
         notes: what was done to the input that a person should know.
     """
 
     def __init__(
         self,
-        moving: sitk.Image,
-        inputs: NetworkInputs,
-        flows: list[Flow],
-        flow: torch.Tensor,
+        pair: PreparedPair,
+        found: PassesResult,
         displacement: sitk.Image,
-        alignment: sitk.Transform | None,
-        metric: Metric,
+        provenance: Provenance,
         stopwatch: Stopwatch,
-        description: dict[str, Any],
     ) -> None:
-        """`flow` (1, d, *network shape) is the whole network displacement, `flows` the single passes it is made of."""
-        self._moving = moving
-        self._inputs = inputs
-        self._flows = flows
-        self._flow = flow
+        self._moving = pair.moving
+        self._inputs = pair.inputs
+        self._found = found
+        self._provenance = provenance
         self._stopwatch = stopwatch
-        self._description = description
-        self._metric: Metric = metric
         self.displacement = displacement
-        self.alignment = alignment
-        self.network_grid = inputs.grid
-        self.notes = inputs.notes
+        self.alignment = pair.alignment
+        self.network_grid = pair.inputs.grid
+        self.notes = pair.inputs.notes
 
     @property
     def seconds(self) -> dict[str, float]:
+        """Seconds of each of `stopwatch.STAGES` so far, and 'total'."""
         return self._stopwatch.seconds
 
     def transform(self) -> sitk.DisplacementFieldTransform:
@@ -78,12 +92,14 @@ class Registration:
             outside = float(sitk.GetArrayViewFromImage(self._moving).min())
             return displacements.warp(self._moving, self.displacement, "linear", outside)
 
-    def warp_labels(self, labels: sitk.Image, interpolation: str = "nearest") -> sitk.Image:
+    def warp_labels(self, labels: sitk.Image, interpolation: LabelInterpolation = "nearest") -> sitk.Image:
         """A label map of the moving image (on any grid that overlaps it) on the fixed grid, in its own pixel type.
 
-        Raises InputError for labels that are not whole numbers or lie elsewhere than the moving image.
+        Raises:
+            InputError: for labels that are not whole numbers or lie elsewhere than the moving image, and for an unknown
+                interpolation.
         """
-        if interpolation not in ("nearest", "smooth"):
+        if interpolation not in LABEL_INTERPOLATIONS:
             raise InputError(f"label interpolation {interpolation!r}: use 'nearest' or 'smooth'")
         check_labels(labels)
         check_labels_overlap(labels, self._moving)
@@ -94,15 +110,23 @@ class Registration:
 
     @cached_property
     def similarity(self) -> dict[str, Any]:
-        """{'metric', 'before' (after the alignment, before the network), 'after'}, of what the network saw."""
+        """{'metric', 'before' (after the alignment, before the network), 'after'}, of what the network saw.
+
+        'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
+        where there is one; see `PairSimilarity`.
+        """
+        metric, moving, padding = self._provenance.metric, self._inputs.moving, self._found.padding
         with self._stopwatch.stage("total"):
-            alike = PairSimilarity(self._inputs.fixed, self._metric, self._inputs.mask)
-            before, after = (alike(self._inputs.moving, flow, self._flows[-1].padding) for flow in (None, self._flow))
-        return {"metric": self._metric, "before": before, "after": after}
+            measure = PairSimilarity(self._inputs.fixed, metric, self._inputs.mask)
+            before, after = (measure(moving, flow, padding) for flow in (None, self._found.displacement))
+        return {"metric": metric, "before": before, "after": after}
 
     @property
     def inverse_displacement(self) -> sitk.Image:
-        """On the moving grid: moving point + u = fixed point. exp(-v) where the network gives a velocity."""
+        """On the moving grid, LPS mm: moving point + u = fixed point.
+
+        exp(-v) where the network gives a velocity v, else by fixed-point iteration (`space.inverse.invert`).
+        """
         return self._inverse[0]
 
     @property
@@ -114,19 +138,9 @@ class Registration:
     def _inverse(self) -> tuple[sitk.Image, float | None]:
         with self._stopwatch.stage("integrate"), self._stopwatch.stage("total"):
             grid = Grid.of(self._moving)
-            flow = self._inverse_flow()
+            flow = self._found.inverse()
             inverse = None if flow is None else inverse_displacement(flow, self.network_grid, grid, self.alignment)
             return invert(self.displacement, grid) if inverse is None else (inverse, None)
-
-    def _inverse_flow(self) -> torch.Tensor | None:
-        """The inverse of T1(T2(...)), ...(T2^-1(T1^-1)): (1, d, *shape); None where a pass has no velocity."""
-        total = None
-        for flow in self._flows:
-            inverse = flow.inverse(tuple(self.network_grid.shape))
-            if inverse is None:
-                return None
-            total = inverse if total is None else integration.compose_flows(inverse, total, flow.padding)
-        return total
 
     @cached_property
     def folded_percent(self) -> float:
@@ -135,10 +149,16 @@ class Registration:
             return displacements.folded_percent(self.displacement)
 
     def report(self) -> dict[str, Any]:
-        """What `--report` writes: JSON-ready."""
-        similarity, folded = self.similarity, self.folded_percent
+        """What `--report` writes, ready for JSON: version, model {name, sha256}, device, alignment (its kind),
+        alignment_matrix (homogeneous, LPS mm, fixed point to moving point; None where it is not linear), network_grid
+        {size, spacing}, similarity {metric, before, after}, folded_percent, notes, seconds.
+        """
+        similarity, folded, made = self.similarity, self.folded_percent, self._provenance
         return {
-            **self._description,
+            "version": __version__,
+            "model": {"name": made.model, "sha256": made.sha256},
+            "device": made.device,
+            "alignment": made.alignment,
             "alignment_matrix": _matrix(self.alignment, self.network_grid.dimension),
             "network_grid": {"size": list(self.network_grid.size), "spacing": list(self.network_grid.spacing)},
             "similarity": dict(similarity),
@@ -157,10 +177,10 @@ class Registration:
         folder.mkdir(parents=True, exist_ok=True)
         grid = self.network_grid
         fixed, moving = self._inputs.fixed, self._inputs.moving
-        warped = sampling.warp(moving, self._flow, self._flows[-1].padding)
+        warped = sampling.warp(moving, self._found.displacement, self._found.padding)
         for name, tensor in (("fixed", fixed), ("moving", moving), ("warped", warped)):
             write_image(grid.image(tensor[0, 0].cpu().numpy()), folder / f"{name}.nrrd")
-        flow = displacements.from_voxel_flow(self._flow[0].cpu().numpy(), grid)
+        flow = displacements.from_voxel_flow(self._found.displacement[0].cpu().numpy(), grid)
         write_image(flow, folder / "displacement.nrrd")
         if self.alignment is not None:
             sitk.WriteTransform(self.alignment, str(folder / "alignment.tfm"))

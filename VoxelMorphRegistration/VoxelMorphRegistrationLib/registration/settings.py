@@ -10,29 +10,45 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
+from ..network_space.space import check_spacing
+from ..refinement.settings import SIMILARITIES, Similarity
 from .choices import ALIGNMENTS, LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a pair is registered.
+    """How a pair is registered. Checked when it is made, but for the device and a transform's file (`Registrar`).
+
+        >>> from VoxelMorphRegistrationLib import Settings
+        >>> Settings(align="affine", refine="auto").align
+        'affine'
+        >>> Settings(align="elastic")
+        Traceback (most recent call last):
+        VoxelMorphRegistrationLib.errors.InputError: align 'elastic': unknown; use one of none, centers, rigid, affine
 
     Attributes:
-        align: 'none', 'centers', 'rigid' or 'affine', before the network.
-        initial_transform: ITK transform or its file, fixed point to moving point, applied before `align`.
-        network_spacing: overrides the card's: mm or 'native'.
-        refine: steps by which this pair's velocity is optimised after the network; 'auto' until it stops gaining.
-        refine_similarity: 'lncc' or 'mind'; 'auto' looks at the pair: 'mind' where the contrasts differ.
+        align: the start before the network: 'none' (as the headers say), 'centers' (of the foregrounds laid on each
+            other), 'rigid' or 'affine'.
+        initial_transform: ITK transform or its file, fixed point to moving point in LPS mm, applied before `align`.
+        network_spacing: voxel size the network sees, in place of its card's: mm, or 'native' for the fixed image's own.
+        refine: how many updates this pair's velocity is optimised by after the network; 0 leaves the network's answer,
+            'auto' goes on until it gains no more, and leaves alone what a network makes of the anatomy it was trained
+            on.
+        refine_similarity: what refinement maximises: 'lncc' for images of one contrast, 'mind' for images of two;
+            'auto' decides by how the pair correlates.
         device: 'auto' (a GPU where there is one), 'cpu', 'cuda:0'.
-        seed: of everything drawn at random.
+        seed: changes nothing, since a registration draws nothing at random; taken so that earlier scripts run.
         label_interpolation: 'nearest' or 'smooth', for those who warp labels by these settings.
+
+    Raises:
+        InputError: for a value that is none of these.
     """
 
     align: Alignment = "rigid"
     initial_transform: sitk.Transform | str | Path | None = None
     network_spacing: float | str | None = None
-    refine: int | str = 0
-    refine_similarity: Literal["auto", "lncc", "mind"] = "auto"
+    refine: int | Literal["auto"] = 0
+    refine_similarity: Similarity | Literal["auto"] = "auto"
     device: str = "auto"
     seed: int = 0
     label_interpolation: LabelInterpolation = "nearest"
@@ -40,14 +56,29 @@ class Settings:
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:
             raise InputError(f"align {self.align!r}: unknown; use one of {', '.join(ALIGNMENTS)}")
+        if self.initial_transform is not None and not isinstance(self.initial_transform, (sitk.Transform, str, Path)):
+            raise InputError(
+                f"initial transform of type {type(self.initial_transform).__name__}: give a SimpleITK transform, or "
+                "the file of one"
+            )
+        if self.network_spacing is not None:
+            check_spacing(self.network_spacing, "network spacing")
         if self.refine != "auto" and not (isinstance(self.refine, int) and self.refine >= 0):
             raise InputError(f"refine {self.refine!r}: neither a number of steps nor 'auto'")
+        if self.refine_similarity not in ("auto", *SIMILARITIES):
+            raise InputError(
+                f"refine similarity {self.refine_similarity!r}: unknown; use one of auto, {', '.join(SIMILARITIES)}"
+            )
         if self.label_interpolation not in LABEL_INTERPOLATIONS:
             raise InputError(f"label interpolation {self.label_interpolation!r}: use 'nearest' or 'smooth'")
 
 
 def resolve_device(name: str) -> torch.device:
-    """The torch device of a setting; raises InputError when it is not known or not there."""
+    """The torch device of a setting.
+
+    Raises:
+        InputError: when it is not known, not there, or of another kind than CPU and CUDA.
+    """
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     try:

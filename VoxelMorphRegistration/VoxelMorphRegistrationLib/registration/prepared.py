@@ -1,0 +1,94 @@
+"""A pair made ready for a network: cleaned, aligned, normalised and sampled on the network's grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import SimpleITK as sitk
+import torch
+
+from ..flow import integration, sampling
+from ..flow.sampling import Padding
+from ..network_space.inputs import NetworkInputs, NormalisedImage, cleaned
+from ..network_space.intensity import IntensityRule
+from ..refinement.pair import ImagePair
+from ..space.grid import Grid
+
+
+@dataclass(frozen=True)
+class PreparedPair:
+    """A pair as the network sees it.
+
+    Attributes:
+        fixed_grid: of the fixed image, as it was given.
+        moving: the moving image, cleaned, on its own grid.
+        alignment: fixed point to moving point, LPS mm; None for the identity.
+        inputs: what the network sees.
+    """
+
+    fixed_grid: Grid
+    moving: sitk.Image
+    alignment: sitk.Transform | None
+    inputs: NetworkInputs
+
+
+@dataclass(frozen=True)
+class FinerImages:
+    """A pair's images, normalised, to be sampled on a grid finer than the network's when refinement asks for them."""
+
+    fixed: NormalisedImage
+    moving: NormalisedImage
+    grid: Grid
+    alignment: sitk.Transform | None
+    device: torch.device
+
+    def pair(self, displacement: torch.Tensor | None, padding: Padding) -> ImagePair:
+        """The images on the finer grid, (1, 1, *grid.shape), the moving one through the alignment and then pulled by a
+        displacement (1, d, *network shape) in network voxels, where one is given.
+        """
+        moving = self.moving.on(self.grid, self.alignment).to(self.device)
+        if displacement is not None:
+            moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
+        return ImagePair(self.fixed.on(self.grid, None).to(self.device), moving)
+
+
+class MovingImage:
+    """A moving image, cleaned once, and as it was last sampled for the network: frames of one sequence share it.
+
+    Attributes:
+        given: the very image it was made from, which must not be changed in place.
+        image: the same with voxels that are not finite replaced.
+        notes: what was done to it that a person should know.
+    """
+
+    def __init__(self, image: sitk.Image, intensity: IntensityRule, device: torch.device) -> None:
+        """Raises InputError for an image that is not scalar, or whose geometry or values nothing can be done with."""
+        notes: list[str] = []
+        self.given = image
+        self.image = cleaned(image, "moving image", notes)
+        self.notes = tuple(notes)
+        self._intensity, self._device = intensity, device
+        self._normalised: NormalisedImage | None = None
+        self._sampled: tuple[Grid, sitk.Transform | None, torch.Tensor] | None = None
+
+    def normalised(self) -> NormalisedImage:
+        """The image with the network's intensities, on its own grid; kept until `release`."""
+        if self._normalised is None:
+            self._normalised = NormalisedImage.of(self.image, self._intensity, "moving image")
+        return self._normalised
+
+    def on(self, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
+        """The image through the alignment on the network's grid, float32 (1, 1, *grid.shape); kept until another grid
+        or alignment is asked for.
+        """
+        if self._sampled is not None:
+            known_grid, known_alignment, tensor = self._sampled
+            if known_alignment is alignment and known_grid.same_as(grid, 1e-6):
+                return tensor
+        tensor = self.normalised().on(grid, alignment).to(self._device)
+        self._sampled = (grid, alignment, tensor)
+        return tensor
+
+    def release(self) -> None:
+        """Forget the normalised image, as large as the image itself: only finer grids want it again."""
+        self._normalised = None
