@@ -42,7 +42,7 @@ def measure_labels(labels: sitk.Image) -> dict[int, tuple[float, tuple[float, ..
     millilitres = abs(float(np.linalg.det(grid.axes))) / 1000.0
     found = np.flatnonzero(counts)
     index = np.stack([total[found] / counts[found] for total in sums], axis=-1)
-    centroids = lps_to_ras(index @ grid.axes.T + np.asarray(grid.origin))
+    centroids = lps_to_ras(grid.to_physical(index))
     names = found if kinds is None else kinds[found]
     return {
         int(name): (float(counts[code]) * millilitres, tuple(centroid.tolist()))

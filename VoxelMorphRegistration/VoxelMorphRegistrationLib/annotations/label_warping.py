@@ -112,6 +112,7 @@ class SmoothWarper:
 
 def _moving_index(displacement: sitk.Image, moving: Grid) -> Iterator[tuple[slice, np.ndarray]]:
     """Slabs of the fixed grid: rows, and there x + u(x) as continuous index (i, j, k) of `moving`, float32 (..., d)."""
+    # In float32 and by slabs, not by `Grid.to_index`: this touches every voxel of every frame.
     fixed = Grid.of(displacement)
     to_index = moving.physical_to_index()
     linear = to_index[:-1, :-1]

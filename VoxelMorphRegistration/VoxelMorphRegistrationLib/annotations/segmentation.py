@@ -104,7 +104,7 @@ class Segmentation:
             return "same"
         if self.grid.dimension != grid.dimension:
             return "resampled"
-        to_index = grid.physical_to_index() @ self.grid.index_to_physical()
+        to_index = self.grid.index_to_index(grid)
         steps, shift = to_index[:-1, :-1], to_index[:-1, -1]
         reach = max(*self.grid.size, *grid.size)
         coincide = np.abs(shift - np.rint(shift)).max() < 0.01 and np.abs(steps - np.rint(steps)).max() * reach < 0.01

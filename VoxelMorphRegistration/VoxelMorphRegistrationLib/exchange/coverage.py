@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
 from ..space.displacement import from_transform, resample, transform_points
 from ..space.grid import Grid
 from .context import Mapping
+
+_PROBES = 5  # points along each axis that stand for the reference image
 
 
 def densify(mapping: Mapping, reference: Grid, name: str) -> sitk.Image:
@@ -36,7 +37,7 @@ def check_coverage(mapping: Mapping, reference: Grid, name: str) -> None:
     The field that reference points meet first must hold all of them. One further along need not: the moving image may
     show far less than the fixed one. But when hardly any point comes there, the list is in the wrong order.
     """
-    points = _probes(reference)
+    points = reference.lattice(_PROBES)
     for step, part in enumerate(parts(mapping)):
         grid = _grid_of_field(part)
         if grid is not None:
@@ -70,12 +71,6 @@ def _grid_of_field(part: Mapping) -> Grid | None:
     if part.GetTransformEnum() == sitk.sitkDisplacementField:
         return Grid.of(sitk.DisplacementFieldTransform(part).GetDisplacementField())
     return None
-
-
-def _probes(grid: Grid, count: int = 5) -> np.ndarray:
-    lines = [np.linspace(0, n - 1, min(n, count)) for n in grid.size]
-    index = np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, grid.dimension)
-    return index @ grid.axes.T + np.asarray(grid.origin)
 
 
 def _extent(grid: Grid) -> str:

@@ -18,13 +18,13 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
-from ..space.affine import lps_to_ras
+from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from . import freesurfer_warp, itk
-from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
+from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import affine_of_grid, vectors_of
+from .nifti import vectors_of
 
 _VOXEL_TO_VOXEL, _RAS_TO_RAS = 0, 1
 
@@ -102,7 +102,7 @@ def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
             raise InputError(
                 f"{path}: a voxel-to-voxel .lta without both volumes' geometry; write it with lta_convert --src --trg"
             )
-        matrix = affine_of_grid(destination) @ matrix @ np.linalg.inv(affine_of_grid(source))
+        matrix = destination.ras_matrix() @ matrix @ np.linalg.inv(source.ras_matrix())
     elif kind != _RAS_TO_RAS:
         raise InputError(
             f"{path}: .lta of type {kind}; only types 0 (voxel) and 1 (RAS) are read; convert it with lta_convert"
@@ -113,7 +113,7 @@ def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
             f"{path}: it takes the reference image to another one, and must take the moving image to the reference;"
             " give the other image as --reference, or invert the file with lta_convert --invert"
         )
-    return to_sitk(flip_ras_lps(np.linalg.inv(matrix)))
+    return itk_transform(flip_ras_lps(np.linalg.inv(matrix)))
 
 
 def _geometry(lines: list[str], title: str) -> Grid | None:

@@ -20,7 +20,7 @@ from ..files.atomic import atomic_write
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
-from .nifti import affine_of_grid, grid_of_affine, vectors_of
+from .nifti import grid_of_affine, vectors_of
 
 _WARP_INTENT, _INVERSE_WARP_INTENT = 3, 4
 _POSITION_VOXEL, _DISPLACEMENT_VOXEL, _POSITION_RAS, _DISPLACEMENT_RAS = range(4)
@@ -53,7 +53,7 @@ def read_mgz(path: Path) -> sitk.Image:
         if kind == _DISPLACEMENT_VOXEL:
             index = np.stack(np.meshgrid(*[np.arange(n) for n in grid.shape], indexing="ij"), -1)[..., ::-1]
             vectors = vectors + index
-        vectors = vectors @ source.axes.T + np.asarray(source.origin)
+        vectors = source.to_physical(vectors)
         return from_array(vectors - grid.points(), grid)
     lps = lps_to_ras(vectors)
     return from_array(lps - grid.points() if kind == _POSITION_RAS else lps, grid)
@@ -65,7 +65,7 @@ def write_mgz(displacement: sitk.Image, path: Path, source: Grid) -> None:
 
     target = Grid.of(displacement)
     vectors = lps_to_ras(sitk.GetArrayFromImage(displacement)).transpose(2, 1, 0, 3).astype(np.float32)
-    raw = nibabel.MGHImage(vectors, affine_of_grid(target)).to_bytes()
+    raw = nibabel.MGHImage(vectors, target.ras_matrix()).to_bytes()
     whole = struct.pack(">i", _WARP_INTENT << 8 | 1) + raw[4 : _HEADER_BYTES + vectors.nbytes]
     whole += b"\0" * _FOOTER_BYTES
     whole += struct.pack(">i", _GEOMETRY_TAG) + _pack_geometry(source) + _pack_geometry(target)
@@ -84,7 +84,7 @@ def grid_of_geometry(size: tuple[int, ...], spacing: np.ndarray, axes_ras: np.nd
 
 def geometry_of_grid(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """(3, 3) unit axes as columns and the centre, RAS, of a grid as FreeSurfer writes them."""
-    affine = affine_of_grid(grid)
+    affine = grid.ras_matrix()
     return affine[:3, :3] / np.asarray(grid.spacing), affine[:3, :3] @ (np.asarray(grid.size) / 2) + affine[:3, 3]
 
 

@@ -19,11 +19,11 @@ import SimpleITK as sitk
 from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
-from ..space.affine import lps_to_ras
+from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.displacement import from_array, from_transform, to_transform
 from ..space.grid import Grid
 from ..space.inverse import invert
-from .affines import check_affine, exact_affine, is_affine, of_transform, to_sitk
+from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
@@ -111,8 +111,8 @@ def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
     for step in steps:
         if step.GetTransformEnum() == sitk.sitkDisplacementField:
             check_field(sitk.DisplacementFieldTransform(step).GetDisplacementField(), name)
-        elif step.IsLinear():
-            check_affine(of_transform(step), name)
+        elif (matrix := matrix_of(step)) is not None:
+            check_affine(matrix, name)
         elif not np.isfinite(step.GetParameters()).all():
             raise InputError(f"{name}: the transform holds NaN or infinite values; export it again without them")
     return transform
@@ -153,7 +153,7 @@ def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None
 
 def write_affine(displacement: sitk.Image, path: Path) -> None:
     """An ITK affine file, text or .mat. Raises InputError when the displacement is no affine."""
-    transform = to_sitk(exact_affine(displacement, path))
+    transform = itk_transform(exact_affine(displacement, path))
     with atomic_write(path) as partial:
         sitk.WriteTransform(transform, str(partial))
 

@@ -13,23 +13,10 @@ if TYPE_CHECKING:
     import nibabel
 
 
-def affine_of_grid(grid: Grid) -> np.ndarray:
-    """The 4 x 4 matrix from (i, j, k, 1) to RAS mm; a 2D grid lies in the plane z = 0."""
-    matrix = np.eye(4)
-    matrix[: grid.dimension, : grid.dimension] = grid.axes
-    matrix[: grid.dimension, 3] = grid.origin
-    matrix[:2] *= -1
-    return matrix
-
-
 def grid_of_affine(size: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:
     """The grid of `size` (2 or 3 numbers) along a 4 x 4 matrix to RAS mm. Raises InputError for a degenerate matrix."""
-    dimension = len(size)
-    lps = np.array(affine, dtype=float)
-    lps[:2] *= -1
-    keep = [*range(dimension), 3]
     try:
-        return Grid.from_matrix(tuple(size), lps[np.ix_(keep, keep)])
+        return Grid.from_ras_matrix(tuple(size), affine)
     except ValueError as error:
         raise InputError(f"{name}: its header gives no usable geometry ({error}); repair the sform or qform") from error
 

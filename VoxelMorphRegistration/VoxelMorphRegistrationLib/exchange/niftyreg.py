@@ -17,12 +17,12 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
-from ..space.affine import lps_to_ras
+from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
-from .affines import check_affine, exact_affine, flip_ras_lps, is_affine, to_sitk
+from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import affine_of_grid, stored_of, vectors_of
+from .nifti import stored_of, vectors_of
 
 _DEFORMATION, _DISPLACEMENT = 0, 1
 _OTHERS = {
@@ -65,7 +65,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
         )
     import nibabel
 
-    image = nibabel.Nifti1Image(stored_of(lps_to_ras(sitk.GetArrayViewFromImage(displacement))), affine_of_grid(grid))
+    image = nibabel.Nifti1Image(stored_of(lps_to_ras(sitk.GetArrayViewFromImage(displacement))), grid.ras_matrix())
     image.header.set_intent(_VECTOR_INTENT, name=_INTENT_NAME)
     image.header["intent_p1"] = _DISPLACEMENT
     image.header.set_xyzt_units("mm")
@@ -99,4 +99,4 @@ def _read_affine(path: Path, context: Context) -> sitk.Transform:
     if matrix.shape != (4, 4) or not np.allclose(matrix[3], (0, 0, 0, 1)):
         raise InputError(f"{path}: not a 4 x 4 matrix whose last row is 0 0 0 1; give what reg_aladin -aff wrote")
     keep = [*range(grid.dimension), 3]
-    return to_sitk(flip_ras_lps(check_affine(matrix[np.ix_(keep, keep)], str(path))))
+    return itk_transform(flip_ras_lps(check_affine(matrix[np.ix_(keep, keep)], str(path))))

@@ -8,7 +8,8 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.displacement import transform_points
 from ..space.grid import Grid
-from .affines import affine_of, of_transform
+from ..space.inverse import preimages
+from .affines import affine_of
 from .context import Mapping
 from .coverage import densify
 
@@ -30,24 +31,18 @@ def to_fixed(mapping: Mapping, points: np.ndarray, reference: Grid, name: str) -
     Solved for each point by fixed-point iteration to 1e-4 mm, started and steered by the field's best affine on
     `reference`. Raises InputError when a point has no such place (the field folds there, or it lies outside).
     """
-    inverse = np.linalg.inv(_steering(mapping, reference, name))
-    goal = np.asarray(points, dtype=float)
-    place = goal @ inverse[:-1, :-1].T + inverse[:-1, -1]
-    for _ in range(200):
-        error = transform_points(mapping, place) - goal
-        if np.abs(error).max(initial=0.0) < _TOLERANCE_MM:
-            return place
-        place = place - error @ inverse[:-1, :-1].T
-    worst = np.abs(error).max(axis=-1)
+    place, left = preimages(mapping, points, _nearby(mapping, reference, name), iterations=200, tolerance=_TOLERANCE_MM)
+    unsolved = np.count_nonzero(left > _TOLERANCE_MM)
+    if not unsolved:
+        return place
     raise InputError(
-        f"{name}: {np.count_nonzero(worst > _TOLERANCE_MM)} point(s) have no place in the fixed image (the field folds"
+        f"{name}: {unsolved} point(s) have no place in the fixed image (the field folds"
         " there, or they lie outside); remove them or give points on the fixed image"
     )
 
 
-def _steering(mapping: Mapping, reference: Grid, name: str) -> np.ndarray:
-    if isinstance(mapping, sitk.Transform) and mapping.IsLinear():
-        return of_transform(mapping)
-    if min(reference.size) < 2:
-        return np.eye(reference.dimension + 1)
+def _nearby(mapping: Mapping, reference: Grid, name: str) -> np.ndarray | None:
+    """The affine next to a mapping that bends; None where the mapping is linear itself or the reference too thin."""
+    if isinstance(mapping, sitk.Transform) and mapping.IsLinear() or min(reference.size) < 2:
+        return None
     return affine_of(densify(mapping, reference, name))[0]

@@ -16,9 +16,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..space.affine import apply_affine, check_affine, homogeneous, itk_transform
 from ..space.displacement import from_array
 from ..space.grid import Grid
-from .affines import affine_of, check_affine, homogeneous, is_affine, to_sitk
+from .affines import affine_of, is_affine
 from .array_files import as_array, read_array, write_array
 from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of, warn, warn_of_axes
 from .coverage import densify
@@ -55,10 +56,9 @@ def to_sampling_grid(
     import torch
 
     fixed, moving = grid_of(fixed, "fixed"), grid_of(moving, "moving")
-    to_index = moving.physical_to_index()
     field = densify(displacement, fixed, "displacement")
     points = fixed.points() + sitk.GetArrayViewFromImage(field)
-    index = points @ to_index[:-1, :-1].T + to_index[:-1, -1]
+    index = moving.to_index(points)
     matrix = _index_to_normalised(moving, align_corners)
     normalised = index * np.diag(matrix)[:-1] + matrix[:-1, -1]
     if array_axes == "ijk":
@@ -111,7 +111,7 @@ def read(source: Any, context: Context) -> Mapping:
         raise InputError(f"{name}: it holds NaN or infinite values; compute it again")
     if array.shape == (dimension, dimension + 1):
         theta = check_affine(np.vstack([array, np.eye(dimension + 1)[-1]]), name)
-        return to_sitk(_to_physical(theta, fixed, moving, align_corners, context.array_axes or "kji"))
+        return itk_transform(_to_physical(theta, fixed, moving, align_corners, context.array_axes or "kji"))
     array = _as_kji(array, fixed, context.array_axes, name)
     if np.median(np.abs(array)) > _FARTHEST:
         raise InputError(
@@ -119,7 +119,7 @@ def read(source: Any, context: Context) -> Mapping:
             " voxels is --from voxelmorph"
         )
     matrix = moving.index_to_physical() @ np.linalg.inv(_index_to_normalised(moving, align_corners))
-    return from_array(array @ matrix[:-1, :-1].T + matrix[:-1, -1] - fixed.points(), fixed)
+    return from_array(apply_affine(matrix, array) - fixed.points(), fixed)
 
 
 def write(displacement: sitk.Image, path: Path, context: Context) -> None:

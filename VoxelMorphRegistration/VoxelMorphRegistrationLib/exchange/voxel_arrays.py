@@ -179,7 +179,5 @@ def _to_ijk(flow: np.ndarray) -> np.ndarray:
 def _write_nifti(array: np.ndarray, grid: Grid, path: Path) -> None:
     import nibabel
 
-    from .nifti import affine_of_grid
-
     with atomic_write(path) as partial:
-        nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.float32), affine_of_grid(grid)), partial)
+        nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(array, dtype=np.float32), grid.ras_matrix()), partial)

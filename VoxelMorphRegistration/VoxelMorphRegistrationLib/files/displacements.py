@@ -83,8 +83,7 @@ def _write_nifti(displacement: sitk.Image, path: Path) -> None:
 
     grid = Grid.of(displacement)
     vectors = lps_to_ras(sitk.GetArrayViewFromImage(displacement)).transpose(2, 1, 0, 3)[:, :, :, None]
-    affine = grid.index_to_physical()
-    affine[:2] *= -1
+    affine = grid.ras_matrix()
     image = nibabel.Nifti1Image(np.ascontiguousarray(vectors, dtype=np.float32), affine)
     image.header.set_intent("displacement vector")
     image.header.set_xyzt_units("mm")

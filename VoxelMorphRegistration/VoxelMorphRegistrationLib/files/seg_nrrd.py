@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from ..annotations.segment import Segment
 from ..space.grid import Grid
 
@@ -83,8 +81,8 @@ def header_fields(
 def _with_reference_geometry(parameters: str, grid: Grid) -> str:
     """`name|value|description&...` with the geometry to draw new segments on: IJK to RAS by rows, then the extent."""
     kept = [part for part in parameters.split("&") if part and not part.startswith(f"{_REFERENCE_GEOMETRY}|")]
-    ijk_to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ grid.index_to_physical()
-    numbers = [repr(float(number)) for number in ijk_to_ras.ravel()]
+    # Adding zero turns -0.0 into 0.0.
+    numbers = [repr(float(number) + 0.0) for number in grid.ras_matrix().ravel()]
     numbers += [str(n) for size in grid.size for n in (0, size - 1)]
     value = "".join(f"{number};" for number in numbers)
     description = "Image geometry description string determining the geometry of the labelmap"

@@ -8,7 +8,6 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from ..space.affine import lps_to_ras
-from ..space.grid import Grid
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -27,11 +26,6 @@ def matrix_to_vtk(array: np.ndarray) -> vtk.vtkMatrix4x4:
 def flip_lps_ras(matrix: np.ndarray) -> np.ndarray:
     """A matrix whose result is in LPS made one whose result is in RAS, or back: the first two rows change sign."""
     return _FLIP @ matrix
-
-
-def ijk_to_ras(grid: Grid) -> np.ndarray:
-    """(4, 4) index (i, j, k, 1) to RAS mm of a 3D grid: what Slicer calls IJKToRAS."""
-    return flip_lps_ras(grid.index_to_physical())
 
 
 def sheared(axes: np.ndarray, tolerance: float = 1e-4) -> bool:

@@ -15,7 +15,7 @@ from ..annotations.segmentation import Segmentation
 from ..errors import InputError
 from ..space.checks import check_labels
 from ..space.grid import Grid
-from .geometry import ijk_to_ras, matrix_from_vtk, matrix_to_vtk, transform_between
+from .geometry import matrix_from_vtk, matrix_to_vtk, transform_between
 from .volumes import describe, image_from_volume, placed_image, update_volume
 
 _LABELMAP = "Binary labelmap"
@@ -156,7 +156,7 @@ def _converted(held: slicer.vtkSegmentation, grid: Grid, node, below) -> slicer.
     matrix = np.eye(4)
     if slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(back, linear):
         matrix = matrix_from_vtk(linear.GetMatrix())
-    geometry.SetGeometryFromImageToWorldMatrix(matrix_to_vtk(matrix @ ijk_to_ras(grid)))
+    geometry.SetGeometryFromImageToWorldMatrix(matrix_to_vtk(matrix @ grid.ras_matrix()))
     copy.SetConversionParameter(
         slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName(),
         slicer.vtkSegmentationConverter.SerializeImageGeometry(geometry),
@@ -227,7 +227,7 @@ def _oriented_image(layer: sitk.Image, whole: bool = False) -> slicer.vtkOriente
     """
     array = sitk.GetArrayViewFromImage(layer)
     image = slicer.vtkOrientedImageData()
-    image.SetGeometryFromImageToWorldMatrix(matrix_to_vtk(ijk_to_ras(Grid.of(layer))))
+    image.SetGeometryFromImageToWorldMatrix(matrix_to_vtk(Grid.of(layer).ras_matrix()))
     if whole:
         image.SetExtent(*(n for size in layer.GetSize() for n in (0, size - 1)))
         return image

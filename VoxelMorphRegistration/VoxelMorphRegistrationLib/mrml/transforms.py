@@ -14,13 +14,11 @@ import slicer.util
 import vtk
 
 from ..errors import InputError
-from ..space.affine import lps_to_ras
+from ..space.affine import flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from .geometry import (
     apply_to_lps,
-    flip_lps_ras,
-    ijk_to_ras,
     linear_matrix,
     matrix_from_vtk,
     matrix_to_vtk,
@@ -55,7 +53,7 @@ def update_transform(
     image = vtk.vtkImageData()
     image.SetDimensions(*grid.size)
     image.SetSpacing(*grid.spacing)
-    matrix = ijk_to_ras(grid)
+    matrix = grid.ras_matrix()
     image.SetOrigin(*matrix[:3, 3])
     image.AllocateScalars(vtk.VTK_FLOAT, 3)
     # Only the oriented grid transform can be saved by Slicer; direction is normalised, spacing and origin are the
@@ -127,7 +125,7 @@ def own_grid(node: slicer.vtkMRMLTransformNode) -> Grid | None:
             matrix = np.eye(4) if direction is None else matrix_from_vtk(direction)
             matrix[:3, :3] = matrix[:3, :3] * np.asarray(image.GetSpacing())
             matrix[:3, 3] = image.GetOrigin()
-            return Grid.from_matrix(image.GetDimensions(), flip_lps_ras(parent @ matrix))
+            return Grid.from_ras_matrix(image.GetDimensions(), parent @ matrix)
     fixed = node.GetNodeReference(slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole())
     if fixed is not None and fixed.GetImageData() is not None:
         from .volumes import image_from_volume
@@ -156,8 +154,7 @@ def itk_transform_from_node(node: slicer.vtkMRMLTransformNode, grid: Grid) -> si
         from ..space.displacement import to_transform
 
         return to_transform(displacement_from_transform(node, grid))
-    lps = flip_lps_ras(matrix) @ np.diag([-1.0, -1.0, 1.0, 1.0])
-    return sitk.AffineTransform(lps[:3, :3].ravel().tolist(), lps[:3, 3].tolist())
+    return itk_transform(flip_ras_lps(matrix))
 
 
 def hang_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> None:

@@ -15,11 +15,11 @@ import slicer.util
 import vtk
 
 from ..errors import InputError
+from ..space.affine import apply_affine
 from ..space.grid import Grid
 from .geometry import (
     apply_to_lps,
     flip_lps_ras,
-    ijk_to_ras,
     linear_matrix,
     matrix_from_vtk,
     matrix_to_vtk,
@@ -81,7 +81,7 @@ def placed_image(
         )
     if matrix is not None and not sheared(placed[:3, :3]):
         size = tuple(reversed(array.shape[:3]))
-        return Grid.from_matrix(size, flip_lps_ras(placed)).image(array, vector=array.ndim == 4)
+        return Grid.from_ras_matrix(size, placed).image(array, vector=array.ndim == 4)
     return _straightened(array, ijk_to_ras_matrix, to_frame, labels, outside)
 
 
@@ -98,7 +98,7 @@ def update_volume(
     if image.GetNumberOfComponentsPerPixel() > 1 and not node.IsA("vtkMRMLVectorVolumeNode"):
         raise InputError(f"{describe(node)}: vectors do not fit a {node.GetClassName()}; choose a vector volume")
     image = _slicer_pixels(as_3d(image))
-    geometry = ijk_to_ras(Grid.of(image))
+    geometry = Grid.of(image).ras_matrix()
     if parent is not None:
         matrix = linear_matrix(transform_between(None, parent))
         if matrix is None:
@@ -173,7 +173,7 @@ def _straightened(
     # too).
     steps = [np.linspace(-0.5, n - 0.5, 9) for n in size]
     index = np.stack(np.meshgrid(*steps, indexing="ij"), -1).reshape(-1, 3)
-    moved = apply_to_lps(to_frame, index @ lps[:3, :3].T + lps[:3, 3])
+    moved = apply_to_lps(to_frame, apply_affine(lps, index))
     matrix = linear_matrix(to_frame)
     axes = lps[:3, :3] if matrix is None else flip_lps_ras(matrix @ local)[:3, :3]
     direction = nearest_rotation(axes)
@@ -187,8 +187,7 @@ def _straightened(
     # Both grids are taken to index space of the voxels, so that a shear in `local` itself is straightened as well.
     points = grid.points()
     back = apply_to_lps(to_frame.GetInverse(), points)
-    inverse = np.linalg.inv(lps)
-    in_index = back @ inverse[:3, :3].T + inverse[:3, 3]
+    in_index = apply_affine(np.linalg.inv(lps), back)
     source = sitk.GetImageFromArray(array, isVector=array.ndim == 4)
     pull = sitk.DisplacementFieldTransform(grid.image(in_index - points, vector=True))
     reference = grid.empty_image(sitk.sitkUInt8)

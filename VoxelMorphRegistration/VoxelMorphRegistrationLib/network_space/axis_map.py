@@ -32,7 +32,7 @@ class AxisMap:
     def between(cls, target: Grid, source: Grid) -> AxisMap | None:
         """The map, or None when the axes of the two grids are not parallel (to a thousandth of a voxel)."""
         dimension = target.dimension
-        matrix = source.physical_to_index() @ target.index_to_physical()
+        matrix = target.index_to_index(source)
         linear = matrix[:dimension, :dimension][::-1, ::-1]
         offset = matrix[:dimension, dimension][::-1]
         axes = np.abs(linear).argmax(axis=0)

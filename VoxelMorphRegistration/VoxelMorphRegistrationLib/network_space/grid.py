@@ -193,10 +193,9 @@ def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:
         first = int(np.searchsorted(reached, trimmed, side="right"))
         last = int(np.searchsorted(reached, reached[-1] - trimmed, side="left"))
         middle.append((first + last) / 2)
-    point = np.asarray(middle[::-1]) @ Grid.of(image).axes.T + np.asarray(image.GetOrigin())
-    matrix = grid.physical_to_index()
+    point = Grid.of(image).to_physical(middle[::-1])
     # Half voxels are exact: what the matrices leave of rounding must not decide between two crops.
-    return np.round((matrix[:-1, :-1] @ point + matrix[:-1, -1]) * 2) / 2
+    return np.round(grid.to_index(point) * 2) / 2
 
 
 def _is_binary(image: sitk.Image) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
 from ..space.displacement import transform_points
 from ..space.grid import Grid
+
+_PROBES = 17  # points along each axis that stand for an image
 
 
 def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -> None:
@@ -16,13 +17,13 @@ def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -
         raise InputError(
             f"fixed image has {fixed.dimension} dimensions, moving image {moving.dimension}; give two of one kind"
         )
-    lattice = _lattice(fixed)
+    lattice = fixed.lattice(_PROBES)
     if alignment is not None:
         lattice = transform_points(alignment, lattice)
     if moving.contains(lattice).any():
         return
     if alignment is None or alignment.IsLinear():
-        back = _lattice(moving)
+        back = moving.lattice(_PROBES)
         if alignment is not None:
             back = transform_points(alignment.GetInverse(), back)
         if fixed.contains(back).any():
@@ -31,10 +32,3 @@ def check_overlap(fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -
         "fixed and moving image do not overlap in space; check their headers, bring them together with "
         "an initial transform, or lay one centre on the other with the alignment 'centers'"
     )
-
-
-def _lattice(grid: Grid, count: int = 17) -> np.ndarray:
-    """Points (n, d) all over a grid, at most `count` along an axis."""
-    axes = [np.linspace(0, n - 1, min(n, count)) for n in grid.size]
-    index = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, grid.dimension)
-    return index @ grid.axes.T + np.asarray(grid.origin)

@@ -93,8 +93,7 @@ class FrameQuality:
     def _compare(self, values: np.ndarray, points: np.ndarray) -> float:
         from scipy.ndimage import map_coordinates
 
-        matrix = self._grid.physical_to_index()
-        index = points @ matrix[:-1, :-1].T + matrix[:-1, -1]
+        index = self._grid.to_index(points)
         seen = np.all((index >= -0.5) & (index <= np.asarray(self._grid.size) - 0.5), axis=-1)
         if np.count_nonzero(seen) < _FEWEST_POINTS:
             return math.nan
@@ -116,7 +115,7 @@ class _Lattice:
         self.where = tuple(slice(s.start, s.stop, step) for s in box)
         self.spacing = tuple(step * s for s in reversed(grid.spacing))
         index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop, step) for s in box], indexing="ij"), -1)
-        self.points = index.reshape(-1, grid.dimension)[:, ::-1] @ grid.axes.T + np.asarray(grid.origin)
+        self.points = grid.to_physical(index.reshape(-1, grid.dimension)[:, ::-1])
         self.values = _finite(sitk.GetArrayViewFromImage(frame)[self.where]).ravel()
         self.still = displacement is None
         vectors = 0.0 if displacement is None else sitk.GetArrayViewFromImage(displacement)[self.where]
@@ -152,8 +151,7 @@ def _within(inside: np.ndarray, spacing: tuple[float, ...], distance: float) -> 
 
 
 def _nearest(array: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
-    matrix = grid.physical_to_index()
-    index = np.rint(points @ matrix[:-1, :-1].T + matrix[:-1, -1]).astype(int)
+    index = np.rint(grid.to_index(points)).astype(int)
     seen = np.all((index >= 0) & (index < np.asarray(grid.size)), axis=-1)
     found = np.zeros(len(points), bool)
     found[seen] = array[tuple(index[seen].T[::-1])]

@@ -19,6 +19,7 @@ from ..network_space.space import Space
 from ..space.affine import linear_parts
 from ..space.checks import replace_non_finite
 from ..space.grid import Grid
+from ..space.inverse import preimages
 from .choices import ALIGNMENTS, Alignment
 
 _LEVELS = (24, 48)  # voxels along the longest side; finer buys nothing before a deformable network
@@ -275,7 +276,7 @@ def _centres(fixed: sitk.Image, moving: sitk.Image, initial: sitk.Transform | No
     """The translation that lays the centre of the fixed foreground on the moving one's, seen through `initial`."""
     target = _centre_of_foreground(moving)
     if initial is not None:
-        target = _preimage(initial, target)
+        target = preimages(initial, target[None], tolerance=0.0)[0][0]
     return sitk.TranslationTransform(fixed.GetDimension(), tuple((target - _centre_of_foreground(fixed)).tolist()))
 
 
@@ -286,15 +287,4 @@ def _centre_of_foreground(image: sitk.Image) -> np.ndarray:
     for axis in range(foreground.ndim):
         along = foreground.sum(axis=tuple(a for a in range(foreground.ndim) if a != axis), dtype=np.float64)
         middle.append(float((along * np.arange(len(along))).sum() / max(along.sum(), 1.0)))
-    return np.asarray(middle[::-1]) @ Grid.of(image).axes.T + np.asarray(image.GetOrigin())
-
-
-def _preimage(transform: sitk.Transform, point: np.ndarray) -> np.ndarray:
-    """The point that `transform` takes to `point`: exact for a linear transform, else by fixed-point iteration."""
-    affine = linear_parts(transform)
-    if affine is not None:
-        return np.linalg.solve(affine[0], point - affine[1])
-    found = point.copy()
-    for _ in range(50):
-        found = found + point - np.asarray(transform.TransformPoint(tuple(found.tolist())))
-    return found
+    return Grid.of(image).to_physical(middle[::-1])

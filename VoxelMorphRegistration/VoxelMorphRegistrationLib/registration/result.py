@@ -17,7 +17,7 @@ from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
 from ..space import displacement as displacements
-from ..space.affine import linear_parts
+from ..space.affine import matrix_of
 from ..space.checks import check_labels
 from ..space.grid import Grid
 from ..space.inverse import invert
@@ -196,10 +196,5 @@ def check_labels_overlap(labels: sitk.Image, image: sitk.Image, name: str = "lab
 
 def _matrix(alignment: sitk.Transform | None, dimension: int) -> list[list[float]] | None:
     """Homogeneous matrix, LPS mm, fixed point to moving point; None for an alignment that is not linear."""
-    matrix = np.eye(dimension + 1)
-    if alignment is not None:
-        parts = linear_parts(alignment)
-        if parts is None:
-            return None
-        matrix[:-1, :-1], matrix[:-1, -1] = parts
-    return matrix.tolist()
+    matrix = np.eye(dimension + 1) if alignment is None else matrix_of(alignment)
+    return None if matrix is None else matrix.tolist()

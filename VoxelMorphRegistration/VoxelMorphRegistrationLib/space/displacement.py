@@ -19,9 +19,11 @@ from typing import Literal
 import numpy as np
 import SimpleITK as sitk
 
-from .affine import apply_transform
+from .affine import apply_transform, fit_affine
 from .grid import Grid
 
+#: Voxels that stand for a whole field where an affine is fitted to it.
+SPARSE = 20_000
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
 
@@ -144,8 +146,7 @@ def sample(displacement: sitk.Image, points: np.ndarray) -> np.ndarray:
     """The vectors (n, d) in LPS mm at the LPS points (n, d), linear inside and the edge vector outside."""
     from scipy.ndimage import map_coordinates
 
-    matrix = Grid.of(displacement).physical_to_index()
-    index = np.asarray(points, dtype=float) @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    index = Grid.of(displacement).to_index(points)
     vectors = sitk.GetArrayViewFromImage(displacement)
     components = [
         map_coordinates(vectors[..., c], index.T[::-1], order=1, mode="nearest") for c in range(vectors.shape[-1])
@@ -163,6 +164,29 @@ def transform_points(mapping: sitk.Image | sitk.Transform, points: np.ndarray) -
     if isinstance(mapping, sitk.Image):
         return points + sample(mapping, points)
     return apply_transform(mapping, points)
+
+
+def correspondences(displacement: sitk.Image, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """LPS points (n, d) of voxels and where the displacement moves each, float64 mm.
+
+    `count` asks for a regular choice of about so many voxels, at least two along each axis; None for all of them.
+    """
+    grid = Grid.of(displacement)
+    step = 1
+    if count is not None:
+        step = int(np.ceil((np.prod(grid.size) / count) ** (1 / grid.dimension)))
+        step = max(1, min(step, min(grid.size) - 1))
+    chosen = (slice(None, None, step),) * grid.dimension
+    points = grid.points()[chosen].reshape(-1, grid.dimension)
+    return points, points + sitk.GetArrayViewFromImage(displacement)[chosen].reshape(-1, grid.dimension)
+
+
+def best_affine(displacement: sitk.Image) -> np.ndarray:
+    """The least-squares affine of x -> x + u(x) over some thousand voxels: a homogeneous matrix, LPS mm.
+
+    It is singular where the grid does not determine an affine (one voxel along an axis), or the field squeezes it flat.
+    """
+    return fit_affine(*correspondences(displacement, SPARSE))
 
 
 def _on_grid(part: sitk.Image | sitk.Transform, grid: Grid) -> sitk.Image:

@@ -1,4 +1,8 @@
-"""The sampling grid of an image: size, spacing, origin and direction, in LPS millimetres (SimpleITK's conventions)."""
+"""The sampling grid of an image: size, spacing, origin and direction, in LPS millimetres (SimpleITK's conventions).
+
+Here, and nowhere else, index and physical coordinates are turned into one another. An index is (i, j, k), or (i, j) in
+2D: i along the image's first axis, which is the LAST axis of its numpy array.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+
+from .affine import apply_affine
 
 
 @dataclass(frozen=True)
@@ -19,6 +25,16 @@ class Grid:
         direction: d*d numbers, row by row; column a is the unit vector in LPS along which index axis a runs.
 
     A voxel index x (i, j, k) lies at `origin + direction @ diag(spacing) @ x` (ITK Software Guide, section 4.1.4).
+
+    >>> grid = Grid(size=(4, 3), spacing=(2.0, 5.0), origin=(10.0, 20.0), direction=(1.0, 0.0, 0.0, 1.0))
+    >>> grid.shape
+    (3, 4)
+    >>> grid.to_physical([[1, 0], [0, 1]]).tolist()
+    [[12.0, 20.0], [10.0, 25.0]]
+    >>> grid.to_index([[13.0, 20.0]]).tolist()
+    [[1.5, 0.0]]
+    >>> grid.image(np.zeros(grid.shape)).GetSize()
+    (4, 3)
     """
 
     size: tuple[int, ...]
@@ -28,6 +44,7 @@ class Grid:
 
     @classmethod
     def of(cls, image: sitk.Image) -> Grid:
+        """The grid an image lies on."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     @classmethod
@@ -49,8 +66,20 @@ class Grid:
             tuple((axes / spacing).ravel().tolist()),
         )
 
+    @classmethod
+    def from_ras_matrix(cls, size: tuple[int, ...], index_to_ras: np.ndarray) -> Grid:
+        """From a (4, 4) matrix, index (i, j, k, 1) to RAS mm; of a `size` of two numbers the third axis is left out.
+
+        Raises ValueError for a singular matrix.
+        """
+        lps = np.array(index_to_ras, dtype=float)
+        lps[:2] *= -1
+        keep = [*range(len(size)), 3]
+        return cls.from_matrix(size, lps[np.ix_(keep, keep)])
+
     @property
     def dimension(self) -> int:
+        """2 or 3."""
         return len(self.size)
 
     @property
@@ -78,6 +107,37 @@ class Grid:
     def physical_to_index(self) -> np.ndarray:
         """(d+1, d+1) homogeneous matrix from LPS mm to continuous index (i, j, k, 1)."""
         return np.linalg.inv(self.index_to_physical())
+
+    def ras_matrix(self) -> np.ndarray:
+        """(4, 4) homogeneous matrix from index (i, j, k, 1) to RAS mm: Slicer's IJKToRAS, a NIfTI file's affine.
+
+        A 2D grid is the slice k = 0 in the plane z = 0.
+        """
+        matrix = np.eye(4)
+        matrix[: self.dimension, : self.dimension] = self.axes
+        matrix[: self.dimension, 3] = self.origin
+        matrix[:2] *= -1
+        return matrix
+
+    def index_to_index(self, other: Grid) -> np.ndarray:
+        """(d+1, d+1) homogeneous matrix from index (i, j, k, 1) here to the index of the same place in `other`."""
+        return other.physical_to_index() @ self.index_to_physical()
+
+    def to_index(self, points: np.ndarray) -> np.ndarray:
+        """Continuous index (..., d), float64 in the order i, j(, k), of LPS points (..., d) in mm.
+
+        Whole numbers are voxel centres; -0.5 is the outer border of the first voxel.
+        """
+        return apply_affine(self.physical_to_index(), points)
+
+    def to_physical(self, index: np.ndarray) -> np.ndarray:
+        """LPS points (..., d), float64 mm, of continuous indices (..., d) in the order i, j(, k)."""
+        return np.asarray(index) @ self.axes.T + np.asarray(self.origin)
+
+    def lattice(self, count: int) -> np.ndarray:
+        """LPS points (n, d) spread evenly from the first to the last voxel, at most `count` along an axis."""
+        lines = [np.linspace(0, n - 1, min(n, count)) for n in self.size]
+        return self.to_physical(np.stack(np.meshgrid(*lines, indexing="ij"), -1).reshape(-1, self.dimension))
 
     def points(self) -> np.ndarray:
         """LPS mm of every voxel centre: float64 (k, j, i, d)."""
@@ -121,10 +181,9 @@ class Grid:
     def extent_corners(self) -> np.ndarray:
         """(2**d, d) LPS mm of the corners of the outermost voxels (half a voxel beyond their centres)."""
         index = np.stack(np.meshgrid(*[(-0.5, n - 0.5) for n in self.size], indexing="ij"), -1)
-        return index.reshape(-1, self.dimension) @ self.axes.T + np.asarray(self.origin)
+        return self.to_physical(index.reshape(-1, self.dimension))
 
     def contains(self, points: np.ndarray, margin: float = 0.5) -> np.ndarray:
         """Which LPS points (n, d) lie within `margin` voxels of the voxel centres' box: bool (n,)."""
-        matrix = self.physical_to_index()
-        index = np.asarray(points, dtype=float) @ matrix[:-1, :-1].T + matrix[:-1, -1]
+        index = self.to_index(points)
         return np.all((index >= -margin - 1e-6) & (index <= np.asarray(self.size) - 1 + margin + 1e-6), axis=-1)
