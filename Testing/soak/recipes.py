@@ -1,9 +1,9 @@
-"""The README's recipes, run as they stand there, on a patient of 2000 breathing frames whose motion is a formula.
+"""The recipes of Docs/recipes.md, run as they stand there, on a patient of 2000 breathing frames of known motion.
 
     python -m Testing.soak.recipes                  # 2000 small frames; prints what each recipe took, and Dice
     python -m Testing.soak.recipes --frames 60      # a quick look
 
-Every `slicer-voxelmorph` line of the section *Recipes* is run by bash in a folder laid out as the README assumes. The
+Every `slicer-voxelmorph` line of the section *Recipes* is run by bash in a folder laid out as the page assumes. The
 long run is killed once on its way and started again by the same line.
 """
 
@@ -69,8 +69,8 @@ def dice(output: Path, index: int) -> float:
 
 
 def recipes() -> list[str]:
-    """The shell blocks of the README's section, one recipe each."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").split("### Recipes")[1].split("\n## ")[0]
+    """The shell blocks of the section *Recipes*, one recipe each."""
+    section = (ROOT / "Docs" / "recipes.md").read_text(encoding="utf-8").split("\n## Recipes")[1].split("\n## ")[0]
     blocks = re.findall(r"(?:^    .*\n?)+", section, flags=re.MULTILINE)
     return [block for block in blocks if "slicer-voxelmorph" in block]
 

@@ -1,4 +1,4 @@
-"""Every `convert` command that the README shows runs on files like those it names."""
+"""Every `convert` command that Docs/exchange.md shows runs on files like those it names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from Testing.support.exchange_scenes import GEOMETRIES, grid, smooth_field, some
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.cli.main import main
 
-_TESTING = Path(__file__).resolve().parents[1]
-
-_README = _TESTING.parent / "README.md"
-_TEXT = _README.read_text(encoding="utf-8") if _README.is_file() else ""
+_PAGE = Path(__file__).resolve().parents[2] / "Docs" / "exchange.md"
+_TEXT = _PAGE.read_text(encoding="utf-8")
 COMMANDS = re.findall(r"`slicer-voxelmorph (convert [^`]*--output [^`]*)`", _TEXT)
 
 
@@ -55,8 +53,22 @@ def files(tmp_path, monkeypatch):
     Path("landmarks.csv").write_text("label,l,p,s\nfirst,10,-20,30\n")
 
 
-@pytest.mark.parametrize(
-    "command", COMMANDS or [pytest.param("", marks=pytest.mark.skip(reason="the README shows none"))]
-)
-def test_a_command_of_the_readme_runs(command, files):
+def test_the_page_writes_every_convention():
+    written = {word for command in COMMANDS for word in re.findall(r"--to (\w+)", command)}
+    assert written == set(exchange.CONVENTIONS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_page_runs(command, files):
     assert main(shlex.split(command)) == 0
+
+
+def test_the_pages_python_runs(files):
+    pytest.importorskip("ants", reason="antspyx is not installed")
+    blocks = re.findall(r"^```python\n(.*?)^```", _TEXT, flags=re.MULTILINE | re.DOTALL)
+    names: dict[str, object] = {}
+    for block in blocks:
+        if not re.search(r"\blogic\b", block):
+            exec(block, names)
+    assert tuple(names["theta"].shape) == (1, 3, 4)
+    assert names["u"].GetSize() == names["displacement"].GetSize()
