@@ -132,30 +132,33 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
         Everything is in world coordinates: the transform leads from where the fixed volume lies to where the moving
         volume lies, with the parents that both hang under. `applyTransform(movingVolumeNode, transform)` lets the
-        moving volume
-        follow it where it hangs: the topmost of its parents (or the volume itself, when it has none) is put under it.
+        moving volume follow it where it hangs: the topmost of its parents (or the volume itself, when it has none) is
+        put under it.
         """
         self.ensureInstalled(interactive)
-        from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+        from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
+        from VoxelMorphRegistrationLib.registration.settings import Settings
 
-        return register_volumes(
-            fixedVolumeNode,
-            movingVolumeNode,
-            outputTransformNode,
-            outputVolumeNode,
+        nodes = RegistrationNodes(
+            fixed=fixedVolumeNode,
+            moving=movingVolumeNode,
             moving_labels=movingLabelsNode,
-            output_labels=outputLabelsNode,
-            output_inverse=outputInverseTransformNode,
             mask=fixedVolumeMaskNode,
             initial_transform=initialTransformNode,
-            model=model,
+            transform=outputTransformNode,
+            warped_volume=outputVolumeNode,
+            warped_labels=outputLabelsNode,
+            inverse=outputInverseTransformNode,
+        )
+        settings = Settings(
             align=align,
-            label_interpolation=labelInterpolation,
             network_spacing=networkSpacing,
             refine=refine,
             device=device,
             seed=seed,
+            label_interpolation=labelInterpolation,
         )
+        return register_volumes(nodes, model, settings)
 
     def applyTransform(self, node, transformNode):
         """Let a volume, segmentation, model or points follow a result; the parents it hangs under already stay in

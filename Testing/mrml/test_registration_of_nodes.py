@@ -23,10 +23,11 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model
 from VoxelMorphRegistrationLib.mrml import transforms
-from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
 from VoxelMorphRegistrationLib.mrml.volumes import image_from_volume
 from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.registration.settings import Settings
 from VoxelMorphRegistrationLib.space.grid import Grid
 
 CENTRE = np.array([10.0, -20.0, 30.0])
@@ -51,6 +52,11 @@ def network(dimension=3, reach=2.0):
 def still(dimension=3):
     """A network that moves nothing, so that only the alignment shows."""
     return network(dimension, reach=0.0)
+
+
+def registered(fixed, moving, transform=None, volume=None, *, model, align="rigid", dump_network_inputs=None, **nodes):
+    chosen = RegistrationNodes(fixed, moving, transform=transform, warped_volume=volume, **nodes)
+    return register_volumes(chosen, model, Settings(align=align), dump_network_inputs)
 
 
 UNMOVED = np.eye(4)
@@ -105,7 +111,7 @@ def test_the_node_and_the_output_volume_show_the_same_warp(scene, geometry):
     fixed, moving, fixed_node, moving_node = pair(scene, geometry, motion(4, (3, -2, 0)))
     output = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "warped")
     dimension = 2 if geometry == "single slice" else 3
-    node = register_volumes(fixed_node, moving_node, None, output, model=network(dimension), align="rigid")
+    node = registered(fixed_node, moving_node, None, output, model=network(dimension), align="rigid")
     displacement = transforms.displacement_from_transform(node)
     assert Grid.of(displacement).same_as(Grid.of(fixed)) and Grid.of(image_from_volume(output)).same_as(Grid.of(fixed))
     assert np.abs(sitk.GetArrayFromImage(displacement)).max() > 2
@@ -118,7 +124,7 @@ def test_the_node_and_the_output_volume_show_the_same_warp(scene, geometry):
 
 def test_what_the_network_saw_warps_through_the_node_as_the_network_warped_it(scene, tmp_path):
     _, _, fixed_node, moving_node = pair(scene, "anisotropic")
-    node = register_volumes(fixed_node, moving_node, model=network(), align="none", dump_network_inputs=tmp_path)
+    node = registered(fixed_node, moving_node, model=network(), align="none", dump_network_inputs=tmp_path)
     seen, warped = (sitk.ReadImage(str(tmp_path / f"{name}.nrrd")) for name in ("moving", "warped"))
     ours = slicer_resampled(node_of(scene, seen, "seen"), node, node_of(scene, warped, "on"))
     moved = sitk.ReadImage(str(tmp_path / "displacement.nrrd"))
@@ -146,7 +152,7 @@ def test_the_result_is_valid_for_the_moving_volume_where_it_hangs(scene, fixed_u
         parent = hang(scene, moving_node, matrix)
     output = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "warped")
     before = off(fixed_node, as_shown(moving_node, fixed_node))
-    node = register_volumes(fixed_node, moving_node, None, output, model=still(), align="affine")
+    node = registered(fixed_node, moving_node, None, output, model=still(), align="affine")
     assert moving_node.GetParentTransformNode() is parent and parent.GetParentTransformNode() is None
     assert output.GetParentTransformNode() is fixed_node.GetParentTransformNode()
     assert node.GetParentTransformNode() is None
@@ -160,10 +166,10 @@ def test_a_second_run_into_the_transform_the_moving_volume_follows_already_is_ri
     _, _, fixed_node, moving_node = pair(scene, "axial", motion(5, (6, -4, 3)))
     parent = hang(scene, moving_node, motion(3, (2, 0, 0)))
     before = off(fixed_node, as_shown(moving_node, fixed_node))
-    node = register_volumes(fixed_node, moving_node, model=still(), align="rigid")
+    node = registered(fixed_node, moving_node, model=still(), align="rigid")
     transforms.hang_under(moving_node, node)
     first = off(fixed_node, as_shown(moving_node, fixed_node))
-    again = register_volumes(fixed_node, moving_node, node, model=still(), align="rigid")
+    again = registered(fixed_node, moving_node, node, model=still(), align="rigid")
     assert again is node and parent.GetParentTransformNode() is node
     assert off(fixed_node, as_shown(moving_node, fixed_node)) == pytest.approx(first, rel=0.05)
     assert first < 0.2 * before
@@ -172,7 +178,7 @@ def test_a_second_run_into_the_transform_the_moving_volume_follows_already_is_ri
 def test_the_inverse_leads_back_on_the_moving_grid(scene):
     _, moving, fixed_node, moving_node = pair(scene, "anisotropic", motion(4, (3, -2, 1)))
     inverse = scene.AddNewNodeByClass("vtkMRMLGridTransformNode", "inverse")
-    node = register_volumes(fixed_node, moving_node, output_inverse=inverse, model=network(), align="rigid")
+    node = registered(fixed_node, moving_node, inverse=inverse, model=network(), align="rigid")
     for offset in ((0, 0, 0), (8, -6, 5), (-9, 4, -7)):
         start = (CENTRE + offset) * (-1, -1, 1)
         there = inverse.GetTransformFromParent().TransformPoint(start)
@@ -186,9 +192,7 @@ def test_labels_of_the_moving_volume_come_out_on_the_fixed_grid_unmixed(scene):
     moving_labels = node_of(scene, labels, "labels", "vtkMRMLLabelMapVolumeNode")
     warped = scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "warped labels")
     mask = node_of(scene, sitk.Cast(fixed > 20, sitk.sitkUInt8), "mask", "vtkMRMLLabelMapVolumeNode")
-    register_volumes(
-        fixed_node, moving_node, moving_labels=moving_labels, output_labels=warped, mask=mask, model=still()
-    )
+    registered(fixed_node, moving_node, moving_labels=moving_labels, warped_labels=warped, mask=mask, model=still())
     array = slicer.util.arrayFromVolume(warped)
     assert array.dtype == np.int16 and set(np.unique(array)) == {0, 5, 305}
     body = sitk.GetArrayFromImage(fixed > 60)
@@ -204,14 +208,14 @@ def test_a_transform_node_can_be_the_start(scene):
     start.SetMatrixTransformFromParent(slicer.util.vtkMatrixFromArray(flip @ shift @ flip))
     moving_node.SetOrigin(np.array(moving_node.GetOrigin()) + (-60, 0, 0))
     slicer.util.updateVolumeFromArray(moving_node, slicer.util.arrayFromVolume(fixed_node))
-    node = register_volumes(fixed_node, moving_node, initial_transform=start, model=still(), align="none")
+    node = registered(fixed_node, moving_node, initial_transform=start, model=still(), align="none")
     pulled = node.GetTransformFromParent().TransformPoint(CENTRE * (-1, -1, 1))
     np.testing.assert_allclose(np.array(pulled) * (-1, -1, 1) - CENTRE, (60, 0, 0), atol=1e-3)
 
 
 def test_how_the_transform_came_about_is_written_into_its_node(scene):
     _, _, fixed_node, moving_node = pair(scene, "axial", motion(0, (4, 0, 0)))
-    node = register_volumes(fixed_node, moving_node, model=still(), align="rigid")
+    node = registered(fixed_node, moving_node, model=still(), align="rigid")
     assert node.GetName() == "moving to fixed"
     assert node.GetAttribute("VoxelMorph.Model") == "random" and node.GetAttribute("VoxelMorph.ModelSha256") == "0" * 64
     assert 0 <= float(node.GetAttribute("VoxelMorph.FoldedPercent")) < 1
@@ -240,5 +244,22 @@ def test_a_choice_that_cannot_work_is_told_and_changes_no_node(scene):
         "fixed volume under.*hangs under it": (under, moving_node, *outputs),
     }.items():
         with pytest.raises(InputError, match=message):
-            register_volumes(*arguments, model=still())
+            registered(*arguments, model=still())
     assert [node.GetMTime() for node in outputs] == times
+
+
+def test_slices_that_face_opposite_ways_are_parallel_and_their_distance_is_kept(scene):
+    sagittal = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    fixed = anatomy(blank((40, 36, 1), (2, 2, 2), sagittal))
+    fixed.SetOrigin((12.0, *fixed.GetOrigin()[1:]))
+    facing = sagittal @ np.diag([1.0, 1, -1])
+    moving = sitk.Image(fixed)
+    moving.SetDirection(facing.ravel().tolist())
+    moving.SetOrigin((15.0, *fixed.GetOrigin()[1:]))
+    inverse = scene.AddNewNodeByClass("vtkMRMLTransformNode", "inverse")
+    node = registered(
+        node_of(scene, fixed, "fixed"), node_of(scene, moving, "moving"), inverse=inverse, model=still(2), align="none"
+    )
+    there, back = (sitk.GetArrayFromImage(transforms.displacement_from_transform(one)) for one in (node, inverse))
+    np.testing.assert_allclose(there, np.broadcast_to((3.0, 0, 0), there.shape), atol=1e-3)
+    np.testing.assert_allclose(back, np.broadcast_to((-3.0, 0, 0), back.shape), atol=1e-3)

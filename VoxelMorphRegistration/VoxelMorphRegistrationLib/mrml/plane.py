@@ -34,6 +34,10 @@ class Plane:
         axes = np.eye(3) if abs(normal[2]) > 1 - 1e-6 else direction
         return cls(axes, float(axes[:, 2] @ image.GetOrigin()))
 
+    def through(self, image: sitk.Image) -> Plane:
+        """The plane parallel to this one in which another single-slice image lies."""
+        return Plane(self.axes, float(self.axes[:, 2] @ image.GetOrigin()))
+
     def flatten(self, image: sitk.Image, name: str) -> sitk.Image:
         """A single-slice 3D image as a 2D image in this plane's two coordinates, mm.
 
@@ -66,3 +70,37 @@ class Plane:
     def raise_image(self, image: sitk.Image, grid: Grid) -> sitk.Image:
         """A 2D image of this plane as the single slice `grid`, voxel for voxel."""
         return grid.image(sitk.GetArrayViewFromImage(image)[None], vector=image.GetNumberOfComponentsPerPixel() > 1)
+
+
+@dataclass(frozen=True)
+class SlicePair:
+    """Two parallel slices that are registered as 2D images, in the coordinates of the fixed slice's plane.
+
+    Attributes:
+        fixed, moving: their planes, of the same axes.
+    """
+
+    fixed: Plane
+    moving: Plane
+
+    @classmethod
+    def of(cls, fixed: sitk.Image, moving: sitk.Image) -> SlicePair:
+        """Of two single-slice 3D images."""
+        plane = Plane.of(fixed)
+        return cls(plane, plane.through(moving))
+
+    def flatten(self, image: sitk.Image, name: str) -> sitk.Image:
+        """A single-slice 3D image as a 2D one, mm; raises InputError, beginning with `name`, when it is tilted."""
+        return self.fixed.flatten(image, name)
+
+    def lift(self, displacement: sitk.Image, grid: Grid) -> sitk.Image:
+        """A 2D displacement as the 3D one on the fixed slice's `grid` that leads into the moving slice, LPS mm."""
+        return self.fixed.lift(displacement, grid, self.moving.height)
+
+    def lift_inverse(self, displacement: sitk.Image, grid: Grid) -> sitk.Image:
+        """A 2D displacement as the 3D one on the moving slice's `grid` that leads into the fixed slice, LPS mm."""
+        return self.moving.lift(displacement, grid, self.fixed.height)
+
+    def raise_image(self, image: sitk.Image, grid: Grid) -> sitk.Image:
+        """A 2D image as the single slice `grid`, voxel for voxel."""
+        return self.fixed.raise_image(image, grid)

@@ -3,35 +3,102 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 import slicer
 
 from ..errors import InputError
 from ..space.grid import Grid
-from .plane import Plane
+from .plane import SlicePair
 from .transforms import add_transform, itk_transform_from_node, update_transform
 from .volumes import describe, folded_parent, image_from_volume, update_volume
+
+if TYPE_CHECKING:
+    from ..models.loading import Model
+    from ..registration.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class RegistrationNodes:
+    """What is registered, and the nodes that the results replace.
+
+    Attributes:
+        fixed, moving: scalar volumes; two single slices are registered as 2D images.
+        moving_labels: a label volume of the moving volume.
+        mask: similarity counts only where this volume is not zero; it may lie on any grid.
+        initial_transform: the start, a transform node that the moving volume would hang under.
+        transform: replaced, whatever it held; a new node where it is None. Grid of the fixed volume, from-parent.
+        warped_volume: the moving volume on the fixed volume's grid, hung where the fixed volume hangs.
+        warped_labels: the moving labels on the fixed volume's grid.
+        inverse: the inverse displacement, on the moving volume's grid.
+    """
+
+    fixed: slicer.vtkMRMLVolumeNode
+    moving: slicer.vtkMRMLVolumeNode
+    moving_labels: slicer.vtkMRMLVolumeNode | None = None
+    mask: slicer.vtkMRMLVolumeNode | None = None
+    initial_transform: slicer.vtkMRMLTransformNode | None = None
+    transform: slicer.vtkMRMLTransformNode | None = None
+    warped_volume: slicer.vtkMRMLVolumeNode | None = None
+    warped_labels: slicer.vtkMRMLVolumeNode | None = None
+    inverse: slicer.vtkMRMLTransformNode | None = None
+
+    def check(self) -> None:
+        """Raises InputError, naming the node, for a choice that cannot work."""
+        for node, what in ((self.fixed, "fixed"), (self.moving, "moving")):
+            if node is None:
+                raise InputError(f"the {what} volume: none is chosen; choose a volume")
+        if self.fixed is self.moving:
+            raise InputError(f"{describe(self.fixed)}: chosen as both fixed and moving volume; choose two volumes")
+        inputs = [node for node in (self.fixed, self.moving, self.mask, self.moving_labels) if node is not None]
+        for node in (self.warped_volume, self.warped_labels):
+            if node is not None and any(node is other for other in inputs):
+                raise InputError(
+                    f"{describe(node)}: chosen as input and as output; choose or create another output volume"
+                )
+        if self.transform is not None and _hangs_under(self.fixed, self.transform):
+            raise InputError(
+                f"{describe(self.transform)}: the fixed volume {describe(self.fixed)} hangs under it and would be "
+                "moved by the result; take the fixed volume from under it, or choose another output transform"
+            )
+        if (self.moving_labels is None) != (self.warped_labels is None):
+            raise InputError(
+                "labels: give both the moving volume's labels and the node for the warped ones, or neither"
+            )
+
+
+@dataclass(frozen=True)
+class _Images:
+    """What the nodes hold, in LPS mm of the world; the mask lies on the fixed image's grid."""
+
+    fixed: sitk.Image
+    moving: sitk.Image
+    labels: sitk.Image | None
+    mask: sitk.Image | None
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What replaces the contents of the nodes; None for a node that was not chosen."""
+
+    displacement: sitk.Image
+    inverse: sitk.Image | None
+    warped: sitk.Image | None
+    labels: sitk.Image | None
+
+
 def register_volumes(
-    fixed: slicer.vtkMRMLVolumeNode,
-    moving: slicer.vtkMRMLVolumeNode,
-    output_transform: slicer.vtkMRMLTransformNode | None = None,
-    output_volume: slicer.vtkMRMLVolumeNode | None = None,
-    *,
-    moving_labels: slicer.vtkMRMLVolumeNode | None = None,
-    output_labels: slicer.vtkMRMLVolumeNode | None = None,
-    output_inverse: slicer.vtkMRMLTransformNode | None = None,
-    mask: slicer.vtkMRMLVolumeNode | None = None,
-    initial_transform: slicer.vtkMRMLTransformNode | None = None,
-    model: Any = None,
-    **settings: Any,
+    nodes: RegistrationNodes,
+    model: Model | str | Path | None = None,
+    settings: Settings | None = None,
+    dump_network_inputs: str | Path | None = None,
 ) -> slicer.vtkMRMLTransformNode:
-    """Register `moving` to `fixed` and return the transform node; blocks, and opens no window.
+    """Register the moving volume to the fixed one and return the transform node; blocks, and opens no window.
 
     Everything is in world coordinates: the result leads from where the fixed volume lies in the world to where the
     moving volume lies in the world, with the parents that both hang under. So it is valid for the moving node where it
@@ -40,106 +107,116 @@ def register_volumes(
     moving volume counts from below it; it is valid there again.
 
     Args:
-        fixed, moving: scalar volumes; two single slices are registered as 2D images.
-        output_transform: replaced, whatever it held; default a new node. Grid of the fixed volume, from-parent.
-        output_volume: the moving volume on the fixed volume's grid, hung where the fixed volume hangs.
-        moving_labels, output_labels: a label volume of the moving volume, and its warped labels on the fixed grid.
-        output_inverse: the inverse displacement, on the moving volume's grid.
-        mask: similarity counts only where this volume is not zero; it may lie on any grid.
-        initial_transform: the start, a transform node that the moving volume would hang under.
         model: a name, a weights file, or a loaded model; default the bundled one.
-        settings: as for `registration.register`: align, network_spacing, refine, label_interpolation, device, seed.
+        settings: the start is `nodes.initial_transform` where that is given.
+        dump_network_inputs: a folder for the images as the network saw them.
 
-    Raises InputError (naming the node) for volumes that cannot be registered, DependencyMissing when torch or
-    voxelmorph is not installed. No node is changed then.
+    Raises:
+        InputError: naming the node, for volumes that cannot be registered. No node is changed then.
+        DependencyMissing: when torch or voxelmorph is not installed.
     """
-    _check_nodes(fixed, moving, output_transform, [output_volume, output_labels], [mask, moving_labels])
-    if (moving_labels is None) != (output_labels is None):
-        raise InputError("labels: give both the moving volume's labels and the node for the warped ones, or neither")
-    fixed_image = _scalar_image(fixed)
-    below = output_transform if output_transform is not None and _hangs_under(moving, output_transform) else None
-    moving_image = _scalar_image(moving, below)
-    # Labels of the moving volume share its place in the world, under the same parents or others.
-    labels_below = (
-        below if below is not None and moving_labels is not None and _hangs_under(moving_labels, below) else None
-    )
-    labels_image = None if moving_labels is None else image_from_volume(moving_labels, labels_below, labels=True)
-    fixed_grid = Grid.of(fixed_image)
-    mask_image = None if mask is None else _on_grid(image_from_volume(mask, labels=True), fixed_grid)
-    if initial_transform is not None:
-        settings["initial_transform"] = itk_transform_from_node(initial_transform, fixed_grid)
+    nodes.check()
+    images = _read(nodes)
+    slices = _slices(nodes, images)
 
-    flat = fixed_image.GetSize()[2] == 1 and moving_image.GetSize()[2] == 1
-    if fixed_image.GetSize()[2] == 1 and not flat:
-        raise InputError(
-            f"{describe(fixed)}: one slice cannot be registered with the volume {describe(moving)}; choose two "
-            "volumes or two slices"
-        )
-    if flat:
-        plane, heights = Plane.of(fixed_image), (Plane.of(fixed_image).height, Plane.of(moving_image).height)
-        if "initial_transform" in settings:
-            raise InputError(
-                f"{describe(initial_transform)}: a start is not supported for single slices; harden it on the "
-                "moving slice"
-            )
-        flatten = plane.flatten
-        parts = [(fixed_image, fixed), (moving_image, moving), (labels_image, moving_labels), (mask_image, mask)]
-        images = [None if image is None else flatten(image, describe(node)) for image, node in parts]
-    else:
-        images = [fixed_image, moving_image, labels_image, mask_image]
+    from ..registration.registrar import Registrar
+    from ..registration.settings import Settings
 
-    from ..registration.registrar import register
-
-    keywords = {} if model is None else {"model": model}
-    result = register(images[0], images[1], mask=images[3], **keywords, **settings)
-    for note in result.notes:
+    settings = settings or Settings()
+    if nodes.initial_transform is not None:
+        start = itk_transform_from_node(nodes.initial_transform, Grid.of(images.fixed))
+        settings = replace(settings, initial_transform=start)
+    seen = images if slices is None else _flattened(nodes, images, slices)
+    registration = Registrar(model, settings).register(seen.fixed, seen.moving, seen.mask)
+    for note in registration.notes:
         _LOG.info("%s", note)
-    warped = result.warped if output_volume is not None else None
-    warped_labels = (
-        None if labels_image is None else result.warp_labels(images[2], settings.get("label_interpolation", "nearest"))
+    if dump_network_inputs is not None:
+        registration.dump_network_inputs(dump_network_inputs)
+    results = _Results(
+        registration.displacement,
+        registration.inverse_displacement if nodes.inverse is not None else None,
+        registration.warped if nodes.warped_volume is not None else None,
+        None if seen.labels is None else registration.warp_labels(seen.labels, settings.label_interpolation),
     )
-    displacement = result.displacement
-    inverse = result.inverse_displacement if output_inverse is not None else None
-    if flat:
-        displacement = plane.lift(displacement, fixed_grid, heights[1])
-        warped, warped_labels = (
-            None if image is None else plane.raise_image(image, fixed_grid) for image in (warped, warped_labels)
-        )
-        if inverse is not None:
-            inverse = Plane(plane.axes, heights[1]).lift(inverse, Grid.of(moving_image), heights[0])
+    transform = _write(nodes, results if slices is None else _lifted(results, slices, images))
+    _record(transform, registration)
+    return transform
 
-    scene = fixed.GetScene()
-    if output_transform is None:
-        name = scene.GenerateUniqueName(f"{moving.GetName()} to {fixed.GetName()}")
-        output_transform = add_transform(scene, displacement, name, fixed=fixed, moving=moving)
+
+def _read(nodes: RegistrationNodes) -> _Images:
+    fixed = _scalar_image(nodes.fixed)
+    # A moving volume under the result of an earlier run counts from below it, and so do its labels.
+    below = _replaced_parent(nodes.moving, nodes.transform)
+    moving = _scalar_image(nodes.moving, below)
+    labels = None
+    if nodes.moving_labels is not None:
+        labels = image_from_volume(nodes.moving_labels, _replaced_parent(nodes.moving_labels, below), labels=True)
+    mask = None if nodes.mask is None else _on_grid(image_from_volume(nodes.mask, labels=True), Grid.of(fixed))
+    return _Images(fixed, moving, labels, mask)
+
+
+def _slices(nodes: RegistrationNodes, images: _Images) -> SlicePair | None:
+    """How single slices become 2D images and back; None for volumes. Raises InputError for one of each."""
+    if images.fixed.GetSize()[2] > 1:
+        return None
+    if images.moving.GetSize()[2] > 1:
+        raise InputError(
+            f"{describe(nodes.fixed)}: one slice cannot be registered with the volume {describe(nodes.moving)}; "
+            "choose two volumes or two slices"
+        )
+    if nodes.initial_transform is not None:
+        raise InputError(
+            f"{describe(nodes.initial_transform)}: a start is not supported for single slices; harden it on the "
+            "moving slice"
+        )
+    return SlicePair.of(images.fixed, images.moving)
+
+
+def _flattened(nodes: RegistrationNodes, images: _Images, slices: SlicePair) -> _Images:
+    def flat(image: sitk.Image | None, node: slicer.vtkMRMLVolumeNode | None) -> sitk.Image | None:
+        return None if image is None else slices.flatten(image, describe(node))
+
+    return _Images(
+        slices.flatten(images.fixed, describe(nodes.fixed)),
+        slices.flatten(images.moving, describe(nodes.moving)),
+        flat(images.labels, nodes.moving_labels),
+        flat(images.mask, nodes.mask),
+    )
+
+
+def _lifted(results: _Results, slices: SlicePair, images: _Images) -> _Results:
+    grid = Grid.of(images.fixed)
+    return _Results(
+        slices.lift(results.displacement, grid),
+        None if results.inverse is None else slices.lift_inverse(results.inverse, Grid.of(images.moving)),
+        None if results.warped is None else slices.raise_image(results.warped, grid),
+        None if results.labels is None else slices.raise_image(results.labels, grid),
+    )
+
+
+def _write(nodes: RegistrationNodes, results: _Results) -> slicer.vtkMRMLTransformNode:
+    """The transform node, after every chosen node got its result."""
+    fixed, moving, transform = nodes.fixed, nodes.moving, nodes.transform
+    if transform is None:
+        name = fixed.GetScene().GenerateUniqueName(f"{moving.GetName()} to {fixed.GetName()}")
+        transform = add_transform(fixed.GetScene(), results.displacement, name, fixed=fixed, moving=moving)
     else:
-        update_transform(output_transform, displacement, fixed, moving)
-    _record(output_transform, result)
+        update_transform(transform, results.displacement, fixed, moving)
     parent = folded_parent(fixed)
-    for image, node in ((warped, output_volume), (warped_labels, output_labels)):
-        if image is not None:
+    for image, node in ((results.warped, nodes.warped_volume), (results.labels, nodes.warped_labels)):
+        if image is not None and node is not None:
             update_volume(node, image, parent)
             node.CreateDefaultDisplayNodes()
-    if inverse is not None:
-        update_transform(output_inverse, inverse, moving, fixed)
-    return output_transform
+    if results.inverse is not None:
+        update_transform(nodes.inverse, results.inverse, moving, fixed)
+    return transform
 
 
-def _check_nodes(fixed, moving, output_transform, outputs, others) -> None:
-    for node, what in ((fixed, "fixed"), (moving, "moving")):
-        if node is None:
-            raise InputError(f"the {what} volume: none is chosen; choose a volume")
-    if fixed is moving:
-        raise InputError(f"{describe(fixed)}: chosen as both fixed and moving volume; choose two volumes")
-    inputs = [node for node in (fixed, moving, *others) if node is not None]
-    for node in outputs:
-        if node is not None and any(node is other for other in inputs):
-            raise InputError(f"{describe(node)}: chosen as input and as output; choose or create another output volume")
-    if output_transform is not None and _hangs_under(fixed, output_transform):
-        raise InputError(
-            f"{describe(output_transform)}: the fixed volume {describe(fixed)} hangs under it and would be moved by "
-            "the result; take the fixed volume from under it, or choose another output transform"
-        )
+def _replaced_parent(
+    node: slicer.vtkMRMLVolumeNode, transform: slicer.vtkMRMLTransformNode | None
+) -> slicer.vtkMRMLTransformNode | None:
+    """The transform that is about to be replaced where the node hangs under it, else None."""
+    return transform if transform is not None and _hangs_under(node, transform) else None
 
 
 def _hangs_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> bool:
