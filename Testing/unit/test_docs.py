@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import pkgutil
 import re
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from VoxelMorphRegistrationLib.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "Docs").glob("*.md"))]
+LIBRARY = ROOT / "VoxelMorphRegistration" / "VoxelMorphRegistrationLib"
 TRAINING = ROOT / "VoxelMorphRegistration" / "Resources" / "Models" / "TRAINING.md"
 
 
@@ -73,6 +75,17 @@ def test_files_of_the_repository_that_a_page_names_are_there(page):
     for name in named:
         there = [ROOT / name, ROOT / "VoxelMorphRegistration" / name]
         assert any(path.exists() for path in there), f"{page.name}: {name}"
+
+
+@pytest.mark.parametrize("page", ["conventions.md", "architecture.md", "contributing.md"])
+def test_rooms_and_names_in_them_that_a_page_of_the_code_names_are_there(page):
+    said = text(ROOT / "Docs" / page).replace("TOOL.py", "itk.py")
+    rooms = "|".join(folder.name for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file())
+    for name in re.findall(rf"`((?:{rooms})/\w+\.py)`", said):
+        assert (LIBRARY / name).is_file(), name
+    for name in re.findall(rf"`((?:Grid|{rooms})(?:\.\w+)+)`", said):
+        found = f"space.grid.{name}" if name.startswith("Grid.") else name
+        assert pkgutil.resolve_name(f"{LIBRARY.name}.{found}") is not None, name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
