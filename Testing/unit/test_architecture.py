@@ -18,6 +18,7 @@ AT_THE_ROOT = {"__init__.py", "__main__.py", "errors.py", "installation.py", "ve
 IN_SLICER_ALONE = ("slicer", "qt", "ctk")
 PROCESS_WIDE = {
     "umask", "chdir", "set_num_threads", "set_num_interop_threads", "SetGlobalDefaultNumberOfThreads",
+    "catch_warnings", "simplefilter", "filterwarnings",
     "SetGlobalWarningDisplay", "GlobalWarningDisplayOff", "GlobalWarningDisplayOn",
 }  # fmt: skip
 OWN_THEIR_PROCESS = {"cli/main.py", "training/__main__.py"}

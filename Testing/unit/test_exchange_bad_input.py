@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import nibabel
 import numpy as np
@@ -239,3 +240,14 @@ def test_what_a_convention_cannot_hold_is_refused_or_warned_of(tmp_path):
         exchange.write(field(flat), tmp_path / "flat.mgz", "freesurfer")
     with pytest.raises(InputError, match="rename the output"):
         exchange.write(bending, tmp_path / "field.jpg", "niftyreg")
+
+
+def test_warnings_collected_by_one_caller_leave_those_of_another_thread_alone():
+    cube = Grid((8, 8, 8), FIXED.spacing, FIXED.origin, FIXED.direction)
+    flow = np.zeros((1, 3, 8, 8, 8), np.float32)
+    with pytest.warns(exchange.ExchangeWarning, match="taken as kji"), exchange.collected_warnings() as messages:
+        with ThreadPoolExecutor(1) as other:
+            other.submit(exchange.read, flow, "voxelmorph", cube).result()
+        assert messages == []
+        exchange.read(flow, "monai", cube)
+    assert len(messages) == 1 and "taken as ijk" in messages[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 
 from ..errors import InputError
 from ..exchange.names import CONVENTIONS
@@ -61,14 +60,12 @@ def run(args: argparse.Namespace) -> int:
     align_corners = None if args.align_corners is None else args.align_corners == "yes"
     layout = {"moving": args.moving, "align_corners": align_corners, "array_axes": args.array_axes}
     source = args.input if len(args.input) > 1 else args.input[0]
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        message = _carry_points(args, source, layout) if args.points else _convert(args, source, layout)
-    from ..exchange import ExchangeWarning
+    from ..exchange import collected_warnings
 
-    for warning in caught:
-        if issubclass(warning.category, ExchangeWarning):
-            print(f"note: {warning.message}", file=sys.stderr)
+    with collected_warnings() as notes:
+        message = _carry_points(args, source, layout) if args.points else _convert(args, source, layout)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     print(message)
     return Exit.DONE
 

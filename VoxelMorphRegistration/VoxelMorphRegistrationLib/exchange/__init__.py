@@ -17,7 +17,7 @@ from .names import CONVENTIONS
 
 if TYPE_CHECKING:
     from .affines import affine_to_displacement
-    from .context import ExchangeWarning, grid_of
+    from .context import ArrayAxes, ExchangeWarning, collected_warnings, grid_of
     from .conventions import read, read_mapping, write
     from .points import to_fixed as points_to_fixed
     from .points import to_moving as points_to_moving
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "affine_to_displacement": ("affines", "affine_to_displacement"),
+    "ArrayAxes": ("context", "ArrayAxes"),
     "ExchangeWarning": ("context", "ExchangeWarning"),
+    "collected_warnings": ("context", "collected_warnings"),
     "grid_of": ("context", "grid_of"),
     "read": ("conventions", "read"),
     "read_mapping": ("conventions", "read_mapping"),
@@ -37,9 +39,11 @@ _HOMES = {
 }
 __all__ = [
     "CONVENTIONS",
+    "ArrayAxes",
     "ExchangeWarning",
     "affine_to_displacement",
     "affine_to_theta",
+    "collected_warnings",
     "grid_of",
     "points_to_fixed",
     "points_to_moving",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +19,8 @@ ArrayAxes = Literal["kji", "ijk"]
 ImageLike = str | os.PathLike | sitk.Image | Grid
 #: What every adapter reads into: a canonical displacement, or an ITK transform from fixed to moving points (LPS mm).
 Mapping = sitk.Image | sitk.Transform
+
+_COLLECTED: ContextVar[list[str] | None] = ContextVar("collected_warnings", default=None)
 
 
 class ExchangeWarning(UserWarning):
@@ -72,9 +77,28 @@ def grid_of(image: ImageLike | None, name: str = "reference") -> Grid | None:
     return grid
 
 
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """The messages of the conversions inside the block, which then are no Python warnings.
+
+    For callers that show them in a way of their own; `warnings.catch_warnings` would switch the filters of the whole
+    process, other threads included.
+    """
+    messages: list[str] = []
+    before = _COLLECTED.set(messages)
+    try:
+        yield messages
+    finally:
+        _COLLECTED.reset(before)
+
+
 def warn(message: str) -> None:
-    """Tell the caller of the package what the target convention loses."""
-    warnings.warn(message, ExchangeWarning, stacklevel=4)
+    """Tell the caller of the package what the target convention loses: `ExchangeWarning`, or `collected_warnings`."""
+    messages = _COLLECTED.get()
+    if messages is None:
+        warnings.warn(message, ExchangeWarning, stacklevel=4)
+    else:
+        messages.append(message)
 
 
 def warn_of_axes(name: str, taken: str) -> None:

@@ -126,7 +126,7 @@ def _own_grid(mapping: Mapping) -> Grid | None:
     return None
 
 
-def _check_axes(array_axes: str | None) -> str | None:
+def _check_axes(array_axes: ArrayAxes | None) -> ArrayAxes | None:
     if array_axes not in (None, "kji", "ijk"):
         raise InputError(
             f"array_axes {array_axes!r}: an array runs kji (SimpleITK, Slicer) or ijk (nibabel, ANTsPy, MONAI);"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ def import_displacement(
     convention: str | None = None,
     moving: slicer.vtkMRMLVolumeNode | None = None,
     align_corners: bool | None = None,
-    array_axes: str | None = None,
+    array_axes: exchange.ArrayAxes | None = None,
 ) -> slicer.vtkMRMLTransformNode:
     """A displacement of any convention `exchange.read` knows, in a transform node that pulls in world coordinates.
 
@@ -63,8 +61,9 @@ def import_displacement(
             )
     image = None if reference is None else image_from_volume(reference)
     options = {"align_corners": align_corners, "moving": None if moving is None else image_from_volume(moving)}
-    with _told():
+    with exchange.collected_warnings() as messages:
         displacement = _read(source, convention, image, array_axes, options)
+    _log(messages)
     if node is None:
         scene = reference.GetScene() if reference is not None else slicer.mrmlScene
         name = scene.GenerateUniqueName(_name(source))
@@ -94,8 +93,9 @@ def export_displacement(
     displacement = displacement_from_transform(node, grid)
     if moving is not None:
         options["moving"] = image_from_volume(moving)
-    with _told() as messages:
+    with exchange.collected_warnings() as messages:
         exchange.write(displacement, path, convention, **options)
+    _log(messages)
     return messages
 
 
@@ -113,14 +113,13 @@ def _plain(source: Any) -> Any:
 
 
 def _read(
-    source: Any, convention: str | None, image: sitk.Image | None, array_axes: str | None, options: dict
+    source: Any, convention: str | None, image: sitk.Image | None, array_axes: exchange.ArrayAxes | None, options: dict
 ) -> sitk.Image:
     """On the reference's grid; a 2D field becomes that of a single-slice reference."""
-    one_slice = image is not None and image.GetSize()[2] == 1
     try:
         return exchange.read(source, convention, image, array_axes=array_axes, **options)
     except InputError:
-        if not one_slice:
+        if image is None or image.GetSize()[2] > 1:
             raise
         plane = Plane.of(image)
         flat = plane.flatten(image, "the reference")
@@ -134,17 +133,9 @@ def _read(
         raise
 
 
-@contextmanager
-def _told() -> Iterator[list[str]]:
-    """What `exchange` warns of, as messages, which the application's log gets too."""
-    messages: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", exchange.ExchangeWarning)
-        yield messages
-    for one in caught:
-        if issubclass(one.category, exchange.ExchangeWarning):
-            messages.append(str(one.message))
-            _LOG.warning("%s", one.message)
+def _log(messages: list[str]) -> None:
+    for message in messages:
+        _LOG.warning("%s", message)
 
 
 def _name(source: Any) -> str:

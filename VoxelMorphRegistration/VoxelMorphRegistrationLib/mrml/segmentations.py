@@ -120,7 +120,9 @@ def _from_segments(node: slicer.vtkMRMLSegmentationNode, grid: Grid, below) -> S
     if not held.ContainsRepresentation(_LABELMAP):
         held = _converted(held, grid, node, below)
     to_frame = transform_between(node.GetParentTransformNode(), below)
-    layers, numbers, segments = [], {}, []
+    layers: list[sitk.Image] = []
+    numbers: dict[int, int] = {}
+    segments: list[Segment] = []
     labelled = False
     for identifier in held.GetSegmentIDs():
         segment = held.GetSegment(identifier)
@@ -217,7 +219,9 @@ def _named_by_colours(node: slicer.vtkMRMLVolumeNode, labels: sitk.Image) -> lis
         shade = [0.0, 0.0, 0.0, 0.0]
         name = colours.GetColorName(value)
         if colours.GetColor(value, shade) and name and name != "(none)":
-            segments.append(replace(generated_segment(value), name=name, colour=tuple(shade[:3]), name_generated=False))
+            red, green, blue, _ = shade
+            named = replace(generated_segment(value), name=name, colour=(red, green, blue), name_generated=False)
+            segments.append(named)
     return segments
 
 
