@@ -207,29 +207,28 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         """
         self.ensureInstalled(interactive)
         from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+        from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
         from VoxelMorphRegistrationLib.propagation.frames import select_frames
+        from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 
         if isinstance(frames, str):
             frames = select_frames(frames, volumeSequenceNode.GetNumberOfDataNodes())
-        return propagate_segmentation(
-            volumeSequenceNode,
-            segmentationNode,
-            referenceFrame,
+        inputs = SequenceInput(
+            volumeSequenceNode, segmentationNode, referenceFrame, pointsNode, surfaceNode, mask=maskNode
+        )
+        outputs = SequenceOutput(
             outputSequenceNode,
             as_labels=outputAsLabels,
             transforms=outputTransformSequenceNode or False,
-            points=pointsNode,
-            points_output=outputPointsSequenceNode,
-            surface=surfaceNode,
-            surface_output=outputSurfaceSequenceNode,
+            points=outputPointsSequenceNode,
+            surface=outputSurfaceSequenceNode,
             table=tableNode,
-            mask=maskNode,
-            mask_margin=maskMargin,
-            progress=progress,
-            model=model,
+        )
+        settings = PropagationSettings.of(
             strategy=strategy,
             keyframe_step=keyframeStep,
             select=frames,
+            mask_margin=maskMargin,
             align=align,
             label_interpolation=labelInterpolation,
             network_spacing=networkSpacing,
@@ -237,6 +236,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             device=device,
             seed=seed,
         )
+        return propagate_segmentation(inputs, outputs, settings, model, progress)
 
     def loadRun(self, folder, volumeSequenceNode=None, asSegmentations=False):
         """Make a finished folder of `slicer-voxelmorph propagate` a scene; returns an object with its nodes.

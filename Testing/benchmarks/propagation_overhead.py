@@ -26,7 +26,8 @@ from scipy.ndimage import gaussian_filter
 from VoxelMorphRegistrationLib.flow import sampling
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.network_space.inputs import on_network_grid
-from VoxelMorphRegistrationLib.propagation.folder import RunFolder, Wanted
+from VoxelMorphRegistrationLib.propagation.folder import RunFolder
+from VoxelMorphRegistrationLib.propagation.frame_files import Wanted
 from VoxelMorphRegistrationLib.propagation.frames import FileFrames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.record import Run

@@ -15,7 +15,8 @@ from VoxelMorphRegistrationLib.files.meshes import read_surface
 from VoxelMorphRegistrationLib.files.segmentations import read_segmentation
 from VoxelMorphRegistrationLib.mrml.runs import load_run
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of
-from VoxelMorphRegistrationLib.propagation.folder import RunFolder, Wanted
+from VoxelMorphRegistrationLib.propagation.folder import RunFolder
+from VoxelMorphRegistrationLib.propagation.frame_files import Wanted
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.record import Run
 from VoxelMorphRegistrationLib.space.grid import Grid

@@ -11,7 +11,9 @@ from Testing.support.moving_body import CENTRE, SHIFTS, TIMES, ball, centring, c
 from Testing.support.scenery import node_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.sequences import SequenceFrames, browser_of
+from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +21,11 @@ def model():
     return centring()
 
 
-def run(sequence, segmentation, model, **options):
-    return propagate_segmentation(sequence, segmentation, model=model, **options)
+def run(sequence, organs, model, reference=0, points=None, surface=None, progress=None, memory_limit=None, **more):
+    given = {name: more.pop(name) for name in ("transforms", "as_labels") if name in more}
+    inputs = SequenceInput(sequence, organs, reference, points, surface)
+    outputs = SequenceOutput(more.pop("output", None), **given)
+    return propagate_segmentation(inputs, outputs, PropagationSettings.of(**more), model, progress, memory_limit)
 
 
 def test_each_frame_gets_the_segments_where_the_body_moved(scene, sequence, model):

@@ -11,6 +11,7 @@ from Testing.support.moving_body import centring, centroid
 from Testing.support.scenery import blank, node_of, points_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
+from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 
 SHIFTS = (0.0, 6.0, -4.0)  # mm along the slice's first axis; its pixels are 2 mm
@@ -52,7 +53,9 @@ def segmentation(scene, turn):
 
 def test_a_sequence_of_single_slices_is_propagated_in_its_plane(scene, cine):
     sequence, turn = cine
-    output = propagate_segmentation(sequence, segmentation(scene, turn), model=centring(2), transforms=True)
+    output = propagate_segmentation(
+        SequenceInput(sequence, segmentation(scene, turn)), SequenceOutput(transforms=True), model=centring(2)
+    )
     pulled = output.GetNodeReference("VoxelMorph.Transforms")
     for number, (shift, height) in enumerate(zip(SHIFTS, (0, 0, 5))):
         place = CENTRE + turn[:, 0] * shift + turn[:, 2] * height
@@ -68,4 +71,4 @@ def test_points_in_single_slices_are_refused(scene, cine):
     points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
     points.AddControlPoint(vtk.vtkVector3d(CENTRE * (-1, -1, 1)))
     with pytest.raises(InputError, match="cine.*single slices"):
-        propagate_segmentation(sequence, segmentation(scene, turn), model=centring(2), points=points)
+        propagate_segmentation(SequenceInput(sequence, segmentation(scene, turn), points=points), model=centring(2))

@@ -16,6 +16,7 @@ from VoxelMorphRegistrationLib.annotations.points import Points
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import Flow
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation, propagate
+from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 from VoxelMorphRegistrationLib.space.displacement import from_transform, to_voxel_flow, transform_points
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -139,7 +140,7 @@ def test_what_an_earlier_run_finished_is_not_computed_again_and_changes_nothing(
         whole = carry(frames, strategy=strategy, keyframe_step=4)
         kept = {i: r.displacement for i, r in whole.items() if r.keep and i <= 5}
         model = centroid_model()
-        run = Propagation(frames, labels(0), 0, model, strategy=strategy, keyframe_step=4)
+        run = Propagation(frames, labels(0), 0, model, PropagationSettings(strategy, keyframe_step=4))
         again = {r.index: r for r in run.run(finished=range(6), recall=kept.get)}
         assert sorted(again) == [6, 7, 8]
         assert calls is None or model.network.calls == calls

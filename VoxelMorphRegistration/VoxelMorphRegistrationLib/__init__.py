@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .errors import DependencyMissing, InputError
     from .models.loading import load_model
     from .propagation.frames import open_frames
-    from .propagation.propagate import FrameResult, propagate
+    from .propagation.propagate import propagate
+    from .propagation.results import FrameResult
+    from .propagation.settings import PropagationSettings
     from .registration.registrar import Registrar, register
     from .registration.result import Registration
     from .registration.settings import Settings
@@ -32,7 +34,8 @@ _HOMES = {
     "Settings": "registration.settings",
     "Registration": "registration.result",
     "propagate": "propagation.propagate",
-    "FrameResult": "propagation.propagate",
+    "PropagationSettings": "propagation.settings",
+    "FrameResult": "propagation.results",
     "open_frames": "propagation.frames",
     "Segmentation": "annotations.segmentation",
     "Grid": "space.grid",
@@ -44,6 +47,7 @@ __all__ = [
     "FrameResult",
     "Grid",
     "InputError",
+    "PropagationSettings",
     "Registrar",
     "Registration",
     "Segmentation",

@@ -6,21 +6,27 @@ import argparse
 import signal
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
+from ..propagation.choices import STRATEGY_NAMES
+from . import dry_run
 from .exit_status import Exit
 from .options import add_registration_options, add_verbose_option, millimetres, settings_from
+from .run_description import describe_run
 
 if TYPE_CHECKING:
-    from ..propagation.folder import RunFolder, Wanted
+    import SimpleITK as sitk
+
+    from ..models.loading import Model
+    from ..propagation.folder import RunFolder
     from ..propagation.progress import Progress
     from ..propagation.propagate import Propagation
-    from ..propagation.record import Run
+    from ..propagation.results import FrameResult
+    from ..space.grid import Grid
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", metavar="START:STOP:STEP", help="only these frames, as a Python slice")
     parser.add_argument(
         "--strategy",
-        choices=("direct", "sequential", "keyframes"),
+        choices=STRATEGY_NAMES,
         default="direct",
         help="each frame with the reference, each with the one before, or every K-th and interpolated "
         "between (default: %(default)s)",
@@ -93,7 +99,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(parser=parser)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> Exit:
     segmentations = args.segmentation or []
     if not segmentations and not (args.points or args.surface):
         args.parser.error("--segmentation is needed (or --points or --surface)")
@@ -101,16 +107,18 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--segmentation and --reference-frame go together: give as many of one as of the other")
     _check_output(Path(args.output))
 
-    from ..propagation.folder import RunFolder, Wanted
+    from ..propagation.folder import RunFolder
+    from ..propagation.frame_files import Wanted
 
     propagation = _propagation(args, segmentations)
     wanted = Wanted(args.save_transforms, bool(args.points), bool(args.surface))
     if args.dry_run:
-        return _dry_run(propagation, Path(args.output), wanted, args)
+        dry_run.tell(propagation, Path(args.output), wanted, args)
+        return Exit.DONE
     chosen = propagation.select if args.frames is not None else None
     folder = RunFolder(
         args.output,
-        _described(args, propagation, segmentations),
+        describe_run(args, propagation),
         propagation.frames,
         propagation.labels(),
         wanted,
@@ -120,32 +128,23 @@ def run(args: argparse.Namespace) -> int:
     return _compute(args, propagation, folder)
 
 
-def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFolder) -> int:
+def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFolder) -> Exit:
     from ..propagation.progress import Progress
-    from ..space.grid import Grid
+    from ..propagation.sinks import deliver
 
     finished = len(folder.finished.intersection(propagation.select))
-    progress = Progress(args.progress, len(propagation.select), finished)
-    try:
-        with _terminated_as_interrupt():
-            if args.adapt and finished < len(propagation.select):
-                _adapt(args, propagation, folder, progress)
-            results = propagation.run(folder.finished, folder.recall)
+    progress = Progress(args.progress, len(propagation.select), finished, args.verbose)
+    sink = _RunFolderSink(folder, progress)
+    with _terminated_as_interrupt():
+        if args.adapt and finished < len(propagation.select):
             try:
-                for result in results:
-                    folder.add(result)
-                    progress.frame(result)
-            finally:
-                results.close()
-            progress.stage("assembling", 0.0)
-            rows = folder.finish(Grid.of(propagation.references[0].image))
-            progress.stage("assembling", 1.0)
-    except BaseException:
-        progress.close()
-        folder.abandon()
-        raise
-    failed = [index for index in propagation.select if rows.get(index, {}).get("status") == "failed"]
-    flagged = [index for index in propagation.select if rows.get(index, {}).get("flag") and index not in failed]
+                propagation = propagation.with_model(_adapted(args, propagation, folder, progress))
+            except BaseException as error:
+                sink.abort(error)
+                raise
+        deliver(propagation, sink)
+    failed = [index for index in propagation.select if sink.rows.get(index, {}).get("status") == "failed"]
+    flagged = [index for index in propagation.select if sink.rows.get(index, {}).get("flag") and index not in failed]
     status = Exit.SOME_FRAMES if failed else Exit.DONE
     progress.finish(exit=status, failed=failed, flagged=flagged, output=str(folder.path))
     if args.progress != "json":
@@ -153,10 +152,53 @@ def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFold
     if failed:
         print(
             f"slicer-voxelmorph: {len(failed)} frame(s) failed: {_numbers(failed)}; the column message of "
-            f"{folder.path / 'frames.csv'} says why",
+            f"{folder.path / 'frames.csv'} says why, {folder.path / 'log.txt'} where",
             file=sys.stderr,
         )
     return status
+
+
+class _RunFolderSink:
+    """Frames into the folder of a run, while it is said how far the run is."""
+
+    def __init__(self, folder: RunFolder, progress: Progress) -> None:
+        self._folder, self._progress = folder, progress
+        self._reference: Grid | None = None
+        self.rows: dict[int, dict[str, str]] = {}
+
+    @property
+    def finished(self) -> Collection[int]:
+        return self._folder.finished
+
+    def recall(self, index: int) -> sitk.Image | None:
+        return self._folder.recall(index)
+
+    def begin(self, propagation: Propagation) -> None:
+        from ..space.grid import Grid
+
+        self._reference = Grid.of(propagation.references[0].image)
+
+    def frame(self, result: FrameResult) -> bool:
+        self._folder.add(result)
+        self._progress.frame(result)
+        return True
+
+    def finish(self) -> None:
+        assert self._reference is not None
+        self._progress.stage("assembling", 0.0)
+        self.rows = self._folder.finish(self._reference)
+        self._progress.stage("assembling", 1.0)
+
+    def abort(self, error: BaseException) -> None:
+        """What was computed is still written, unless a person interrupts and waits."""
+        self._progress.close()
+        try:
+            if isinstance(error, Exception):
+                self._folder.close()
+        except Exception:
+            pass  # The error that ended the run is the one to be told.
+        finally:
+            self._folder.abandon()
 
 
 def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagation:
@@ -165,72 +207,39 @@ def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagat
     from ..files.meshes import read_surface
     from ..propagation.frames import open_frames, select_frames
     from ..propagation.propagate import Propagation
+    from ..propagation.settings import PropagationSettings
+    from ..registration.settings import Settings
 
     frames = open_frames(args.sequence)
-    return Propagation(
-        frames,
-        segmentations or [None] * len(args.reference_frame),
-        args.reference_frame,
-        args.model,
+    settings = PropagationSettings(
         strategy=args.strategy,
         keyframe_step=args.keyframe_step,
         select=select_frames(args.frames, len(frames)),
         mask=read_image(args.mask) if args.mask else None,
         mask_margin=args.mask_margin,
+        registration=Settings(**settings_from(args)),
+    )
+    return Propagation(
+        frames,
+        segmentations or [None] * len(args.reference_frame),
+        args.reference_frame,
+        args.model,
+        settings,
         points=read_points(args.points) if args.points else None,
         surface=read_surface(args.surface) if args.surface else None,
-        **settings_from(args),
     )
 
 
-def _described(args: argparse.Namespace, propagation: Propagation, segmentations: list[str]) -> Run:
-    """What run.json says of this run."""
-    from ..propagation.record import Run, describe_file, describe_frames, installed_versions
-
-    settings = {
-        name: value for name, value in settings_from(args).items() if name not in ("device", "initial_transform")
-    }
-    settings |= {
-        "strategy": args.strategy,
-        "adapt": args.adapt,
-        "save_transforms": args.save_transforms,
-        "reference_frames": [reference.index for reference in propagation.references],
-    }
-    if args.strategy == "keyframes":
-        settings["keyframe_step"] = args.keyframe_step
-    if args.mask_margin is not None:
-        settings["mask_margin"] = args.mask_margin
-    inputs: dict[str, Any] = {}
-    count = len(propagation.frames)
-    for number, index in enumerate(args.reference_frame):
-        inputs[f"reference frame {index % count}"] = describe_file(propagation.frames.file(index % count))
-        if segmentations:
-            inputs[f"segmentation of frame {index % count}"] = describe_file(segmentations[number])
-    for role in ("points", "surface", "mask", "initial_transform"):
-        if getattr(args, role):
-            inputs[role] = describe_file(getattr(args, role))
-    model = {"name": propagation.model.card.name, "sha256": propagation.model.sha256}
-    circumstances = {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "device": str(propagation.registrar.device),
-        "sequence": args.sequence,
-        "frames": args.frames,
-        "arguments": sys.argv[1:],
-    }
-    return Run(settings, model, inputs, describe_frames(propagation.frames), circumstances, installed_versions())
-
-
-def _adapt(args: argparse.Namespace, propagation: Propagation, folder: RunFolder, progress: Progress) -> None:
-    """Train the network on the sequence, or take what an interrupted run trained."""
+def _adapted(args: argparse.Namespace, propagation: Propagation, folder: RunFolder, progress: Progress) -> Model:
+    """The network trained on the sequence, or what an interrupted run trained."""
     from ..models.loading import load_model
     from ..propagation.frames import ReadableFrames
     from ..training.adaptation import AdaptationSettings, adapt
 
     device = propagation.registrar.device
     if folder.adapted_weights.is_file() and folder.adapted_weights.with_suffix(".json").is_file():
-        propagation.model = load_model(folder.adapted_weights, device)
-        return
-    propagation.model = adapt(
+        return load_model(folder.adapted_weights, device)
+    return adapt(
         propagation.model,
         ReadableFrames(propagation.frames),
         reference=propagation.references[0].index,
@@ -241,56 +250,6 @@ def _adapt(args: argparse.Namespace, propagation: Propagation, folder: RunFolder
         output=folder.adapted_weights,
         settings=AdaptationSettings(align=args.align),
     )
-
-
-def _dry_run(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.Namespace) -> int:
-    """Register one frame for the times, and tell what the whole run would take."""
-    from ..propagation.folder import free_bytes
-
-    count = len(propagation.select)
-    grid = propagation.network_grid()
-    reference = propagation.references[0].image
-    others = [index for index in propagation.select if index not in {r.index for r in propagation.references}]
-    voxels = reference.GetNumberOfPixels()
-    label_bytes = (
-        0
-        if propagation.references[0].segmentation is None
-        else voxels * sum(layer.GetSizeOfPixelComponent() for layer in propagation.references[0].segmentation.layers)
-    )
-    transform_bytes = 4 * reference.GetDimension() * voxels // max(1, wanted.transforms) ** reference.GetDimension()
-    disk = count * (2 * label_bytes + (transform_bytes if wanted.transforms else 0))
-    print(
-        f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
-        f"{', '.join(str(r.index) for r in propagation.references)}"
-    )
-    print(f"frame grid      {_size(reference.GetSize())} voxels of {_size(reference.GetSpacing())} mm")
-    print(
-        f"network grid    {_size(grid.size)} voxels of {_size(grid.spacing)} mm, model {propagation.model.card.name} "
-        f"on {propagation.registrar.device}"
-    )
-    if others:
-        seconds, message = _timed(propagation, others)
-        if message:
-            print(f"a frame failed  {message}")
-        registered = count / args.keyframe_step if args.strategy == "keyframes" else count
-        print(
-            f"time            {seconds:.2f} s a registration, about {_duration(seconds * registered)} in all"
-            + (f", after {args.adapt} of adapting" if args.adapt else "")
-        )
-    print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
-    print(f"disk            at most {disk / 1e6:.0f} MB, {free_bytes(output) / 1e6:.0f} MB are free at {output}")
-    return Exit.DONE
-
-
-def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:
-    """Seconds of the faster of two frames (the first one also carries what is done once), and why one failed."""
-    wanted, strategy = propagation.select, propagation.strategy
-    propagation.select, propagation.strategy = others[:2], "direct"
-    try:
-        results = list(propagation.run())
-    finally:
-        propagation.select, propagation.strategy = wanted, strategy
-    return min(result.seconds for result in results), next((r.message for r in results if r.status == "failed"), "")
 
 
 def _check_output(output: Path) -> None:
@@ -324,25 +283,6 @@ def _tell(output: Path, select: list[int], failed: list[int], flagged: list[int]
 def _numbers(indices: list[int]) -> str:
     shown = ", ".join(str(index) for index in indices[:20])
     return shown + (f" and {len(indices) - 20} more" if len(indices) > 20 else "")
-
-
-def _size(values: Any) -> str:
-    return " x ".join(f"{value:g}" for value in values)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def _peak_megabytes() -> float:
-    try:
-        import resource
-    except ImportError:
-        return float("nan")  # Windows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def _positive(text: str) -> int:

@@ -10,16 +10,16 @@ import SimpleITK as sitk
 import slicer
 
 from ..annotations.segmentation import Segmentation
-from ..propagation.propagate import FrameResult
+from ..files import slicer_attributes
+from ..propagation.results import FrameResult
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from .geometry import linear_matrix, transform_between
 from .plane import Plane
+from .propagation_nodes import DrawnFrames
 from .segmentations import update_label_volume, update_segmentation_node
 from .sequences import SequenceFrames
 from .transforms import update_transform
-
-_PREFIX = "VoxelMorph."
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,10 @@ class _Source:
 class FrameNodes:
     """Makes the data nodes of the output sequences, in the coordinates below the volumes' parent transform."""
 
-    def __init__(
-        self,
-        frames: SequenceFrames,
-        sources: dict[int, slicer.vtkMRMLNode],
-        drawn: dict[int, Segmentation],
-        below: slicer.vtkMRMLTransformNode | None,
-        as_labels: bool,
-    ) -> None:
-        """`sources`: the node that was given for each reference frame; `drawn`: the same on that frame's grid."""
-        self._frames, self._drawn = frames, drawn
-        self._below, self._as_labels = below, as_labels
+    def __init__(self, frames: SequenceFrames, drawn: DrawnFrames, as_labels: bool) -> None:
+        self._frames, self._drawn, self._as_labels = frames, drawn, as_labels
         # Copies: a source may be the very node that shows the output, and changes while that is filled.
-        self._sources = {number: self._copied(node) for number, node in sources.items()}
+        self._sources = {number: _copied(node, drawn.parent) for number, node in drawn.nodes.items()}
         self._planes: dict[int, Plane] = {}
 
     def segmentation(self, result: FrameResult) -> slicer.vtkMRMLNode:
@@ -58,11 +49,12 @@ class FrameNodes:
             held.DeepCopy(source.held)
             node.SetAndObserveSegmentation(held)
             return node
+        assert result.segmentation is not None
         return self._node(self._lifted(result.segmentation, result.index), source)
 
     def empty(self, result: FrameResult) -> slicer.vtkMRMLNode:
         """For a frame that failed: the segments without voxels, to be drawn by hand or found with other settings."""
-        drawn = self._drawn[result.reference]
+        drawn = self._drawn.segmentations[result.reference]
         segmentation = replace(drawn, layers=tuple(layer * 0 for layer in drawn.layers))
         node = self._node(self._lifted(segmentation, result.reference), self._sources[result.reference])
         describe_frame(node, result)
@@ -76,6 +68,7 @@ class FrameNodes:
         """
         grid = Grid.of(self._frames.volume(result.reference))
         field = result.displacement
+        assert field is not None
         if self._frames.plane is not None:
             flat = Grid.of(self._frames[result.reference])
             field = displacements.resample(field, flat)
@@ -95,14 +88,6 @@ class FrameNodes:
             update_segmentation_node(node, segmentation, None if source is None else source.held)
         return node
 
-    def _copied(self, node: slicer.vtkMRMLNode) -> _Source | None:
-        if not node.IsA("vtkMRMLSegmentationNode"):
-            return None
-        held = slicer.vtkSegmentation()
-        held.DeepCopy(node.GetSegmentation())
-        matrix = linear_matrix(transform_between(node.GetParentTransformNode(), self._below))
-        return _Source(held, matrix is not None and np.allclose(matrix, np.eye(4)))
-
     def _lifted(self, segmentation: Segmentation, index: int) -> Segmentation:
         if self._frames.plane is None:
             return segmentation
@@ -114,27 +99,37 @@ class FrameNodes:
         """The frame's own plane: parallel slices may lie at different heights."""
         if index not in self._planes:
             first = self._frames.plane
+            assert first is not None
             height = float(first.axes[:, 2] @ np.asarray(self._frames.volume(index).GetOrigin()))
             self._planes[index] = Plane(first.axes, height)
         return self._planes[index]
 
 
+def _copied(node: slicer.vtkMRMLNode, parent: slicer.vtkMRMLTransformNode | None) -> _Source | None:
+    """What a segmentation node holds; None for a label volume."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return None
+    held = slicer.vtkSegmentation()
+    held.DeepCopy(node.GetSegmentation())
+    matrix = linear_matrix(transform_between(node.GetParentTransformNode(), parent))
+    return _Source(held, matrix is not None and np.allclose(matrix, np.eye(4)))
+
+
 def describe_frame(node: slicer.vtkMRMLNode, result: FrameResult) -> None:
     """How a frame was found and how well, as attributes that are saved with its node."""
     quality = result.quality
-    for name, value in {
-        "Status": result.status,
-        "ReferenceFrame": result.reference,
-        "SimilarityMetric": quality.metric,
-        "SimilarityBefore": quality.similarity_before,
-        "SimilarityAfter": quality.similarity_after,
-        "InverseConsistencyMm": quality.inverse_consistency_mm,
-        "FoldedPercent": result.folded_percent,
-        "Message": result.message,
-    }.items():
-        if value == "" or (isinstance(value, float) and math.isnan(value)):
-            continue
-        node.SetAttribute(_PREFIX + name, f"{value:.6g}" if isinstance(value, float) else str(value))
+    values = {
+        slicer_attributes.STATUS: result.status,
+        slicer_attributes.REFERENCE_FRAME: result.reference,
+        slicer_attributes.SIMILARITY_METRIC: quality.metric,
+        slicer_attributes.SIMILARITY_BEFORE: quality.similarity_before,
+        slicer_attributes.SIMILARITY_AFTER: quality.similarity_after,
+        slicer_attributes.INVERSE_CONSISTENCY_MM: quality.inverse_consistency_mm,
+        slicer_attributes.FOLDED_PERCENT: result.folded_percent,
+        slicer_attributes.MESSAGE: result.message,
+    }
+    for name, text in slicer_attributes.as_text(values).items():
+        node.SetAttribute(name, text)
 
 
 def label_bytes(segmentation: Segmentation, cropped: bool) -> int:

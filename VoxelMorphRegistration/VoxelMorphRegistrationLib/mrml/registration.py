@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import slicer
 
 from ..errors import InputError
+from ..files import slicer_attributes
 from ..space.grid import Grid
 from .plane import SlicePair
 from .transforms import add_transform, itk_transform_from_node, update_transform
@@ -250,12 +251,13 @@ def _on_grid(mask: sitk.Image, grid: Grid) -> sitk.Image:
 def _record(node: slicer.vtkMRMLTransformNode, result: Any) -> None:
     """How the transform came about, as attributes that are saved with it."""
     report = result.report()
-    for name, value in {
-        "Model": report["model"]["name"],
-        "ModelSha256": report["model"]["sha256"],
-        "SimilarityMetric": report["similarity"]["metric"],
-        "SimilarityBefore": report["similarity"]["before"],
-        "SimilarityAfter": report["similarity"]["after"],
-        "FoldedPercent": report["folded_percent"],
-    }.items():
-        node.SetAttribute(f"VoxelMorph.{name}", f"{value:.6g}" if isinstance(value, float) else str(value))
+    values = {
+        slicer_attributes.MODEL: report["model"]["name"],
+        slicer_attributes.MODEL_SHA256: report["model"]["sha256"],
+        slicer_attributes.SIMILARITY_METRIC: report["similarity"]["metric"],
+        slicer_attributes.SIMILARITY_BEFORE: report["similarity"]["before"],
+        slicer_attributes.SIMILARITY_AFTER: report["similarity"]["after"],
+        slicer_attributes.FOLDED_PERCENT: report["folded_percent"],
+    }
+    for name, text in slicer_attributes.as_text(values).items():
+        node.SetAttribute(name, text)

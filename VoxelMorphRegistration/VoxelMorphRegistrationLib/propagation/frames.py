@@ -128,7 +128,7 @@ class SeriesFrames(Frames):
 
 class ReadableFrames(Sequence):
     """The frames for a purpose that any frames will do for: one that cannot be read is replaced by the nearest that
-    can.
+    can. Slices are not taken.
     """
 
     def __init__(self, frames: Frames) -> None:
@@ -137,7 +137,7 @@ class ReadableFrames(Sequence):
     def __len__(self) -> int:
         return len(self._frames)
 
-    def __getitem__(self, index: int) -> sitk.Image:
+    def __getitem__(self, index: int) -> sitk.Image:  # type: ignore[override]
         error: InputError | None = None
         for other in sorted(range(len(self)), key=lambda number: abs(number - index % len(self))):
             try:
@@ -192,7 +192,7 @@ def select_frames(text: str | None, count: int) -> list[int]:
     try:
         numbers = [int(part) if part.strip() else None for part in parts]
         if len(parts) == 1:
-            chosen = [range(count)[numbers[0]]]
+            chosen = [range(count)[int(text)]]
         elif len(parts) <= 3:
             chosen = sorted(range(count)[slice(*numbers)])
         else:

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Literal
 
-from .propagate import FrameResult
+from .results import FrameResult
 
 _EVERY_SECONDS = 10.0
 
@@ -16,18 +16,21 @@ class Progress:
     """Reports on a run of `total` frames, `finished` of which were there already.
 
     'bar' draws on stderr; 'json' prints one JSON object a line on stdout (events start, stage, frame, finish); 'auto'
-    is a bar in a terminal and else a line on stderr every ten seconds; 'none' is silent.
+    is a bar in a terminal and else a line on stderr every ten seconds; 'none' is silent. `verbose` adds, on stderr and
+    whatever the kind, where each failed frame failed.
     """
 
-    def __init__(self, kind: Literal["auto", "bar", "json", "none"], total: int, finished: int) -> None:
-        if kind == "auto":
-            kind = "bar" if sys.stderr.isatty() else "lines"
-        self._kind = kind
+    def __init__(
+        self, kind: Literal["auto", "bar", "json", "none"], total: int, finished: int, verbose: bool = False
+    ) -> None:
+        automatic = "bar" if sys.stderr.isatty() else "lines"
+        self._kind = automatic if kind == "auto" else str(kind)
+        self._verbose = verbose
         self._total, self._done, self._begun_with = total, finished, finished
         self._failed = 0
         self._started = self._told = time.monotonic()
         self._bar = None
-        if kind == "bar":
+        if self._kind == "bar":
             from tqdm import tqdm
 
             self._bar = tqdm(
@@ -43,20 +46,20 @@ class Progress:
 
     def frame(self, result: FrameResult) -> None:
         self._done += 1
-        self._failed += result.status == "failed"
+        self._failed += result.failure is not None
         left = self._seconds_left()
         if self._bar is not None:
             self._bar.update()
             self._bar.set_postfix_str(f"frame {result.index}" + (f", {self._failed} failed" if self._failed else ""))
-            if result.status == "failed":
-                self._bar.write(f"failed: {result.message}", file=sys.stderr)
-        elif self._kind == "lines":
-            if result.status == "failed":
-                print(f"failed: {result.message}", file=sys.stderr)
-            now = time.monotonic()
-            if now - self._told >= _EVERY_SECONDS:
-                self._told = now
-                print(f"{self._done}/{self._total} frames, {left:.0f} s left", file=sys.stderr, flush=True)
+        if result.failure is not None:
+            if self._kind in ("bar", "lines"):
+                self._say(f"failed: {result.message}")
+            if self._verbose:
+                self._say(result.failure.traceback)
+        now = time.monotonic()
+        if self._kind == "lines" and now - self._told >= _EVERY_SECONDS:
+            self._told = now
+            self._say(f"{self._done}/{self._total} frames, {left:.0f} s left")
         self._json(
             event="frame",
             index=result.index,
@@ -81,6 +84,12 @@ class Progress:
     def _seconds_left(self) -> float:
         made = self._done - self._begun_with
         return (time.monotonic() - self._started) / made * (self._total - self._done) if made else 0.0
+
+    def _say(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _json(self, **event: Any) -> None:
         if self._kind == "json":

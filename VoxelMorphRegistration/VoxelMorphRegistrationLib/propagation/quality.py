@@ -118,8 +118,10 @@ class _Lattice:
         self.points = grid.to_physical(index.reshape(-1, grid.dimension)[:, ::-1])
         self.values = _finite(sitk.GetArrayViewFromImage(frame)[self.where]).ravel()
         self.still = displacement is None
-        vectors = 0.0 if displacement is None else sitk.GetArrayViewFromImage(displacement)[self.where]
-        self.moved = self.points + (vectors if displacement is None else vectors.reshape(self.points.shape))
+        self.moved = self.points
+        if displacement is not None:
+            vectors = sitk.GetArrayViewFromImage(displacement)[self.where]
+            self.moved = self.points + vectors.reshape(self.points.shape)
 
 
 def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:

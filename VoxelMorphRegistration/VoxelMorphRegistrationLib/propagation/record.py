@@ -105,11 +105,13 @@ class RunRecord:
 
 def describe_file(path: str | Path | None) -> Input:
     """Name, size and time of last change; '' for a file that cannot be looked at, or none."""
+    if path is None:
+        return ""
     try:
-        status = Path(path).stat() if path is not None else None
+        status = Path(path).stat()
     except OSError:
-        status = None
-    return "" if status is None else f"{Path(path).name} | {status.st_size} | {status.st_mtime_ns}"
+        return ""
+    return f"{Path(path).name} | {status.st_size} | {status.st_mtime_ns}"
 
 
 def describe_frames(frames: Frames) -> list[Input]:

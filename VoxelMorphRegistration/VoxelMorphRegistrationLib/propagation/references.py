@@ -35,11 +35,15 @@ def open_references(
 ) -> list[Reference]:
     """The segmented frames, ascending.
 
-    Raises InputError for a frame number that is not there or named twice, for as many segmentations as there are not
-    frames, and for a segmentation that does not lie on its frame.
+    Args:
+        segmentation: one for each reference frame; None for a frame on which only points or a surface were drawn.
+        reference: frame numbers, from 0; negative ones count from the end.
+
+    Raises InputError for a frame number that is not there or named twice, for another number of segmentations than of
+    frames, for a frame without content, for a segmentation that does not lie on its frame, and for several of which
+    some have overlapping segments and some have not.
     """
-    several = isinstance(segmentation, (list, tuple))
-    sources = list(segmentation) if several else [segmentation]
+    sources = _listed(segmentation)
     numbers = [reference] if isinstance(reference, int) else list(reference)
     if len(sources) != len(numbers):
         raise InputError(
@@ -58,14 +62,17 @@ def open_references(
     found = [
         _open(frames, source, number) for source, number in sorted(zip(sources, numbers), key=lambda pair: pair[1])
     ]
-    labels = {reference.segmentation.labels() for reference in found if reference.segmentation is not None}
-    if any(
-        len(reference.segmentation.layers) != len(found[0].segmentation.layers) for reference in found if len(labels)
-    ):
+    if len({len(one.segmentation.layers) for one in found if one.segmentation is not None}) > 1:
         raise InputError(
             "reference frames: some segmentations have overlapping segments and some have not; draw them alike"
         )
     return found
+
+
+def _listed(segmentation: Source | Sequence[Source]) -> list[Source]:
+    if segmentation is None or isinstance(segmentation, (Segmentation, sitk.Image, str, Path)):
+        return [segmentation]
+    return list(segmentation)
 
 
 def assign(
@@ -101,21 +108,21 @@ def _open(frames: Frames, source: Source, number: int) -> Reference:
     return Reference(number, image, segmentation.on_grid(grid, name), notes)
 
 
-def _segmentation(source: Source) -> Segmentation:
+def _segmentation(source: Segmentation | sitk.Image | str | Path) -> Segmentation:
     if isinstance(source, (str, Path)):
         return read_segmentation(source).simplified()
-    if not isinstance(source, Segmentation):
+    if isinstance(source, sitk.Image):
         check_labels(source, "segmentation")
-    segmentation = source if isinstance(source, Segmentation) else Segmentation.of(source)
-    check_labelled(segmentation)
-    return segmentation.simplified()
+        source = Segmentation.of(source)
+    check_labelled(source)
+    return source.simplified()
 
 
 def _more_similar(references: list[Reference], frames: Frames, index: int) -> Reference:
     try:
         image = frames[index]
-    except InputError:
-        return references[0]  # It fails when its turn comes.
+    except Exception:
+        return references[0]  # The frame fails, and says why, when its turn comes.
     return max(
         references, key=lambda reference: FrameQuality(reference.image).measure(image, None, None).similarity_before
     )

@@ -2,252 +2,194 @@
 
 direct      each frame is registered with its reference: no error is handed on.
 sequential  each frame is registered with the one before it, outward from the reference, and the displacements are
-composed;
-            labels are warped once, from the reference. For motion too large for one step.
+            composed; labels are warped once, from the reference. For motion too large for one registration.
 keyframes   every K-th frame is registered with the reference, and displacements are interpolated linearly between. On
-some
-            frames between the interpolation is compared with the direct registration.
+            some frames between the interpolation is compared with the direct registration.
+
+A strategy takes a `FrameContext` and yields an `Outcome` for each of its frames that no earlier run finished. A frame
+that fails is left out, and the others are found without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
 from ..space import displacement as displacements
 from ..space.grid import Grid
-from .frames import Frames
-from .references import Reference
+from .choices import StrategyName
+from .context import FrameContext, Outcome
 
 _CHECKS = 10  # about so many interpolated frames are compared with the direct registration
-_FRAME_ERRORS = (InputError, RuntimeError, ValueError, OSError, ArithmeticError)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a strategy found for one frame.
-
-    Attributes:
-        image: the frame; None when it could not be read.
-        displacement: frame point to reference point, on the frame's grid; None for the reference itself or a failure.
-        error: why there is no displacement; '' when all is well.
-        direct_too: the direct displacement, where an interpolated one was compared with it.
-        keep: the displacement is needed to go on from here after an interruption.
-        release: frames whose kept displacement is needed no more once this frame is recorded.
-    """
-
-    index: int
-    reference: Reference
-    image: sitk.Image | None = None
-    displacement: sitk.Image | None = None
-    error: str = ""
-    notes: tuple[str, ...] = ()
-    direct_too: sitk.Image | None = None
-    keep: bool = False
-    release: tuple[int, ...] = ()
-
-
-class Bench:
-    """What strategies work with: frames read ahead in a thread, registration, and what an earlier run finished.
-
-    Attributes:
-        register: of (fixed, moving), gives (displacement, notes); set for each reference before its frames.
-        recall: gives a displacement that was kept, by frame number.
-    """
-
-    register: Callable[[sitk.Image, sitk.Image], tuple[sitk.Image, Sequence[str]]]
-
-    def __init__(
-        self,
-        frames: Frames,
-        finished: Collection[int] = (),
-        recall: Callable[[int], sitk.Image | None] = lambda index: None,
-    ) -> None:
-        self.frames = frames
-        self.finished = frozenset(finished)
-        self.recall = recall
-        self._reader = ThreadPoolExecutor(1, "voxelmorph-read")
-        self._ahead: dict[int, Future] = {}
-
-    def read(self, index: int, ahead: int | None = None) -> sitk.Image:
-        """The frame; while it is worked on, frame `ahead` is read."""
-        pending = self._ahead.pop(index, None) or self._reader.submit(self.frames.__getitem__, index)
-        self._ahead = {} if ahead is None else {ahead: self._reader.submit(self.frames.__getitem__, ahead)}
-        return pending.result()
-
-    def close(self) -> None:
-        self._reader.shutdown(wait=True, cancel_futures=True)
-
-    def attempt(
-        self, index: int, reference: Reference, ahead: int | None, find: Callable[[sitk.Image], Outcome]
-    ) -> Outcome:
-        """The outcome of `find`, or one that says why the frame could not be read or registered."""
-        image = None
-        try:
-            image = self.read(index, ahead)
-            return find(image)
-        except _FRAME_ERRORS as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            named = reason if self.frames.name(index) in reason else f"{self.frames.name(index)}: {reason}"
-            return Outcome(index, reference, image, error=named)
-
-    def direct(self, index: int, reference: Reference, ahead: int | None = None, keep: bool = False) -> Outcome:
-        def find(image: sitk.Image) -> Outcome:
-            displacement, notes = self.register(image, reference.image)
-            return Outcome(index, reference, image, displacement, notes=tuple(notes), keep=keep)
-
-        return self.attempt(index, reference, ahead, find)
-
-
-def direct(bench: Bench, reference: Reference, indices: Sequence[int], step: int = 0) -> Iterator[Outcome]:
-    for index, following in _with_next([index for index in indices if index not in bench.finished]):
+def direct(context: FrameContext) -> Iterator[Outcome]:
+    """Ascending; each frame with the reference."""
+    reference = context.reference
+    for index, following in _with_next([index for index in context.indices if index not in context.finished]):
         if index == reference.index:
-            yield Outcome(index, reference, reference.image)
+            yield Outcome(index, reference.image)
         else:
-            yield bench.direct(index, reference, following)
+            yield context.direct(index, following)
 
 
 @dataclass(frozen=True)
 class _Reached:
-    """The frame a chain has come to: its image, and its displacement to the reference (None at the reference
-    itself).
-    """
+    """The frame a chain has come to: its image, and its displacement to the reference (None at the reference)."""
 
     index: int
     image: sitk.Image
     displacement: sitk.Image | None = None
 
 
-def sequential(bench: Bench, reference: Reference, indices: Sequence[int], step: int = 0) -> Iterator[Outcome]:
-    yield from _reference_itself(bench, reference, indices)
-    for chain in _outward(reference, indices):
-        reached = _Reached(reference.index, reference.image)
+def sequential(context: FrameContext) -> Iterator[Outcome]:
+    """The reference, the frames after it, then those before it backwards; each with the last one that was found."""
+    yield from _reference_itself(context)
+    for chain in _outward(context):
+        reached = _Reached(context.reference.index, context.reference.image)
         passed: list[int] = []  # finished frames beyond the one reached
         for index, following in _with_next(chain):
-            if index in bench.finished:
+            if index in context.finished:
                 passed.append(index)
                 continue
-            reached = _resumed(bench, passed, index) or reached
+            reached = _resumed(context, passed, index) or reached
             passed = []
-            outcome = bench.attempt(index, reference, following, partial(_one_step, bench, reference, reached, index))
+            outcome = _one_step(context, reached, index, following)
             yield outcome
-            if not outcome.error:
+            if outcome.image is not None and outcome.failure is None:
                 reached = _Reached(index, outcome.image, outcome.displacement)
 
 
-def _resumed(bench: Bench, passed: list[int], ahead: int) -> _Reached | None:
-    """The last of the finished frames whose displacement was kept."""
+def _resumed(context: FrameContext, passed: list[int], ahead: int) -> _Reached | None:
+    """The last of the finished frames whose displacement was kept and whose image can be read."""
     for index in reversed(passed):
-        kept = bench.recall(index)
-        if kept is not None:
-            return _Reached(index, bench.read(index, ahead), kept)
+        kept = context.recall(index)
+        if kept is None:
+            continue
+        outcome = context.attempt(index, ahead, partial(Outcome, index, displacement=kept))
+        if outcome.image is not None:
+            return _Reached(index, outcome.image, kept)
     return None
 
 
-def _one_step(bench: Bench, reference: Reference, reached: _Reached, index: int, frame: sitk.Image) -> Outcome:
-    step, notes = bench.register(frame, reached.image)
-    whole = step if reached.displacement is None else displacements.compose(step, reached.displacement)
-    release = () if reached.index == reference.index else (reached.index,)
-    return Outcome(index, reference, frame, whole, notes=tuple(notes), keep=True, release=release)
+def _one_step(context: FrameContext, reached: _Reached, index: int, following: int | None) -> Outcome:
+    def find(image: sitk.Image) -> Outcome:
+        step, notes = context.register(image, reached.image)
+        whole = step if reached.displacement is None else displacements.compose(step, reached.displacement)
+        release = () if reached.index == context.reference.index else (reached.index,)
+        return Outcome(index, image, whole, notes=tuple(notes), keep=True, release=release)
+
+    return context.attempt(index, following, find)
 
 
-def keyframes(bench: Bench, reference: Reference, indices: Sequence[int], step: int) -> Iterator[Outcome]:
-    yield from _reference_itself(bench, reference, indices)
-    for chain in _outward(reference, indices):
-        segments = [chain[start : start + step] for start in range(0, len(chain), step)]
-        checked = _evenly(range(len(segments)), _CHECKS)
-        near: tuple[int, sitk.Image | None] = (reference.index, None)
-        waiting: list[int] = []
-        for number, segment in enumerate(segments):
-            *between, key = segment
-            check = between[len(between) // 2] if between and number in checked else None
-            between = [index for index in waiting + between if index not in bench.finished]
-            waiting = []
-            if key not in bench.finished:
-                outcome = bench.direct(key, reference, between[0] if between else None, keep=True)
-                if not between and near[0] != reference.index:
-                    outcome = _releasing(outcome, near[0])
-                yield outcome
-                if outcome.error:
-                    waiting = between
-                    continue
-                far = (key, outcome.displacement)
-            elif between:
-                far = (key, _found_again(bench, key, reference))
-            else:
-                near = (key, None)
-                continue
-            if between and near[1] is None and near[0] != reference.index:
-                near = (near[0], _found_again(bench, near[0], reference))
-            for index, following in _with_next(between):
-                outcome = _between(bench, reference, index, following, near, far, index == check)
-                yield _releasing(outcome, near[0]) if following is None and near[0] != reference.index else outcome
-            near = far
-        for index, following in _with_next(waiting):
-            yield bench.direct(index, reference, following)
+@dataclass(frozen=True)
+class _Key:
+    """A key frame and its displacement to the reference; None at the reference, and where it is not looked up yet."""
+
+    index: int
+    displacement: sitk.Image | None = None
 
 
-STRATEGIES = {"direct": direct, "sequential": sequential, "keyframes": keyframes}
+def keyframes(context: FrameContext) -> Iterator[Outcome]:
+    """The reference, then outward: each key frame, and after it the frames between it and the key frame before."""
+    yield from _reference_itself(context)
+    for chain in _outward(context):
+        yield from _along_keyframes(context, chain)
 
 
-def _between(
-    bench: Bench,
-    reference: Reference,
-    index: int,
-    following: int | None,
-    near: tuple[int, sitk.Image | None],
-    far: tuple[int, sitk.Image],
-    check: bool,
-) -> Outcome:
-    """Interpolated linearly in the frame number between two key frames (the reference's displacement is zero)."""
+def _along_keyframes(context: FrameContext, chain: Sequence[int]) -> Iterator[Outcome]:
+    step, reference = context.keyframe_step, context.reference.index
+    segments = [chain[start : start + step] for start in range(0, len(chain), step)]
+    checked = _evenly(range(len(segments)), _CHECKS)
+    near = _Key(reference)
+    waiting: list[int] = []  # frames whose key frame failed: interpolated as far as the next one
+    for number, segment in enumerate(segments):
+        *between, key = segment
+        check = between[len(between) // 2] if between and number in checked else None
+        between = [index for index in waiting + between if index not in context.finished]
+        waiting = []
+        if key in context.finished and not between:
+            near = _Key(key)
+            continue
+        if key in context.finished:
+            far = context.recalled(key)
+        else:
+            far = context.direct(key, between[0] if between else None, keep=True)
+            yield far if between else _releasing(far, near.index, reference)
+        if far.failure is not None:
+            waiting = between
+            continue
+        if between and near.displacement is None and near.index != reference:
+            near = _Key(near.index, context.recalled(near.index).displacement)
+        for index, following in _with_next(between):
+            outcome = _between(context, index, following, near, _Key(key, far.displacement), index == check)
+            yield outcome if following is not None else _releasing(outcome, near.index, reference)
+        near = _Key(key, far.displacement)
+    for index, following in _with_next(waiting):
+        yield context.direct(index, following)
+
+
+def _between(context: FrameContext, index: int, following: int | None, near: _Key, far: _Key, check: bool) -> Outcome:
+    """Interpolated linearly in the frame number between two key frames (the reference's displacement is zero).
+
+    Registered directly where the displacement of one of them cannot be had any more.
+    """
+    start, end = near.displacement, far.displacement
+    if end is None or (start is None and near.index != context.reference.index):
+        return context.direct(index, following)
 
     def find(image: sitk.Image) -> Outcome:
         grid = Grid.of(image)
-        share = (index - near[0]) / (far[0] - near[0])
-        vectors = np.float32(share) * _vectors(far[1], grid)
-        if near[1] is not None:
-            vectors += np.float32(1.0 - share) * _vectors(near[1], grid)
+        share = (index - near.index) / (far.index - near.index)
+        vectors = np.float32(share) * _vectors(end, grid)
+        if start is not None:
+            vectors += np.float32(1.0 - share) * _vectors(start, grid)
         found = displacements.from_array(vectors, grid)
-        too = bench.register(image, reference.image)[0] if check else None
-        return Outcome(index, reference, image, found, direct_too=too)
+        too = context.register(image, context.reference.image).displacement if check else None
+        return Outcome(index, image, found, direct_too=too)
 
-    return bench.attempt(index, reference, following, find)
+    return context.attempt(index, following, find)
+
+
+STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Iterator[Outcome]]] = {
+    "direct": direct,
+    "sequential": sequential,
+    "keyframes": keyframes,
+}
 
 
 def _vectors(displacement: sitk.Image, grid: Grid) -> np.ndarray:
+    """The displacement's vectors (..., d) on the grid."""
     if not Grid.of(displacement).same_as(grid):
         displacement = displacements.resample(displacement, grid)
     return sitk.GetArrayFromImage(displacement)
 
 
-def _found_again(bench: Bench, index: int, reference: Reference) -> sitk.Image:
-    """The displacement of a key frame that an earlier run finished: kept by it, or else registered again."""
-    kept = bench.recall(index)
-    return bench.register(bench.read(index), reference.image)[0] if kept is None else kept
+def _reference_itself(context: FrameContext) -> Iterator[Outcome]:
+    index = context.reference.index
+    if index in context.indices and index not in context.finished:
+        yield Outcome(index, context.reference.image)
 
 
-def _reference_itself(bench: Bench, reference: Reference, indices: Sequence[int]) -> Iterator[Outcome]:
-    if reference.index in indices and reference.index not in bench.finished:
-        yield Outcome(reference.index, reference, reference.image)
-
-
-def _outward(reference: Reference, indices: Sequence[int]) -> list[list[int]]:
+def _outward(context: FrameContext) -> list[list[int]]:
     """The frames after the reference, then those before it, each starting next to it."""
-    return [[i for i in indices if i > reference.index], [i for i in reversed(indices) if i < reference.index]]
+    middle = context.reference.index
+    after = [index for index in context.indices if index > middle]
+    before = [index for index in reversed(context.indices) if index < middle]
+    return [after, before]
 
 
 def _with_next(indices: Sequence[int]) -> Iterator[tuple[int, int | None]]:
     return zip(indices, [*indices[1:], None])
 
 
-def _releasing(outcome: Outcome, index: int) -> Outcome:
-    return replace(outcome, release=(*outcome.release, index))
+def _releasing(outcome: Outcome, index: int, reference: int) -> Outcome:
+    """With key frame `index` released; of the reference nothing is kept."""
+    return outcome if index == reference else replace(outcome, release=(*outcome.release, index))
 
 
 def _evenly(items: Sequence[int], count: int) -> set[int]:

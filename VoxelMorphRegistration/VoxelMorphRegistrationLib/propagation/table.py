@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from .flags import judge
-from .propagate import FrameResult
+from .results import FrameResult
 
 FIXED_COLUMNS = (
     "index", "index_value", "status", "similarity_before", "similarity_after", "folded_percent", "seconds", "message",

@@ -1,0 +1,82 @@
+"""What `propagate --dry-run` says: what would be done, and what it would take."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..propagation.frame_files import Wanted
+    from ..propagation.propagate import Propagation
+
+
+def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.Namespace) -> None:
+    """Register one frame for the times, and tell what the whole run would take."""
+    count = len(propagation.select)
+    grid = propagation.network_grid()
+    reference = propagation.references[0].image
+    others = [index for index in propagation.select if index not in {r.index for r in propagation.references}]
+    voxels = reference.GetNumberOfPixels()
+    label_bytes = (
+        0
+        if propagation.references[0].segmentation is None
+        else voxels * sum(layer.GetSizeOfPixelComponent() for layer in propagation.references[0].segmentation.layers)
+    )
+    transform_bytes = 4 * reference.GetDimension() * voxels // max(1, wanted.transforms) ** reference.GetDimension()
+    disk = count * (2 * label_bytes + (transform_bytes if wanted.transforms else 0))
+    print(
+        f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
+        f"{', '.join(str(r.index) for r in propagation.references)}"
+    )
+    print(f"frame grid      {_size(reference.GetSize())} voxels of {_size(reference.GetSpacing())} mm")
+    print(
+        f"network grid    {_size(grid.size)} voxels of {_size(grid.spacing)} mm, model {propagation.model.card.name} "
+        f"on {propagation.registrar.device}"
+    )
+    if others:
+        seconds, message = _timed(propagation, others)
+        if message:
+            print(f"a frame failed  {message}")
+        registered = (
+            count / propagation.settings.keyframe_step if propagation.settings.strategy == "keyframes" else count
+        )
+        print(
+            f"time            {seconds:.2f} s a registration, about {_duration(seconds * registered)} in all"
+            + (f", after {args.adapt} of adapting" if args.adapt else "")
+        )
+    print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
+    print(f"disk            at most {disk / 1e6:.0f} MB, {_free_bytes(output) / 1e6:.0f} MB are free at {output}")
+
+
+def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:
+    """Seconds of the faster of two frames (the first one also carries what is done once), and why one failed."""
+    results = list(propagation.trial(others[:2]).run())
+    return min(result.seconds for result in results), next((r.message for r in results if r.status == "failed"), "")
+
+
+def _free_bytes(folder: Path) -> int:
+    """Free space where the folder is, or would be."""
+    existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _size(values: Any) -> str:
+    return " x ".join(f"{value:g}" for value in values)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _peak_megabytes() -> float:
+    try:
+        import resource
+    except ImportError:
+        return float("nan")  # Windows
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -1,0 +1,48 @@
+"""What the nodes of a scene are told, under one vocabulary: attributes of nodes and of `.seq.nrrd` items, and the roles
+under which an output refers to the others.
+
+Names are part of what users' scripts and saved scenes rely on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+_PREFIX = "VoxelMorph."
+
+# Of a frame.
+FRAME = f"{_PREFIX}Frame"
+STATUS = f"{_PREFIX}Status"
+REFERENCE_FRAME = f"{_PREFIX}ReferenceFrame"
+MESSAGE = f"{_PREFIX}Message"
+FLAG = f"{_PREFIX}Flag"
+
+# Of a frame or a pair.
+MODEL = f"{_PREFIX}Model"
+MODEL_SHA256 = f"{_PREFIX}ModelSha256"
+SIMILARITY_METRIC = f"{_PREFIX}SimilarityMetric"
+SIMILARITY_BEFORE = f"{_PREFIX}SimilarityBefore"
+SIMILARITY_AFTER = f"{_PREFIX}SimilarityAfter"
+INVERSE_CONSISTENCY_MM = f"{_PREFIX}InverseConsistencyMm"
+FOLDED_PERCENT = f"{_PREFIX}FoldedPercent"
+
+# Of the sequence that a propagation fills.
+FAILED_FRAMES = f"{_PREFIX}FailedFrames"
+
+# Node references of that sequence.
+TRANSFORMS = f"{_PREFIX}Transforms"
+POINTS = f"{_PREFIX}Points"
+SURFACE = f"{_PREFIX}Surface"
+TABLE = f"{_PREFIX}Table"
+PLOT = f"{_PREFIX}Plot"
+
+
+def as_text(values: Mapping[str, object]) -> dict[str, str]:
+    """Attribute values as text, numbers with six digits; what is empty, None or NaN is left out."""
+    found = {}
+    for name, value in values.items():
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            continue
+        found[name] = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return found

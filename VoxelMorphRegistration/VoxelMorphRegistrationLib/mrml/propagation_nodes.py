@@ -1,0 +1,82 @@
+"""The nodes that go into a propagation and come out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import slicer
+
+from ..annotations.segmentation import Segmentation
+
+
+@dataclass(frozen=True)
+class SequenceInput:
+    """What is carried through which sequence.
+
+    Attributes:
+        sequence: of volumes.
+        segmentation: a segmentation node or a label volume; several with as many `reference` frames.
+        reference: number of the segmented frame, from 0; negative counts from the end.
+        points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
+        mask: similarity counts only where this volume is not zero.
+    """
+
+    sequence: slicer.vtkMRMLSequenceNode
+    segmentation: Any
+    reference: int | Sequence[int] = 0
+    points: slicer.vtkMRMLMarkupsNode | None = None
+    surface: slicer.vtkMRMLModelNode | None = None
+    mask: slicer.vtkMRMLVolumeNode | None = None
+
+
+@dataclass(frozen=True)
+class SequenceOutput:
+    """The nodes that a propagation fills; new ones are made for those that are None.
+
+    Attributes:
+        segmentation: the sequence of segmentations or label volumes.
+        as_labels: label volumes, which save as one .seq.nrrd, instead of segmentations; None: as the input is.
+        transforms: a sequence to fill, or True for a new one: displacements that pull from each frame to its reference.
+            It saves as one .seq.nrrd, so all of them lie on the first reference frame's grid.
+        points, surface: sequences of the points and the surface, where there are any.
+        table: filled with what frames.csv holds. Each label's volume is plotted over the frames.
+    """
+
+    segmentation: slicer.vtkMRMLSequenceNode | None = None
+    as_labels: bool | None = None
+    transforms: slicer.vtkMRMLSequenceNode | bool = False
+    points: slicer.vtkMRMLSequenceNode | None = None
+    surface: slicer.vtkMRMLSequenceNode | None = None
+    table: slicer.vtkMRMLTableNode | None = None
+
+
+@dataclass(frozen=True)
+class DrawnFrames:
+    """What was drawn, by frame number in the order in which it was given.
+
+    Attributes:
+        nodes: segmentation nodes or label volumes.
+        segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`.
+        parent: the transform that the sequence's volumes hang under.
+    """
+
+    nodes: dict[int, slicer.vtkMRMLNode]
+    segmentations: dict[int, Segmentation]
+    parent: slicer.vtkMRMLTransformNode | None
+
+    @property
+    def first(self) -> int:
+        """The reference frame that was named first."""
+        return next(iter(self.nodes))
+
+    @property
+    def node(self) -> slicer.vtkMRMLNode:
+        """What was given for the first one; names and colours are its."""
+        return self.nodes[self.first]
+
+    @property
+    def segmentation(self) -> Segmentation:
+        """What was drawn on the first one."""
+        return self.segmentations[self.first]

@@ -1,0 +1,9 @@
+"""The names a setting of a propagation can have. Imports nothing, so that a command line can offer them at once."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+StrategyName = Literal["direct", "sequential", "keyframes"]
+
+STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)

@@ -1,0 +1,124 @@
+"""What strategies work with: frames that are read ahead, registration, and what an earlier run finished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import SimpleITK as sitk
+
+from ..errors import DependencyMissing
+from .failure import Failure
+from .frames import Frames
+from .references import Reference
+
+#: Of no single frame: a package that is missing is missing for all of them.
+OF_THE_RUN = (DependencyMissing, ImportError)
+
+
+class Registered(NamedTuple):
+    """A registered pair: its displacement on the fixed image's grid, fixed point + u = moving point, LPS mm."""
+
+    displacement: sitk.Image
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a strategy found for one frame.
+
+    Attributes:
+        image: the frame; None when it could not be read.
+        displacement: frame point + u = reference point, LPS mm, on the frame's grid; None for the reference itself and
+            for a failure.
+        failure: why there is no displacement; None when all is well.
+        direct_too: the direct displacement, where an interpolated one is to be compared with it.
+        keep: the displacement is needed to go on from here after an interruption.
+        release: frames whose kept displacement is needed no more once this frame is recorded.
+    """
+
+    index: int
+    image: sitk.Image | None = None
+    displacement: sitk.Image | None = None
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+    direct_too: sitk.Image | None = None
+    keep: bool = False
+    release: tuple[int, ...] = ()
+
+
+class FrameReader:
+    """Reads frames in a thread of its own: the next one while the present one is worked on. Use it in a `with`."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._thread = ThreadPoolExecutor(1, "voxelmorph-read")
+        self._ahead: dict[int, Future[sitk.Image]] = {}
+
+    def __enter__(self) -> FrameReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def read(self, index: int, ahead: int | None = None) -> sitk.Image:
+        """The frame; while it is worked on, frame `ahead` is read. Raises what reading it raises."""
+        pending = self._ahead.pop(index, None) or self._thread.submit(self._frames.__getitem__, index)
+        self._ahead = {} if ahead is None else {ahead: self._thread.submit(self._frames.__getitem__, ahead)}
+        return pending.result()
+
+    def name(self, index: int) -> str:
+        """What people call the frame."""
+        return self._frames.name(index)
+
+
+@dataclass(frozen=True)
+class FrameContext:
+    """The frames that one reference serves, and all that finding their displacements takes.
+
+    Attributes:
+        reference: the segmented frame.
+        indices: the frames it serves, ascending; itself among them where it is wanted.
+        register: of (fixed, moving).
+        finished: frames that an earlier run finished: no outcome is wanted of them.
+        recall: the displacement that was kept of a finished frame, None when there is none.
+        keyframe_step: for strategies with key frames.
+    """
+
+    reference: Reference
+    indices: Sequence[int]
+    reader: FrameReader
+    register: Callable[[sitk.Image, sitk.Image], Registered]
+    finished: Collection[int] = frozenset()
+    recall: Callable[[int], sitk.Image | None] = lambda index: None
+    keyframe_step: int = 1
+
+    def attempt(self, index: int, ahead: int | None, find: Callable[[sitk.Image], Outcome]) -> Outcome:
+        """The outcome of `find` for the frame's image; any error of reading or finding becomes a failed outcome.
+
+        Raises DependencyMissing and ImportError alone.
+        """
+        image = None
+        try:
+            image = self.reader.read(index, ahead)
+            return find(image)
+        except OF_THE_RUN:
+            raise
+        except Exception as error:
+            return Outcome(index, image, failure=Failure.of(error, self.reader.name(index)))
+
+    def direct(self, index: int, ahead: int | None = None, keep: bool = False) -> Outcome:
+        """The frame registered with the reference."""
+
+        def find(image: sitk.Image) -> Outcome:
+            displacement, notes = self.register(image, self.reference.image)
+            return Outcome(index, image, displacement, notes=tuple(notes), keep=keep)
+
+        return self.attempt(index, ahead, find)
+
+    def recalled(self, index: int) -> Outcome:
+        """The displacement of a frame that an earlier run finished: as it was kept, or else registered again."""
+        kept = self.recall(index)
+        return self.direct(index) if kept is None else Outcome(index, displacement=kept)

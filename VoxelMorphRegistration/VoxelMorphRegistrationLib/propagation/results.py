@@ -1,0 +1,169 @@
+"""What a propagation hands out for each frame, made from the displacement that a strategy found."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..annotations.points import Points
+from ..annotations.segmentation import Segmentation
+from ..annotations.surface import Surface
+from ..registration.choices import LabelInterpolation
+from ..space import displacement as displacements
+from ..space.grid import Grid
+from ..space.inverse import invert_at
+from .context import OF_THE_RUN, Outcome
+from .failure import Failure
+from .frames import Frames
+from .quality import FrameQuality, Quality
+from .references import Reference
+
+_UNSOLVED_MM = 0.1
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """One finished frame. Images lie on the frame's own grid.
+
+    Attributes:
+        index: 0-based, of the input. value: the frame's index value in the sequence, as text.
+        status: 'reference' (a segmented frame: its segmentation as it was given), 'done' or 'failed' (see `message`).
+        reference: the frame whose segmentation was used.
+        segmentation: None when it failed or only points are carried.
+        displacement: frame point + u = reference point, LPS mm; zero for the reference, None when it failed.
+        points, surface: where they are in this frame; None when there are none.
+        quality: see `quality.Quality`.
+        folded_percent: of the frame's voxels.
+        interpolation_error_mm: mean distance of the interpolated from the direct displacement inside the segmentation,
+            where the strategy compared them; else NaN.
+        seconds: computing, without reading and writing.
+        message: one line: what a person should know of the frame, or why it failed.
+        failure: of a failed frame; with the traceback.
+        keep, release: for resuming, see `context.Outcome`.
+    """
+
+    index: int
+    value: str
+    status: Literal["reference", "done", "failed"]
+    reference: int
+    segmentation: Segmentation | None = None
+    displacement: sitk.Image | None = None
+    points: Points | None = None
+    surface: Surface | None = None
+    quality: Quality = field(default_factory=Quality)
+    folded_percent: float = math.nan
+    interpolation_error_mm: float = math.nan
+    seconds: float = 0.0
+    message: str = ""
+    failure: Failure | None = None
+    keep: bool = False
+    release: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What is carried from a reference frame, and how labels are warped."""
+
+    points: Points | None
+    surface: Surface | None
+    label_interpolation: LabelInterpolation
+
+
+class ResultMaker:
+    """Makes the results of the frames that one reference serves."""
+
+    def __init__(self, frames: Frames, reference: Reference, carried: Carried, measure: FrameQuality) -> None:
+        self._frames, self._reference, self._carried, self._measure = frames, reference, carried, measure
+        self._grid = Grid.of(reference.image)
+
+    def make(self, outcome: Outcome, started: float) -> FrameResult:
+        """The result of an outcome; an error on the way makes it a failed one. `started` is a `time.perf_counter`."""
+        if outcome.failure is None:
+            try:
+                result = self._made(outcome)
+            except OF_THE_RUN:
+                raise
+            except Exception as error:
+                result = self._failed(outcome, Failure.of(error, self._frames.name(outcome.index)))
+        else:
+            result = self._failed(outcome, outcome.failure)
+        return replace(result, seconds=time.perf_counter() - started)
+
+    def _failed(self, outcome: Outcome, failure: Failure) -> FrameResult:
+        value, reference = self._frames.value(outcome.index), self._reference.index
+        return FrameResult(outcome.index, value, "failed", reference, message=failure.message, failure=failure)
+
+    def _made(self, outcome: Outcome) -> FrameResult:
+        image, reference, carried = outcome.image, self._reference, self._carried
+        assert image is not None
+        grid = Grid.of(image)
+        notes = [*outcome.notes, *(reference.notes if outcome.index == reference.index else ())]
+        if not grid.same_as(self._grid):
+            notes.append(f"its grid {grid.size} differs from the reference's {self._grid.size}")
+        result = FrameResult(
+            outcome.index,
+            self._frames.value(outcome.index),
+            "reference",
+            reference.index,
+            keep=outcome.keep,
+            release=outcome.release,
+        )
+        displacement = outcome.displacement
+        if displacement is None:
+            return replace(
+                result,
+                segmentation=reference.segmentation,
+                displacement=grid.empty_image(sitk.sitkVectorFloat32, grid.dimension),
+                points=carried.points,
+                surface=carried.surface,
+                quality=self._measure.measure(image, None, reference.segmentation),
+                folded_percent=0.0,
+                message="; ".join(notes),
+            )
+        labels = None
+        if reference.segmentation is not None:
+            labels = reference.segmentation.warp(displacement, carried.label_interpolation)
+        quality = self._measure.measure(image, displacement, labels)
+        points, surface, unsolved = _moved(carried, displacement)
+        if unsolved:
+            notes.append(f"{unsolved} points or vertices lie where the displacement has no inverse")
+        return replace(
+            result,
+            status="done",
+            segmentation=labels,
+            displacement=displacement,
+            points=points,
+            surface=surface,
+            quality=quality,
+            folded_percent=displacements.folded_percent(displacement),
+            interpolation_error_mm=_apart_mm(displacement, outcome.direct_too, labels),
+            message="; ".join(notes),
+        )
+
+
+def _moved(carried: Carried, displacement: sitk.Image) -> tuple[Points | None, Surface | None, int]:
+    """Points and surface follow the tissue: against the pulling displacement."""
+    points, surface, unsolved = None, None, 0
+    if carried.points is not None:
+        positions, residual = invert_at(displacement, carried.points.positions)
+        points, unsolved = carried.points.at(positions), int(np.count_nonzero(residual > _UNSOLVED_MM))
+    if carried.surface is not None:
+        positions, residual = invert_at(displacement, carried.surface.points)
+        surface, unsolved = carried.surface.at(positions), unsolved + int(np.count_nonzero(residual > _UNSOLVED_MM))
+    return points, surface, unsolved
+
+
+def _apart_mm(one: sitk.Image, other: sitk.Image | None, labels: Segmentation | None) -> float:
+    """Mean distance of two displacements inside the labels (everywhere without), mm; NaN without another."""
+    if other is None:
+        return math.nan
+    apart = np.linalg.norm(sitk.GetArrayFromImage(one) - sitk.GetArrayViewFromImage(other), axis=-1)
+    if labels is not None:
+        inside = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
+        apart = apart[inside]
+    return float(apart.mean()) if apart.size else math.nan

@@ -1,0 +1,64 @@
+"""How a segmentation is carried through a sequence: every choice in one object that is handed on whole."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..registration.settings import Settings
+from .choices import STRATEGY_NAMES, StrategyName
+
+
+@dataclass(frozen=True)
+class PropagationSettings:
+    """How a segmentation is carried through a sequence.
+
+        PropagationSettings(strategy="keyframes", keyframe_step=5, registration=Settings(align="rigid"))
+
+    Attributes:
+        strategy: 'direct', 'sequential' or 'keyframes', see `strategies`.
+        keyframe_step: for 'keyframes', every so many-th selected frame is registered.
+        select: numbers of the frames wanted, from 0; None for all.
+        mask: image (any grid); similarity counts only where it is not zero.
+        mask_margin: in place of a mask, similarity counts only within so many mm of the reference's segmentation, so
+            that what lies further off does not pull. As wide as the motion, or wider.
+        registration: how each pair is registered. Without it: `Settings`' own values, but align='none', since the
+            frames of a sequence share one space.
+
+    Raises InputError for an unknown strategy, a step below 1, a margin that is no distance, a mask and a margin.
+    """
+
+    strategy: StrategyName = "direct"
+    keyframe_step: int = 8
+    select: Sequence[int] | None = None
+    mask: sitk.Image | None = field(default=None, compare=False)
+    mask_margin: float | None = None
+    registration: Settings = field(default_factory=lambda: Settings(align="none"))
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGY_NAMES:
+            raise InputError(f"strategy {self.strategy!r}: unknown; use one of {', '.join(STRATEGY_NAMES)}")
+        if self.keyframe_step < 1:
+            raise InputError(f"keyframe step {self.keyframe_step}: must be 1 or more")
+        if self.mask is not None and self.mask_margin is not None:
+            raise InputError("mask and mask margin: both say where images are compared; give one of them")
+        if self.mask_margin is not None and not (math.isfinite(self.mask_margin) and self.mask_margin >= 0):
+            raise InputError(f"mask margin {self.mask_margin!r}: give millimetres, such as 20")
+
+    @classmethod
+    def of(cls, **options: Any) -> PropagationSettings:
+        """From single options: these attributes' own, and those of `registration.Settings`.
+
+        Raises TypeError for an option that neither has, InputError as the two classes do.
+        """
+        own = {one.name for one in fields(cls)}
+        mine = {name: value for name, value in options.items() if name in own}
+        pair = {name: value for name, value in options.items() if name not in own}
+        if pair and "registration" in mine:
+            raise TypeError(f"registration: give the settings whole, or single options ({', '.join(pair)}), not both")
+        return cls(**{"registration": Settings(**{"align": "none", **pair}), **mine})
