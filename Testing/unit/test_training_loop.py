@@ -17,9 +17,12 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.training import parse_budget
 from VoxelMorphRegistrationLib.training.budget import Budget
+from VoxelMorphRegistrationLib.training.initialisation import new_network
 from VoxelMorphRegistrationLib.training.loop import Loop, LoopSettings
-from VoxelMorphRegistrationLib.training.pretraining import ARCHITECTURE, Pretraining, PretrainingSettings, new_network
+from VoxelMorphRegistrationLib.training.losses import Loss
+from VoxelMorphRegistrationLib.training.pretraining import Pretraining
 from VoxelMorphRegistrationLib.training.synthesis import SynthesisSettings
+from VoxelMorphRegistrationLib.training.synthetic_pairs import ARCHITECTURE, PretrainingSettings
 
 LIBRARY = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration"
 TINY = {**ARCHITECTURE, "features": [[4, 8], [8, 8]], "pyramid": [2, 1]}
@@ -54,6 +57,23 @@ def test_a_budget_that_cannot_be_read_is_refused_with_an_example(text):
         parse_budget(text)
 
 
+class MadeUp:
+    """Data of one loss, a function of the network, judged by another."""
+
+    def __init__(self, loss, judgement):
+        self.loss, self.judgement = loss, judgement
+
+    def losses(self, network, spent):
+        yield Loss(self.loss(network), {})
+
+    def evaluate(self, network):
+        return {"loss": self.judgement()}
+
+
+def sum_of_squares(network):
+    return sum(parameter.pow(2).sum() for parameter in network.parameters())
+
+
 def _weights(run: Pretraining) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in run.loop.network.state_dict().items()}
 
@@ -64,6 +84,12 @@ def test_the_same_seed_and_steps_give_the_same_weights(tmp_path):
         run.run()
     one, other = map(_weights, runs)
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_training_leaves_the_random_generator_of_the_process_alone(tmp_path):
+    before = torch.get_rng_state()
+    Pretraining(SETTINGS, Budget(steps=1), tmp_path).run()
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint_to_the_same_weights(tmp_path):
@@ -95,33 +121,23 @@ def test_the_loop_keeps_the_best_weights_it_met_and_those_it_began_with_count():
     network = new_network(TINY, 0)
     start = {key: value.clone() for key, value in network.state_dict().items()}
     worse = iter(range(100))
-
-    def losses(net):
-        yield sum(parameter.pow(2).sum() for parameter in net.parameters()), {}
-
-    loop = Loop(network, losses, lambda net: {"loss": float(next(worse))}, LoopSettings(check_every=2), Budget(steps=6))
-    loop.run()
+    data = MadeUp(sum_of_squares, lambda: float(next(worse)))
+    Loop(network, data, LoopSettings(check_every=2), Budget(steps=6)).run()
     assert all(torch.equal(start[key], value) for key, value in network.state_dict().items())
 
 
 def test_the_loop_ends_when_the_held_back_loss_has_not_improved_for_a_while():
     network = new_network(TINY, 0)
-
-    def losses(net):
-        yield sum(parameter.pow(2).sum() for parameter in net.parameters()), {}
-
-    loop = Loop(network, losses, lambda net: {"loss": 1.0}, LoopSettings(check_every=2, patience=3), Budget(steps=1000))
+    data = MadeUp(sum_of_squares, lambda: 1.0)
+    loop = Loop(network, data, LoopSettings(check_every=2, patience=3), Budget(steps=1000))
     assert loop.run().step == 6
 
 
 def test_a_loss_that_is_not_a_number_moves_no_weight():
     network = new_network(TINY, 0)
     start = {key: value.clone() for key, value in network.state_dict().items()}
-
-    def losses(net):
-        yield sum(parameter.sum() for parameter in net.parameters()) * float("nan"), {}
-
-    Loop(network, losses, lambda net: {"loss": 0.0}, LoopSettings(), Budget(steps=2)).run()
+    data = MadeUp(lambda net: sum(parameter.sum() for parameter in net.parameters()) * float("nan"), lambda: 0.0)
+    Loop(network, data, LoopSettings(), Budget(steps=2)).run()
     assert all(torch.equal(start[key], value) for key, value in network.state_dict().items())
 
 

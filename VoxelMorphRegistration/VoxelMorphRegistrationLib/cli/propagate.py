@@ -244,11 +244,9 @@ def _adapted(args: argparse.Namespace, propagation: Propagation, folder: RunFold
         ReadableFrames(propagation.frames),
         reference=propagation.references[0].index,
         budget=args.adapt,
-        seed=args.seed,
-        device=device,
         progress=lambda share, measures: progress.stage("adapting", min(share, 1.0)),
         output=folder.adapted_weights,
-        settings=AdaptationSettings(align=args.align),
+        settings=AdaptationSettings(align=args.align, seed=args.seed),
     )
 
 

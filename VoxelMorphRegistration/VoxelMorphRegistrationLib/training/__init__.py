@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .adaptation import AdaptationSettings, adapt
+from .adaptation import adapt
 from .budget import Budget, parse_budget
+from .sequence_pairs import AdaptationSettings
 
 __all__ = ["AdaptationSettings", "Budget", "adapt", "parse_budget"]

@@ -12,8 +12,9 @@ import torch
 from ..errors import DependencyMissing, InputError
 from .budget import parse_budget
 from .loop import LoopSettings
-from .pretraining import ARCHITECTURE, Pretraining, PretrainingSettings
+from .pretraining import Pretraining
 from .synthesis import SynthesisSettings
+from .synthetic_pairs import ARCHITECTURE, PretrainingSettings
 
 
 def main(arguments: list[str] | None = None) -> int:

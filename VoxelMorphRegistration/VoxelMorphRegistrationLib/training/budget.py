@@ -13,14 +13,21 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class Budget:
-    """Either `steps` or `seconds`; the other is None. Only steps give the same result again."""
+    """Either `steps` or `seconds`; the other is None. Only steps give the same result again.
+
+    Attributes:
+        steps: of the optimiser.
+        seconds: of wall-clock time.
+    """
 
     steps: int | None = None
     seconds: float | None = None
 
     def spent(self, steps: int, seconds: float) -> float:
         """The share that is used up, 0 to 1 or above."""
-        return steps / self.steps if self.steps is not None else seconds / self.seconds
+        if self.steps is not None:
+            return steps / self.steps
+        return seconds / self.seconds if self.seconds is not None else 1.0
 
 
 def parse_budget(text: str | Budget) -> Budget:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -15,8 +16,10 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..files.atomic import atomic_write
 from ..networks import Network
 from .budget import Budget
+from .losses import Loss
 
-Losses = Iterator[tuple[torch.Tensor, dict[str, float]]]
+N_contra = TypeVar("N_contra", bound=Network, contravariant=True)
+N = TypeVar("N", bound=Network)
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class LoopSettings:
     """How the parameters move.
 
     Attributes:
-        learning_rate: of Adam, warmed up over `warmup` steps and lowered to a hundredth along a cosine.
+        learning_rate: of Adam, warmed up over `warmup` steps and lowered to a hundredth along a cosine over the budget.
         clip: the greatest norm of a gradient.
         accumulate: so many losses are averaged in one step.
         average: decay of the running mean of the weights that is evaluated and kept; 0 keeps the weights themselves.
@@ -52,35 +55,44 @@ class Progress:
     rows: list[dict] = field(default_factory=list)
 
 
-class Loop:
+class TrainingData(Protocol[N_contra]):
+    """What a network learns from, and what judges it."""
+
+    def losses(self, network: N_contra, spent: float) -> Iterator[Loss]:
+        """The losses of the next piece of data, one parameter step each; `spent` is the share of the budget, 0 to 1."""
+
+    def evaluate(self, network: N_contra) -> dict[str, float]:
+        """Held-back measures of a network; the key 'loss' decides which weights are best."""
+
+    def state(self) -> torch.Tensor:
+        """Of the random generator, for a checkpoint."""
+
+    def restore(self, state: torch.Tensor) -> None:
+        """Go on from a checkpoint's state."""
+
+
+class Loop(Generic[N]):
     """Moves a network's parameters until a budget is spent.
 
     Args:
         network: trained in place.
-        losses: for the network, the losses of the next piece of data, one parameter step each.
-        evaluate: held-back measures of a network; the key 'loss' decides which weights are best.
-        data_state, restore_data: what a checkpoint keeps of the data's random state.
+        data: what it learns from and is judged by.
+        checkpoint: file written after each evaluation, for `resume`; None writes none.
     """
 
     def __init__(
         self,
-        network: Network,
-        losses: Callable[[Network], Losses],
-        evaluate: Callable[[Network], dict[str, float]],
+        network: N,
+        data: TrainingData[N],
         settings: LoopSettings,
         budget: Budget,
         checkpoint: Path | None = None,
-        data_state: Callable[[], torch.Tensor] | None = None,
-        restore_data: Callable[[torch.Tensor], None] | None = None,
     ) -> None:
         self.network = network
-        self.losses = losses
-        self.evaluate = evaluate
+        self.data = data
         self.settings = settings
         self.budget = budget
         self.checkpoint = checkpoint
-        self.data_state = data_state
-        self.restore_data = restore_data
         self.optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
         self.averaged = copy.deepcopy(network)
         self.best_state: dict[str, torch.Tensor] = {}
@@ -105,7 +117,7 @@ class Loop:
             self._check()
         start = time.monotonic() - self.progress.seconds
         while not self._ended(cancelled):
-            for loss, parts in self.losses(self.network):
+            for loss, parts in self.data.losses(self.network, self.spent):
                 if not self._learn(loss, parts):
                     continue
                 self.progress.seconds = time.monotonic() - start
@@ -131,8 +143,7 @@ class Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.best_state = state["best_state"]
         self.progress = Progress(**state["progress"])
-        if self.restore_data is not None:
-            self.restore_data(state["data"])
+        self.data.restore(state["data"])
         return True
 
     def _learn(self, loss: torch.Tensor, parts: dict[str, float]) -> bool:
@@ -167,7 +178,7 @@ class Loop:
 
     @property
     def spent(self) -> float:
-        """The share of the budget that is used up, 0 to 1."""
+        """The share of the budget that is used up: 0 to 1, or above."""
         return self.budget.spent(self.progress.step, self.progress.seconds)
 
     def _ended(self, cancelled: Callable[[], bool] | None) -> bool:
@@ -178,7 +189,7 @@ class Loop:
     def _check(self) -> None:
         self.averaged.eval()
         with torch.no_grad():
-            measures = self.evaluate(self.averaged)
+            measures = self.data.evaluate(self.averaged)
         progress = self.progress
         where = {"step": progress.step, "seconds": round(progress.seconds, 1)}
         progress.rows.append({**where, **measures, **self._running})
@@ -189,16 +200,16 @@ class Loop:
         else:
             progress.checks_without_gain += 1
         if self.checkpoint is not None:
-            self._save()
+            self._save(self.checkpoint)
 
-    def _save(self) -> None:
+    def _save(self, checkpoint: Path) -> None:
         state = {
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best_state": self.best_state,
             "progress": vars(self.progress),
-            "data": self.data_state() if self.data_state is not None else None,
+            "data": self.data.state(),
         }
-        with atomic_write(self.checkpoint) as partial:
+        with atomic_write(checkpoint) as partial:
             torch.save(state, partial)

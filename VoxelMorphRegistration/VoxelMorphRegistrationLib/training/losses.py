@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
 from ..flow.integration import integrate, resize_flow
 from ..flow.sampling import identity, sample
 from ..flow.similarity import LocalCorrelation
+from ..flow.slabs import inside
 from .synthesis import Pair
+
+
+class Loss(NamedTuple):
+    """What one update minimises.
+
+    Attributes:
+        total: scalar, to be differentiated.
+        parts: what it is made of, by the names they have in a log.
+    """
+
+    total: torch.Tensor
+    parts: dict[str, float]
 
 
 def displacement_error(displacement: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -21,8 +36,8 @@ def displacement_error(displacement: torch.Tensor, truth: torch.Tensor, weight: 
     return (error * weight).sum() / weight.sum() / (1.0 + size)
 
 
-def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Soft Dice of label maps (B, L, *shape), averaged over those labels that are there."""
+def soft_dice(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Dice of soft label maps (B, L, *shape), averaged over the labels that are present in `b`; 0 to 1."""
     axes = tuple(range(2, a.dim()))
     size = a.sum(axes) + b.sum(axes)
     present = (b.sum(axes) > 0).float()
@@ -31,38 +46,39 @@ def overlap(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def gradient_penalty(velocity: torch.Tensor) -> torch.Tensor:
-    """Mean squared forward difference, over the axes and components."""
-    axes = range(2, velocity.dim())
-    return sum(velocity.diff(dim=axis).pow(2).mean() for axis in axes) / len(axes)
+    """Mean squared forward difference of (B, d, *shape), over the axes and components."""
+    total = torch.zeros((), device=velocity.device)
+    for axis in range(2, velocity.dim()):
+        total = total + velocity.diff(dim=axis).pow(2).mean()
+    return total / (velocity.dim() - 2)
 
 
-def pair_loss(
-    velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2
-) -> tuple[torch.Tensor, dict[str, float]]:
-    """The loss of a velocity (1, 3, *shape) for a synthetic pair, and its parts.
+def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2) -> Loss:
+    """The loss of a velocity (1, 3, *shape) for a synthetic pair.
 
-    The correlation is that of the clean images, which are alike in contrast whatever the network was shown. Where two
-    bodies differ by themselves the displacement they were made with counts less: others match them as well.
+    1 - local correlation of the clean images, which are of one contrast whatever the network was shown, + 4 times the
+    error of the displacement (once for two bodies: other displacements match them as well) + 1 - Dice of the labels +
+    `smoothness` times the mean squared gradient of the velocity.
 
     Args:
-        stride: compare every so many voxels; 2 is enough for a pass that looks coarsely.
+        stride: compare every so many voxels along each axis; 2 is enough for a pass at a coarser resolution.
     """
     shape = tuple(velocity.shape[2:])
     half = tuple((n + 1) // 2 for n in shape)
     displacement = resize_flow(integrate(resize_flow(velocity, half), 5, "border"), shape)
-    every = (..., *[slice(None, None, stride)] * (velocity.dim() - 2))
-    displacement = displacement[every]
-    position = identity(shape, velocity.device)[every] + displacement + pair.margin
+    every = (slice(None, None, stride),) * (velocity.dim() - 2)
+    displacement = inside(displacement, every)
+    position = inside(identity(shape, velocity.device), every) + displacement + pair.margin
     warped = sample(pair.moving_content, position, "border")
-    content = pair.fixed_content[every]
+    content = inside(pair.fixed_content, every)
     images = pair.CLEAN_IMAGES
     correlation = LocalCorrelation(content[:, :images].transpose(0, 1), 9 if stride == 1 else 5)
     parts = {
         "dissimilarity": 1.0 - correlation(warped[:, :images].transpose(0, 1)),
-        "displacement": displacement_error(displacement, pair.displacement[every], pair.weight[every]),
-        "overlap": 1.0 - overlap(warped[:, images:], content[:, images:]),
+        "displacement": displacement_error(displacement, inside(pair.displacement, every), inside(pair.weight, every)),
+        "overlap": 1.0 - soft_dice(warped[:, images:], content[:, images:]),
         "gradient": gradient_penalty(velocity),
     }
-    known = 4.0 if pair.likeness == 1.0 else 1.0
+    known = 4.0 if pair.correlation == 1.0 else 1.0
     total = parts["dissimilarity"] + known * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
-    return total, {name: float(value.detach()) for name, value in parts.items()}
+    return Loss(total, {name: float(value.detach()) for name, value in parts.items()})

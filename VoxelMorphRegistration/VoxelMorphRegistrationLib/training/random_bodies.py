@@ -50,18 +50,19 @@ class Structure:
         return self.count + 4
 
     def fields(self, shape: tuple[int, ...], draw: Draw) -> torch.Tensor:
+        """The fields of a random body, (1, count + 5, *shape)."""
         return self._arranged(_body(shape, draw), shape, draw)
 
-    def altered(self, fields: torch.Tensor, likeness: float, draw: Draw) -> torch.Tensor:
-        """The fields of another body of the same outline that correlate with these by `likeness`."""
+    def altered(self, fields: torch.Tensor, correlation: float, draw: Draw) -> torch.Tensor:
+        """The fields of another body of the same outline whose fields correlate with these by `correlation`."""
         outline = fields[:, self.count : self.count + 1]
         other = self._arranged(outline, tuple(fields.shape[2:]), draw)
-        altered = likeness * fields + math.sqrt(1.0 - likeness**2) * other
+        altered = correlation * fields + math.sqrt(1.0 - correlation**2) * other
         altered[:, self.count : self.count + 1] = outline
         return altered
 
     def labels(self, fields: torch.Tensor) -> torch.Tensor:
-        """Label map (1, 1, *shape)."""
+        """The label map (1, 1, *shape) of fields (1, count + 5, *shape)."""
         count = self.count
         labels = fields[:, :count].argmax(1, keepdim=True) + 1
         height = fields[:, count + 3 : count + 4]

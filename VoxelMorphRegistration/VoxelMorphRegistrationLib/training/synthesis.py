@@ -16,7 +16,7 @@ import torch
 
 from ..flow.integration import integrate, resize_flow
 from ..flow.sampling import warp
-from .photographs import Scanner, crop, photograph
+from .acquisition import Scanner, crop, simulate_acquisition
 from .random_bodies import Structure
 from .random_draws import Draw
 from .random_motion import random_velocity
@@ -39,7 +39,7 @@ class SynthesisSettings:
         contrast_change: how often the two images have intensities of their own.
         background: how often the content is a body in an empty background.
         layered: how often there are folded layers, as the cortex is.
-        two_bodies: how often the images show two bodies alike, whose details have no counterpart in one another.
+        two_bodies: how often the images show two similar bodies, whose details have no counterpart in one another.
         finer_grid: how often the grid is finer than the scanner's voxels, the noise interpolated with the rest.
         one_scan: how often the two images are one scan, all of its texture moving with the tissue, as frames of a
             sequence are; two bodies never are.
@@ -73,7 +73,8 @@ class Pair:
         moving_content: (1, C, *shape + 2 margin), the same of the moving image, margin included.
         weight: (1, 1, *shape), 1 in tissue and little in empty background, where there is nothing to go by.
         margin: in voxels.
-        likeness: 1 where the displacement explains all of the difference, less where two bodies differ by themselves.
+        correlation: of the two bodies' fields: 1 where the images show one body and the displacement explains all of
+            their difference, less where they show two.
     """
 
     fixed: torch.Tensor
@@ -83,7 +84,7 @@ class Pair:
     moving_content: torch.Tensor
     weight: torch.Tensor
     margin: int
-    likeness: float = 1.0
+    correlation: float = 1.0
 
     CLEAN_IMAGES: ClassVar[int] = 2
 
@@ -108,10 +109,10 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     structure = Structure.drawn(settings.shapes, settings.layered, settings.background, draw)
     moving_fields = structure.fields(canvas, draw)
     fixed_fields = warp(moving_fields, displacement, "border")
-    likeness = 1.0
+    correlation = 1.0
     if two_bodies:
-        likeness = draw.uniform(0.75, 0.97)
-        fixed_fields = structure.altered(fixed_fields, likeness, draw)
+        correlation = draw.uniform(0.75, 0.97)
+        fixed_fields = structure.altered(fixed_fields, correlation, draw)
 
     moving_labels, fixed_labels = structure.labels(moving_fields), structure.labels(fixed_fields)
 
@@ -128,8 +129,12 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     scanner = Scanner(voxel)
     if not two_bodies and draw.chance(settings.one_scan):
         scanner, other = Scanner(voxel, blur=draw.uniform(0.6, 1.2), most_noise=0.01), means
-    fixed = photograph(means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, scanner)
-    moving = photograph(other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin, scanner)
+    fixed = simulate_acquisition(
+        means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, scanner
+    )
+    moving = simulate_acquisition(
+        other[moving_labels] + texture[moving_labels] * moving_fields[:, -1:], draw, margin, scanner
+    )
 
     clean = draw.numbers(structure.label_count)
     chosen = torch.randperm(structure.label_count, generator=generator, device=generator.device)[: settings.labels]
@@ -146,4 +151,4 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     ]
     weight = crop(torch.where(fixed_labels > 0, 1.0, 0.1), margin)
     content = crop(contents[0], margin)
-    return Pair(fixed, moving, crop(displacement, margin), content, contents[1], weight, margin, likeness)
+    return Pair(fixed, moving, crop(displacement, margin), content, contents[1], weight, margin, correlation)

@@ -1,4 +1,4 @@
-"""What a scanner makes of a synthetic body."""
+"""Simulated acquisition: what a scanner makes of a synthetic body."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .random_draws import Draw, smooth_noise
 
 @dataclass(frozen=True)
 class Scanner:
-    """What both images of a pair have in common.
+    """What the acquisitions of both images of a pair have in common.
 
     Attributes:
-        voxel: how much larger the scanner's voxels are than those of the grid the images are on and handed back on.
+        voxel: how many times larger the scanner's voxels are than those of the images' grid.
         blur: sigma in voxels; None for one of each image's own.
         most_noise: bound of the noise's standard deviation, as a share of the range.
     """
@@ -26,8 +26,13 @@ class Scanner:
     most_noise: float = 0.06
 
 
-def photograph(image: torch.Tensor, draw: Draw, margin: int, scanner: Scanner) -> torch.Tensor:
-    """The image as a scanner of little virtue gives it, cropped to the field of view and scaled to [0, 1]."""
+def simulate_acquisition(image: torch.Tensor, draw: Draw, margin: int, scanner: Scanner) -> torch.Tensor:
+    """The image (1, 1, *shape + 2 margin) as a scanner gives it: (1, 1, *shape), intensities 0 to 1.
+
+    Blurred, at times in thick slices; cropped to the field of view; at times with a bias field; sampled at the
+    scanner's voxels, with noise; at times with a cut field of view; the first and last percent clipped; at times with
+    another gamma.
+    """
     shape = tuple(image.shape[2:])
     if scanner.blur is not None:
         image = _blur(image, scanner.blur)
@@ -60,6 +65,7 @@ def photograph(image: torch.Tensor, draw: Draw, margin: int, scanner: Scanner) -
 
 
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """A 3D image (1, 1, *shape) smoothed by a Gaussian of `sigma` voxels, its border repeated outwards."""
     radius = max(1, int(2.5 * sigma))
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
@@ -75,5 +81,6 @@ def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
 
 
 def crop(image: torch.Tensor, margin: int) -> torch.Tensor:
+    """The inner part of (B, C, *shape), without `margin` voxels beyond every face."""
     inner = slice(margin, -margin) if margin else slice(None)
     return image[:, :, inner, inner, inner].contiguous()
