@@ -39,14 +39,18 @@ class NetworkInputs:
     notes: list[str] = field(default_factory=list)
 
 
-def cleaned(image: sitk.Image, name: str, notes: list[str]) -> sitk.Image:
-    """The image, checked, with NaN and infinite voxels replaced and that noted."""
+def cleaned(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
+    """The image, checked, with NaN and infinite voxels replaced, and a note for a person where that was done.
+
+    Raises:
+        InputError: naming the image, when it is not scalar, or nothing can be done with its geometry or its values.
+    """
     check_scalar(image, name)
     check_geometry(image, name)
     image, count = replace_non_finite(image, name)
-    if count:
-        notes.append(f"{name}: {count} voxels that were not finite numbers were set to its smallest value")
-    return image
+    if not count:
+        return image, ()
+    return image, (f"{name}: {count} voxels that were not finite numbers were set to its smallest value",)
 
 
 @dataclass(frozen=True)

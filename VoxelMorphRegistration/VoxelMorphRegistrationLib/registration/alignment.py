@@ -287,4 +287,4 @@ def _centre_of_foreground(image: sitk.Image) -> np.ndarray:
     for axis in range(foreground.ndim):
         along = foreground.sum(axis=tuple(a for a in range(foreground.ndim) if a != axis), dtype=np.float64)
         middle.append(float((along * np.arange(len(along))).sum() / max(along.sum(), 1.0)))
-    return Grid.of(image).to_physical(middle[::-1])
+    return Grid.of(image).to_physical(np.asarray(middle[::-1]))

@@ -63,10 +63,8 @@ class MovingImage:
 
     def __init__(self, image: sitk.Image, intensity: IntensityRule, device: torch.device) -> None:
         """Raises InputError for an image that is not scalar, or whose geometry or values nothing can be done with."""
-        notes: list[str] = []
         self.given = image
-        self.image = cleaned(image, "moving image", notes)
-        self.notes = tuple(notes)
+        self.image, self.notes = cleaned(image, "moving image")
         self._intensity, self._device = intensity, device
         self._normalised: NormalisedImage | None = None
         self._sampled: tuple[Grid, sitk.Transform | None, torch.Tensor] | None = None

@@ -95,10 +95,8 @@ class Registrar:
         """The pair for the network, and for the end of refinement where the images show more than on its grid."""
         self._check_dimension(fixed, "fixed image")
         self._check_dimension(moving, "moving image")
-        notes: list[str] = []
-        fixed = cleaned(fixed, "fixed image", notes)
+        fixed, fixed_notes = cleaned(fixed, "fixed image")
         kept = self._kept(moving)
-        notes += kept.notes
         with watch.stage("align"):
             alignment = align(fixed, kept.image, self.settings.align, self._initial, mask)
         fixed_grid, moving_grid = Grid.of(fixed), Grid.of(kept.image)
@@ -110,7 +108,7 @@ class Registrar:
             moving=kept.on(grid, alignment),
             grid=grid,
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
-            notes=[*notes, *grid_notes],
+            notes=[*fixed_notes, *kept.notes, *grid_notes],
         )
         pair = PreparedPair(fixed_grid, kept.image, alignment, inputs)
         finer = finer_grid(grid, fixed_grid, moving_grid) if self.settings.refine else None

@@ -71,14 +71,14 @@ class SequencePairs:
         # With one or two frames there is nothing to spare: they are judged by what they learn from.
         self.judged = sorted(random.Random(settings.seed).sample(chosen, count)) if count else list(chosen)
         self.learned = [i for i in chosen if i not in self.judged] if count else list(chosen)
-        self._moving = cleaned(frames[reference], "reference frame", [])
+        self._moving = cleaned(frames[reference], "reference frame")[0]
         self._moving_on: tuple[Grid, torch.Tensor] | None = None
         self._pairs = {i: self._prepare(model, frames[i], i) for i in chosen}
         self._multiple = model.network.multiple
 
     def _prepare(self, model: Model, frame: sitk.Image, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         name = f"frame {index}"
-        frame = cleaned(frame, name, [])
+        frame = cleaned(frame, name)[0]
         alignment = align(frame, self._moving, self.settings.align)
         grid = network_grid(frame, model.card.space).grid
         known = self._moving_on
