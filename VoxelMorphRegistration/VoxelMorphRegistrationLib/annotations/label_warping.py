@@ -16,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..space.grid import Grid
+from .label_boxes import bounding_box, label_boxes
 
 _SLAB_VOXELS = 1 << 18
 
@@ -148,23 +149,16 @@ def _boxes(
     codes: np.ndarray, count: int, mixed: np.ndarray, background: int
 ) -> list[tuple[np.ndarray, np.ndarray] | None]:
     """Each label's bounding box (first, one past last) and a voxel around it; the background's is that of borders."""
-    image = sitk.GetImageFromArray(codes + 1)
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    statistics.SetBackgroundValue(0)
-    statistics.SetComputePerimeter(False)
-    statistics.SetComputeFeretDiameter(False)
-    statistics.Execute(image)
+    found = label_boxes(sitk.GetImageFromArray(codes + 1))
     boxes: list[tuple[np.ndarray, np.ndarray] | None] = []
     for code in range(count):
-        if code == background:
-            found = np.argwhere(mixed) if mixed.any() else None
-            boxes.append(None if found is None else (found.min(0), np.minimum(found.max(0) + 2, codes.shape)))
-        elif statistics.HasLabel(code + 1):
-            box = np.asarray(statistics.GetBoundingBox(code + 1))
-            low, size = box[: codes.ndim][::-1], box[codes.ndim :][::-1]
-            boxes.append((low - 1, low + size + 1))
-        else:
+        box = bounding_box(mixed) if code == background else found.get(code + 1)
+        if box is None:
             boxes.append(None)
+            continue
+        # A mixed cell begins at its own index and ends one voxel further.
+        before = 0 if code == background else 1
+        boxes.append((np.array([side.start - before for side in box]), np.array([side.stop + 1 for side in box])))
     return boxes
 
 

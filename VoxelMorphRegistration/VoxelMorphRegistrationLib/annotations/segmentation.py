@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space import displacement as displacements
 from ..space.grid import Grid
+from .label_boxes import label_boxes
 from .label_warping import SmoothWarper
 from .segment import Segment, generated_segment
 
@@ -140,25 +142,19 @@ class Segmentation:
         if interpolation == "nearest":
             layers = [displacements.warp(layer, displacement, "nearest") for layer in self.layers]
         else:
-            layers = [warper.warp(displacement) for warper in self._smooth_warpers()]
+            layers = [warper.warp(displacement) for warper in self._smooth_warpers]
         return replace(self, layers=tuple(layers))
 
+    @cached_property
     def _smooth_warpers(self) -> list[SmoothWarper]:
-        """Made once and kept: the distances of the reference's labels serve every frame."""
-        if "warpers" not in self.__dict__:
-            object.__setattr__(self, "warpers", [SmoothWarper(layer) for layer in self.layers])
-        return self.__dict__["warpers"]
+        """Kept, because the distances of the reference's labels serve every frame."""
+        return [SmoothWarper(layer) for layer in self.layers]
 
     def extents(self) -> list[tuple[int, ...] | None]:
         """Of each segment the first and last voxel index along i, j(, k) that it reaches; None for an empty one."""
-        boxes: dict[tuple[int, int], tuple[int, ...]] = {}
-        for number, layer in enumerate(self.layers):
-            statistics = _shape_statistics(layer)
-            for label in statistics.GetLabels():
-                box = statistics.GetBoundingBox(label)
-                first, size = box[: len(box) // 2], box[len(box) // 2 :]
-                boxes[number, label] = tuple(n for a, b in zip(first, size) for n in (a, a + b - 1))
-        return [boxes.get((segment.layer, segment.label)) for segment in self.segments]
+        boxes = [label_boxes(layer) for layer in self.layers]
+        found = [boxes[segment.layer].get(segment.label) for segment in self.segments]
+        return [box and tuple(n for side in reversed(box) for n in (side.start, side.stop - 1)) for box in found]
 
 
 def check_labelled(segmentation: Segmentation, name: str = "segmentation") -> None:
@@ -187,10 +183,3 @@ def _relabelled(layer: sitk.Image, pairs: list[tuple[int, int]], highest: int) -
 def _is_permutation(steps: np.ndarray) -> bool:
     whole = np.abs(np.rint(steps))
     return bool(np.all(whole.sum(axis=0) == 1) and np.all(whole.sum(axis=1) == 1))
-
-
-def _shape_statistics(labels: sitk.Image) -> sitk.LabelShapeStatisticsImageFilter:
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    whole = "float" not in labels.GetPixelIDTypeAsString()
-    statistics.Execute(labels if whole else sitk.Cast(labels, sitk.sitkInt32))
-    return statistics

@@ -9,6 +9,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..space.checks import check_displacement
 from ..space.grid import Grid
 from . import ants, elastix, freesurfer, itk, niftyreg, sampling_grids, voxel_arrays
 from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of
@@ -113,7 +114,7 @@ def write(
     """
     if convention not in CONVENTIONS:
         raise InputError(f"convention {convention!r}: unknown; choose one of {', '.join(CONVENTIONS)}")
-    displacement = itk.check_field(displacement, "displacement")
+    displacement = check_displacement(displacement, "displacement")
     context = Context(Grid.of(displacement), grid_of(moving, "moving"), align_corners, _check_axes(array_axes), dtype)
     _WRITERS[convention](displacement, Path(path), context)
 

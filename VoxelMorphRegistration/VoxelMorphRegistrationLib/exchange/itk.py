@@ -20,9 +20,11 @@ from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
+from ..space.checks import check_displacement
 from ..space.displacement import from_array, from_transform, to_transform
 from ..space.grid import Grid
 from ..space.inverse import invert
+from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 
@@ -34,7 +36,7 @@ _INVERTIBLE = re.compile(r"Inverse(DisplacementField|BSpline|BSplineDeformable)T
 def read(source: object, context: Context) -> Mapping:
     """An image or transform file, or a SimpleITK object, as a mapping."""
     if isinstance(source, sitk.Image):
-        return check_field(source, "displacement image")
+        return check_displacement(source, "displacement image")
     if isinstance(source, sitk.Transform):
         return check_transform(source, "transform")
     if isinstance(source, (list, tuple)):
@@ -52,12 +54,12 @@ def read(source: object, context: Context) -> Mapping:
 def read_image(path: Path, context: Context) -> sitk.Image:
     """A displacement image of ITK, ANTs, elastix or Slicer; one that Slicer stored to-parent is inverted."""
     stored = _read_vectors(path)
-    field = check_field(stored, str(path))
+    field = check_displacement(stored, str(path))
     if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
         return _inverted(field, context.reference or _reached(field), str(path))
     reference = context.reference
     if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
-        return flatten(field)
+        return first_two_axes(field)
     return field
 
 
@@ -90,18 +92,6 @@ def read_transform(path: Path, context: Context) -> sitk.Transform:
     return check_transform(turned[0] if len(turned) == 1 else sitk.CompositeTransform(turned), str(path))
 
 
-def check_field(field: sitk.Image, name: str) -> sitk.Image:
-    """The field as float32; raises InputError for a wrong number of components or values that are not finite."""
-    components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
-    if components != dimension:
-        raise InputError(
-            f"{name}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}"
-        )
-    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
-        raise InputError(f"{name}: the displacement holds NaN or infinite values; export it again without them")
-    return sitk.Cast(field, sitk.sitkVectorFloat32)
-
-
 def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
     """The transform itself; raises InputError when it holds values that are not finite, or is a singular affine."""
     transform = transform.Downcast()
@@ -110,21 +100,12 @@ def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
         steps = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
     for step in steps:
         if step.GetTransformEnum() == sitk.sitkDisplacementField:
-            check_field(sitk.DisplacementFieldTransform(step).GetDisplacementField(), name)
+            check_displacement(sitk.DisplacementFieldTransform(step).GetDisplacementField(), name)
         elif (matrix := matrix_of(step)) is not None:
             check_affine(matrix, name)
         elif not np.isfinite(step.GetParameters()).all():
             raise InputError(f"{name}: the transform holds NaN or infinite values; export it again without them")
     return transform
-
-
-def flatten(field: sitk.Image) -> sitk.Image:
-    """A field of one slice in the plane of the first two axes as a 2D field; its third component is left behind."""
-    grid = Grid.of(field)
-    flat = Grid(
-        grid.size[:2], grid.spacing[:2], grid.origin[:2], tuple(np.reshape(grid.direction, (3, 3))[:2, :2].ravel())
-    )
-    return from_array(sitk.GetArrayViewFromImage(field)[0, ..., :2], flat)
 
 
 def write_itk(displacement: sitk.Image, path: Path, context: Context) -> None:
@@ -143,11 +124,7 @@ def write_itk(displacement: sitk.Image, path: Path, context: Context) -> None:
 def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None:
     """What Slicer opens as a transform: a 2D field becomes one slice, because Slicer knows only 3D."""
     if displacement.GetDimension() == 2:
-        vectors = sitk.GetArrayViewFromImage(displacement)
-        flat = sitk.JoinSeries([sitk.VectorIndexSelectionCast(displacement, 0)])
-        displacement = from_array(
-            np.concatenate([vectors, np.zeros_like(vectors[..., :1])], axis=-1)[None], Grid.of(flat)
-        )
+        displacement = as_slice(displacement)
     write_itk(displacement, path, context)
 
 
@@ -238,7 +215,7 @@ def _without_inverse(path: Path, folder: Path) -> Path:
 
 def _inverse_step(step: sitk.Transform, context: Context, path: Path) -> sitk.Transform:
     if step.GetTransformEnum() == sitk.sitkDisplacementField:
-        field = check_field(sitk.DisplacementFieldTransform(step).GetDisplacementField(), str(path))
+        field = check_displacement(sitk.DisplacementFieldTransform(step).GetDisplacementField(), str(path))
     else:
         field = from_transform(step, context.need_reference(str(path)))
     # Other steps of a chain may bring points here from beyond the reference, so the inverse lies wherever the field

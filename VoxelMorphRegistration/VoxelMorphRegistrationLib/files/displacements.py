@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from ..space.affine import lps_to_ras
+from ..space.checks import check_displacement
 from ..space.displacement import to_transform
 from ..space.grid import Grid
 from .atomic import atomic_write
@@ -53,15 +54,7 @@ def read_displacement(path: str | os.PathLike) -> sitk.Image:
         raise InputError(
             f"{path}: not readable as a displacement ({error_summary(error)}); give one of {', '.join(SUFFIXES)}"
         ) from error
-    components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
-    if components != dimension:
-        raise InputError(
-            f"{path}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}"
-        )
-    field = sitk.Cast(field, sitk.sitkVectorFloat32)
-    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
-        raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")
-    return field
+    return check_displacement(field, str(path))
 
 
 def _read_transform_file(path: Path) -> sitk.Image:

@@ -14,7 +14,7 @@ import slicer
 from .. import exchange
 from ..errors import InputError
 from ..space.grid import Grid
-from .plane import Plane
+from ..space.plane import Plane
 from .transforms import add_transform, displacement_from_transform, update_transform
 from .volumes import image_from_volume
 

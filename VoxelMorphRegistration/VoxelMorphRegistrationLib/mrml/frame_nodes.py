@@ -9,13 +9,14 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 
+from ..annotations.label_boxes import bounding_box
 from ..annotations.segmentation import Segmentation
 from ..files import slicer_attributes
 from ..propagation.results import FrameResult
 from ..space import displacement as displacements
 from ..space.grid import Grid
+from ..space.plane import Plane
 from .geometry import linear_matrix, transform_between
-from .plane import Plane
 from .propagation_nodes import DrawnFrames
 from .segmentations import update_label_volume, update_segmentation_node
 from .sequences import SequenceFrames
@@ -139,11 +140,8 @@ def label_bytes(segmentation: Segmentation, cropped: bool) -> int:
         array = sitk.GetArrayViewFromImage(layer)
         voxels = array.size
         if cropped:
-            spans = [
-                np.flatnonzero(array.any(axis=tuple(a for a in range(array.ndim) if a != axis)))
-                for axis in range(array.ndim)
-            ]
+            box = bounding_box(array)
             # The organ may reach further in other frames.
-            voxels = math.prod(int(1.25 * (span[-1] - span[0] + 1)) if span.size else 0 for span in spans)
+            voxels = 0 if box is None else math.prod(int(1.25 * (side.stop - side.start)) for side in box)
         total += voxels * array.itemsize
     return total

@@ -13,7 +13,7 @@ import slicer
 from ..errors import InputError
 from ..files import slicer_attributes
 from ..space.grid import Grid
-from .plane import SlicePair
+from ..space.plane import SlicePair
 from .transforms import add_transform, itk_transform_from_node, update_transform
 from .volumes import describe, folded_parent, image_from_volume, update_volume
 

@@ -10,6 +10,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import get_vtk_array_type, numpy_to_vtk, vtk_to_numpy
 
+from ..annotations.label_boxes import bounding_box
 from ..annotations.segment import Segment, generated_segment
 from ..annotations.segmentation import Segmentation
 from ..errors import InputError
@@ -235,15 +236,12 @@ def _oriented_image(layer: sitk.Image, whole: bool = False) -> slicer.vtkOriente
     if whole:
         image.SetExtent(*(n for size in layer.GetSize() for n in (0, size - 1)))
         return image
-    bounds = []
-    for axis in range(array.ndim):
-        taken = np.flatnonzero(array.any(axis=tuple(other for other in range(array.ndim) if other != axis)))
-        bounds.append((int(taken[0]), int(taken[-1])) if taken.size else (0, -1))
-    if any(last < first for first, last in bounds):
+    box = bounding_box(array)
+    if box is None:
         image.SetExtent(0, -1, 0, -1, 0, -1)
         image.AllocateScalars(get_vtk_array_type(array.dtype), 1)
         return image
-    cropped = np.ascontiguousarray(array[tuple(slice(first, last + 1) for first, last in bounds)])
-    image.SetExtent(*(n for pair in reversed(bounds) for n in pair))
+    cropped = np.ascontiguousarray(array[box])
+    image.SetExtent(*(n for side in reversed(box) for n in (side.start, side.stop - 1)))
     image.GetPointData().SetScalars(numpy_to_vtk(cropped.ravel(), deep=True))
     return image

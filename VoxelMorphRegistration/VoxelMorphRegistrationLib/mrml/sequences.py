@@ -12,7 +12,7 @@ import slicer
 
 from ..errors import InputError
 from ..propagation.frames import Frames
-from .plane import Plane
+from ..space.plane import Plane
 from .volumes import describe, image_from_volume
 
 

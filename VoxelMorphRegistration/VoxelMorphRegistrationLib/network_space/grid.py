@@ -15,7 +15,6 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..space.checks import replace_non_finite
 from ..space.grid import Grid
 from .space import DIRECTIONS, Space, check_spacing
 
@@ -180,7 +179,6 @@ def _commensurate(grid: Grid, wanted: np.ndarray) -> np.ndarray:
 
 def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:
     """Centre of the foreground's box in the (oriented) grid's index coordinates i, j(, k)."""
-    image, _ = replace_non_finite(image)
     foreground = image if image.GetPixelID() == sitk.sitkUInt8 and _is_binary(image) else _above_otsu(image)
     array = sitk.GetArrayViewFromImage(foreground) > 0
     if not array.any():

@@ -19,7 +19,6 @@ import torch
 
 from ..errors import InputError
 from ..space.affine import linear_parts
-from ..space.checks import check_geometry, check_scalar, replace_non_finite
 from ..space.grid import Grid
 from .axis_map import AxisMap, regrid, smooth
 from .grid import spacing_along
@@ -37,20 +36,6 @@ class NetworkInputs:
     grid: Grid
     mask: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
-
-
-def cleaned(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
-    """The image, checked, with NaN and infinite voxels replaced, and a note for a person where that was done.
-
-    Raises:
-        InputError: naming the image, when it is not scalar, or nothing can be done with its geometry or its values.
-    """
-    check_scalar(image, name)
-    check_geometry(image, name)
-    image, count = replace_non_finite(image, name)
-    if not count:
-        return image, ()
-    return image, (f"{name}: {count} voxels that were not finite numbers were set to its smallest value",)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
+from ..annotations.label_boxes import bounding_box
 from ..annotations.label_statistics import measure_labels
 from ..annotations.segmentation import Segmentation
 from ..flow.similarity import nmi
@@ -74,7 +75,8 @@ class FrameQuality:
         for layer in distinct.layers:
             volumes.update(measure_labels(layer))
         labelled = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
-        box = _box(labelled, Grid.of(frame))
+        margin = tuple(math.ceil(_AROUND_MM / spacing) for spacing in reversed(frame.GetSpacing()))
+        box = bounding_box(labelled, margin)
         if box is None:
             return Quality(self._metric, before, after, labels=volumes)
         near = _Lattice(frame, displacement, box, _LATTICE_POINTS)
@@ -132,18 +134,6 @@ def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:
 
     back, residual = invert_at(displacement, points + sample(displacement, points), iterations=20, tolerance=0.01)
     return float(np.percentile(np.maximum(np.linalg.norm(back - points, axis=-1), residual), 95))
-
-
-def _box(labelled: np.ndarray, grid: Grid) -> tuple[slice, ...] | None:
-    """The labelled voxels' bounding box in the array, with room for what is around them."""
-    slices = []
-    for axis, n in enumerate(labelled.shape):
-        along = np.flatnonzero(labelled.any(axis=tuple(a for a in range(labelled.ndim) if a != axis)))
-        if along.size == 0:
-            return None
-        margin = math.ceil(_AROUND_MM / grid.spacing[labelled.ndim - 1 - axis])
-        slices.append(slice(max(0, int(along[0]) - margin), min(n, int(along[-1]) + 1 + margin)))
-    return tuple(slices)
 
 
 def _within(inside: np.ndarray, spacing: tuple[float, ...], distance: float) -> np.ndarray:

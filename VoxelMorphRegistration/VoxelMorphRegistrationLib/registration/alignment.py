@@ -17,7 +17,6 @@ from ..network_space.intensity import AsIs, IntensityRule, Percentile
 from ..network_space.overlap import check_overlap
 from ..network_space.space import Space
 from ..space.affine import linear_parts
-from ..space.checks import replace_non_finite
 from ..space.grid import Grid
 from ..space.inverse import preimages
 from .choices import ALIGNMENTS, Alignment
@@ -48,7 +47,7 @@ def align(
     which the images are stored changes nothing.
 
     Args:
-        fixed, moving: scalar images of one dimension, 2D or 3D, on any grids.
+        fixed, moving: scalar images of one dimension, 2D or 3D, on any grids, all voxels finite (see `checks.cleaned`).
         initial: fixed point to moving point, applied before the alignment: the result is x -> initial(aligned(x)).
         mask: image on the fixed image; the match is judged only where it is not zero.
 
@@ -60,7 +59,6 @@ def align(
         raise InputError(f"alignment {kind!r}: unknown; use one of {', '.join(ALIGNMENTS)}")
     if kind == "none":
         return initial
-    fixed, moving = replace_non_finite(fixed, "fixed image")[0], replace_non_finite(moving, "moving image")[0]
     found: sitk.Transform
     if kind == "centers":
         found = _centres(fixed, moving, initial)

@@ -9,9 +9,10 @@ import torch
 
 from ..flow import integration, sampling
 from ..flow.sampling import Padding
-from ..network_space.inputs import NetworkInputs, NormalisedImage, cleaned
+from ..network_space.inputs import NetworkInputs, NormalisedImage
 from ..network_space.intensity import IntensityRule
 from ..refinement.pair import ImagePair
+from ..space.checks import cleaned
 from ..space.grid import Grid
 
 

@@ -12,9 +12,10 @@ import torch
 
 from ..errors import InputError
 from ..network_space.grid import finer_grid, network_grid
-from ..network_space.inputs import NetworkInputs, NormalisedImage, cleaned, mask_on_network_grid
+from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
 from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import check_overlap
+from ..space.checks import cleaned
 from ..space.grid import Grid
 from .alignment import align, read_transform
 from .passes import Passes

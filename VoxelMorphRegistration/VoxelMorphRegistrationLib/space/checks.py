@@ -40,6 +40,34 @@ def check_geometry(image: sitk.Image, name: str = "image") -> None:
         raise InputError(f"{name}: its direction {image.GetDirection()} is singular; correct the file's header")
 
 
+def check_displacement(field: sitk.Image, name: str = "displacement") -> sitk.Image:
+    """A field as float32; raises InputError for a wrong number of components or values that are not finite."""
+    components, dimension = field.GetNumberOfComponentsPerPixel(), field.GetDimension()
+    if components != dimension:
+        raise InputError(
+            f"{name}: {components} component(s) a voxel in {dimension}D is no displacement; it needs {dimension}"
+        )
+    field = sitk.Cast(field, sitk.sitkVectorFloat32)
+    if not np.isfinite(sitk.GetArrayViewFromImage(field)).all():
+        raise InputError(f"{name}: the displacement holds NaN or infinite values; export it again without them")
+    return field
+
+
+def cleaned(image: sitk.Image, name: str = "image") -> tuple[sitk.Image, tuple[str, ...]]:
+    """An image fit to be computed with, and what was done to it that a person should know.
+
+    Called once, where an image enters a registration; everything after relies on it: one number a voxel, all finite,
+    on a grid that spans a volume. NaN and infinite voxels are set to the smallest finite value.
+    Raises InputError, naming the image, where `check_scalar`, `check_geometry` or `replace_non_finite` does.
+    """
+    check_scalar(image, name)
+    check_geometry(image, name)
+    image, count = replace_non_finite(image, name)
+    if not count:
+        return image, ()
+    return image, (f"{name}: {count} voxels that were not finite numbers were set to its smallest value",)
+
+
 def replace_non_finite(image: sitk.Image, name: str = "image") -> tuple[sitk.Image, int]:
     """The image with NaN and infinite voxels set to its smallest finite value, and how many they were.
 

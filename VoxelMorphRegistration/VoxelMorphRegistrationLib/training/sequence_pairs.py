@@ -15,11 +15,12 @@ from ..flow.similarity import LocalCorrelation
 from ..flow.slabs import inside
 from ..models.loading import Model
 from ..network_space.grid import network_grid
-from ..network_space.inputs import cleaned, on_network_grid
+from ..network_space.inputs import on_network_grid
 from ..networks import Network
 from ..networks.pyramid import PyramidNetwork
 from ..registration.alignment import align
 from ..registration.choices import Alignment
+from ..space.checks import cleaned
 from ..space.grid import Grid
 from .loop import LoopSettings
 from .losses import Loss, gradient_penalty

@@ -1,6 +1,4 @@
-"""Single-slice volumes: Slicer keeps a 2D image as a volume of one slice; networks and displacements of 2D want a
-plane.
-"""
+"""Between 2D and one slice of 3D: Slicer keeps a 2D image as a volume of one slice, networks of 2D want a plane."""
 
 from __future__ import annotations
 
@@ -10,8 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..space.displacement import from_array
-from ..space.grid import Grid
+from .displacement import from_array
+from .grid import Grid
 
 
 @dataclass(frozen=True)
@@ -104,3 +102,20 @@ class SlicePair:
     def raise_image(self, image: sitk.Image, grid: Grid) -> sitk.Image:
         """A 2D image as the single slice `grid`, voxel for voxel."""
         return self.fixed.raise_image(image, grid)
+
+
+def as_slice(displacement: sitk.Image) -> sitk.Image:
+    """A 2D displacement as a 3D one of a single slice, in the plane z = 0, that moves nothing along z."""
+    grid = Grid.of(displacement)
+    direction = np.eye(3)
+    direction[:2, :2] = np.reshape(grid.direction, (2, 2))
+    level = Grid((*grid.size, 1), (*grid.spacing, 1.0), (*grid.origin, 0.0), tuple(direction.ravel().tolist()))
+    return Plane(np.eye(3), 0.0).lift(displacement, level, 0.0)
+
+
+def first_two_axes(displacement: sitk.Image) -> sitk.Image:
+    """A 3D displacement of one slice in the plane of LPS x and y as a 2D one; its z is left behind."""
+    grid = Grid.of(displacement)
+    direction = np.reshape(grid.direction, (3, 3))[:2, :2]
+    flat = Grid(grid.size[:2], grid.spacing[:2], grid.origin[:2], tuple(direction.ravel().tolist()))
+    return from_array(sitk.GetArrayViewFromImage(displacement)[0, ..., :2], flat)
