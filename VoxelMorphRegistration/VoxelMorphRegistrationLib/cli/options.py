@@ -45,7 +45,7 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
         metavar="N|auto",
         type=refinement_steps,
         default=0,
-        help="optimise this pair's velocity after the network, N steps or until it stops gaining (default: 0)",
+        help="optimise this pair's velocity after the network, by N updates or until it stops gaining (default: 0)",
     )
     group.add_argument(
         "--label-interpolation",
@@ -107,5 +107,5 @@ def refinement_steps(text: str) -> int | str:
     if text == "auto":
         return text
     if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number of steps nor 'auto'")
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number of updates nor 'auto'")
     return int(text)

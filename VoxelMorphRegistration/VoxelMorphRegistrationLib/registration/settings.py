@@ -64,7 +64,7 @@ class Settings:
         if self.network_spacing is not None:
             check_spacing(self.network_spacing, "network spacing")
         if self.refine != "auto" and not (isinstance(self.refine, int) and self.refine >= 0):
-            raise InputError(f"refine {self.refine!r}: neither a number of steps nor 'auto'")
+            raise InputError(f"refine {self.refine!r}: neither a number of updates from 0 on nor 'auto'")
         if self.refine_similarity not in ("auto", *SIMILARITIES):
             raise InputError(
                 f"refine similarity {self.refine_similarity!r}: unknown; use one of auto, {', '.join(SIMILARITIES)}"
