@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from Testing.soak.recipes import recipes
 from VoxelMorphRegistrationLib.cli.main import _parser
 from VoxelMorphRegistrationLib.propagation import flags
 from VoxelMorphRegistrationLib.propagation.table import FIXED_COLUMNS, FURTHER_COLUMNS
@@ -102,6 +103,11 @@ def test_every_page_can_be_reached_from_the_readme_and_the_readme_is_short():
     assert len(readme.splitlines()) <= 150
     for page in PAGES[1:]:
         assert f"({page.relative_to(ROOT).as_posix()})" in readme
+
+
+def test_the_recipes_that_the_soak_test_runs_are_those_of_the_page():
+    whole, redo, points, patients = recipes()
+    assert "--dry-run" in whole and "--overwrite" in redo and "--points" in points and "patients/*/" in patients
 
 
 def test_the_citation_names_todays_version():
