@@ -79,7 +79,7 @@ def compare(weights: Path, fixed: np.ndarray, moving: np.ndarray, expected: np.n
         "difference_voxels": measures(displacement - expected),
     }
     if flow.kind == "velocity":
-        exact = integrated_in_float64(flow.field[0].numpy(), flow.steps, flow.factor)
+        exact = integrated_in_float64(flow.field[0].numpy(), flow.squarings, flow.factor)
         result["from_float64_voxels"] = {
             "ours": measures(displacement - exact),
             "tensorflow": measures(expected - exact),

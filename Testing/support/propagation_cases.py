@@ -41,7 +41,7 @@ def labels(index: int, grid: Grid = GRID) -> sitk.Image:
 class CentroidNetwork(torch.nn.Module):
     """Gives the constant flow that lays the centre of mass of one image on the other's: exact for this sequence."""
 
-    dimension, multiple, kind, padding, steps = 3, 1, "velocity", "border", 5
+    dimension, multiple, kind, padding, squarings = 3, 1, "velocity", "border", 5
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class CentroidNetwork(torch.nn.Module):
         self.calls += 1
         apart = _centre(moving) - _centre(fixed)
         field = apart.view(1, 3, 1, 1, 1).expand(1, 3, *fixed.shape[2:]).contiguous()
-        return Flow(field, "velocity", 1, "border", self.steps)
+        return Flow(field, "velocity", 1, "border", self.squarings)
 
 
 def _centre(image: torch.Tensor) -> torch.Tensor:

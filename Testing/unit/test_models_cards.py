@@ -81,7 +81,7 @@ def test_options_replace_single_values_of_a_card():
         passes=2,
         name="mine",
     )
-    assert (model.name, model.network.steps, model.passes) == ("mine", 6, 2)
+    assert (model.name, model.network.squarings, model.passes) == ("mine", 6, 2)
     assert model.card.space.to_dict() == {
         "tensor_axes": "LIA",
         "spacing": [1, 1, 1.5],

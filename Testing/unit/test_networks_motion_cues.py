@@ -36,7 +36,7 @@ def test_a_small_shift_is_seen_in_its_direction_and_most_of_its_size_even_with_t
     assert inside[-1].median() > 0.8
 
 
-def test_images_that_have_nothing_to_do_with_each_other_are_not_believed():
+def test_images_that_have_nothing_to_do_with_each_other_have_no_confidence():
     other = gaussian_filter(np.random.default_rng(1).normal(size=(24, 24, 24)), 2.0)
     cues = motion_cues(tensor(textured((24, 24, 24))), tensor(other), window=9)
     assert cues[0, -1].median() < 0.5

@@ -1,12 +1,16 @@
-"""The passes of a network that looks at a pair several times."""
+"""The passes of a network run from coarse to fine, against scipy and arithmetic."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from scipy.linalg import expm
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.networks.motion_cues import motion_cues
 
 pytest.importorskip("voxelmorph")
 ARCHITECTURE = {
@@ -50,33 +54,103 @@ def test_all_passes_of_a_symmetric_network_there_and_back_are_opposite(images, p
     torch.testing.assert_close(there, -back, atol=1e-4, rtol=1e-4)
 
 
-def test_the_rough_flow_is_what_the_coarse_passes_alone_find(images):
-    rough = _network().rough_flow(*images)
-    torch.testing.assert_close(rough.field, _network(pyramid=[4, 2]).flow(*images).field)
-    assert (rough.field - _network().flow(*images).field).abs().max() > 0.01
+def _says_the_same_in_every_pass(**changes):
+    """A network that gives one constant velocity, (1, -2, 0.5) voxels of whatever level it is run on."""
+    network = _network(symmetric=False, cue_windows=[], **changes)
+    with torch.no_grad():
+        network.module.flow_layer.conv0.weight.zero_()
+        network.module.flow_layer.conv0.bias.copy_(torch.tensor([1.0, -2.0, 0.5]))
+    return network
 
 
-def test_a_rough_flow_is_finished_to_what_all_passes_find(images):
-    network = _network(pyramid=[4, 2, 1, 1])
+def _voxels(flow) -> list[float]:
+    field = flow.field[0].flatten(1)
+    assert (field.amax(1) - field.amin(1)).max() < 1e-4
+    return [round(value, 4) for value in field.mean(1).tolist()]
+
+
+def test_each_pass_adds_its_velocity_in_voxels_of_its_own_level(images):
+    assert _voxels(_says_the_same_in_every_pass(pyramid=[1]).flow(*images)) == [1, -2, 0.5]
+    assert _voxels(_says_the_same_in_every_pass(pyramid=[4, 2, 1]).flow(*images)) == [7, -14, 3.5]
+
+
+def test_the_rough_flow_is_what_the_passes_before_full_resolution_add(images):
+    assert _voxels(_says_the_same_in_every_pass(pyramid=[4, 2, 1]).rough_flow(*images)) == [6, -12, 3]
+    assert (_network().rough_flow(*images).field - _network().flow(*images).field).abs().max() > 0.01
+
+
+def test_a_rough_flow_is_finished_with_the_passes_that_it_left_out(images):
+    network = _says_the_same_in_every_pass(pyramid=[4, 2, 1, 1])
+    shapes = _record(network, lambda source, target: source.shape[2])
     rough = network.rough_flow(*images)
-    torch.testing.assert_close(network.finished(*images, rough).field, network.flow(*images).field)
+    assert shapes == [8, 12]  # 6 voxels of 4, padded to the multiple, and 12 of 2
+    assert _voxels(network.finished(*images, rough)) == [8, -16, 4]
+    assert shapes == [8, 12, 24, 24]
 
 
 def test_a_network_without_coarse_passes_has_no_cheaper_flow(images):
-    network = _network(pyramid=[1, 1])
-    torch.testing.assert_close(network.rough_flow(*images).field, network.flow(*images).field)
+    network = _says_the_same_in_every_pass(pyramid=[1, 1])
+    rough = network.rough_flow(*images)
+    assert _voxels(rough) == _voxels(network.finished(*images, rough)) == [2, -4, 1]
 
 
-def _looks(network, fixed, moving) -> int:
-    """How often the images are seen at full resolution."""
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_pass_is_run_on_the_images_warped_by_the_exponential_of_the_velocity_so_far(symmetric):
+    size = 24
+    random = np.random.default_rng(1)
+    fixed, moving = (gaussian_filter(random.normal(size=(size,) * 3), 3.0) for _ in range(2))
+    network = _network(pyramid=[2, 1], cue_windows=[], symmetric=symmetric)
+    # A velocity that is linear in space, v = A x about the centre, has the exponential (expm(A) - I) x.
+    linear = np.asarray([[0.02, -0.15, 0.0], [0.15, -0.03, 0.05], [0.0, -0.05, 0.04]])
+    points = np.stack(np.meshgrid(*[np.arange(size) - (size - 1) / 2] * 3, indexing="ij"))
+    seen = []
+    velocity = torch.from_numpy(np.tensordot(linear, points, 1)[None]).float()
+    pair = [torch.from_numpy(image[None, None]).float() for image in (fixed, moving)]
+    _record(network, lambda source, target: seen.append((source[0, 0].numpy(), target[0, 0].numpy())))
+    with torch.no_grad():
+        network.improve(*pair, velocity, 1)
+    for image, got, share in (
+        (moving, seen[0][0], 0.5 if symmetric else 1.0),
+        (fixed, seen[0][1], -0.5 if symmetric else 0.0),
+    ):
+        at = np.tensordot(expm(share * linear), points, 1) + (size - 1) / 2
+        oracle = map_coordinates(image, at, order=1, mode="nearest")
+        inside = ((at > 1) & (at < size - 2)).all(axis=0)
+        assert inside.mean() > 0.5
+        assert np.abs(got - oracle)[inside].max() < 0.02 * np.abs(image).max()
+        if share:
+            assert np.abs(image - oracle)[inside].max() > 0.15 * np.abs(image).max()
+
+
+def test_an_untrained_network_gives_the_motion_cues_smoothed_and_weighted_by_their_confidence(images):
+    network = _network(pyramid=[1], symmetric=False)
+    with torch.no_grad():
+        for parameter in network.module.flow_layer.parameters():
+            parameter.zero_()
+    cues = motion_cues(*images, window=5)[0].numpy()
+    got = network.flow(*images).field[0].numpy()
+    for axis in range(3):
+        oracle = gaussian_filter(cues[axis] * cues[3], 1.5, truncate=6.0)
+        inner = (slice(8, -8),) * 3  # the weights are renormalised at the borders
+        np.testing.assert_allclose(got[axis][inner], oracle[inner], atol=1e-4)
+
+
+def _record(network, describe) -> list:
+    """What `describe` says of the (source, target) of each run of the network from here on."""
     seen = []
     predict = network.predict
-    network.predict = lambda source, target: seen.append(source.shape[2]) or predict(source, target)
+    network.predict = lambda source, target: seen.append(describe(source, target)) or predict(source, target)
+    return seen
+
+
+def _full_passes(network, fixed, moving) -> int:
+    """How often the network is run at full resolution."""
+    shapes = _record(network, lambda source, target: source.shape[2])
     network.flow(fixed, moving)
-    return seen.count(fixed.shape[2])
+    return shapes.count(fixed.shape[2])
 
 
-def test_images_are_looked_at_again_only_while_that_makes_them_more_alike():
+def test_the_last_pass_is_repeated_only_while_that_makes_the_images_more_similar():
     torch.manual_seed(7)
     fixed = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
     other = torch.nn.functional.interpolate(torch.rand(1, 1, 9, 9, 9), size=(32, 32, 32), mode="trilinear")
@@ -84,16 +158,16 @@ def test_images_are_looked_at_again_only_while_that_makes_them_more_alike():
     with torch.no_grad():
         for parameter in network.module.flow_layer.parameters():
             parameter.zero_()  # the motion cues alone
-    assert _looks(network, fixed, fixed) == 2
-    assert 2 < _looks(network, fixed, 0.5 * (fixed + other)) <= 5
+    assert _full_passes(network, fixed, fixed) == 2
+    assert 2 < _full_passes(network, fixed, 0.5 * (fixed + other)) <= 5
     network.further_windows = ()
-    assert _looks(network, fixed, 0.5 * (fixed + other)) == 2
+    assert _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
 
 
 @pytest.mark.parametrize(
     "wrong",
     [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"further_windows": [4]}, {"further_windows": 3}],
 )
-def test_cues_and_looks_that_cannot_be_are_refused_by_name(wrong):
+def test_windows_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         _network(**wrong)

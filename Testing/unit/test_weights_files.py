@@ -55,7 +55,7 @@ def test_what_a_state_dict_cannot_say_is_noted_and_can_be_given(tmp_path):
     torch.save(reference.state_dict(), tmp_path / "trained.pt")
     assert "assumed" in load_model(tmp_path / "trained.pt").card.notes[0]
     model = load_model(tmp_path / "trained.pt", integration_steps=7, activation="leaky_relu", negative_slope=0.2)
-    assert model.network.steps == 7
+    assert model.network.squarings == 7
     assert model.card.architecture["activation"] == "leaky_relu"
 
 
@@ -204,5 +204,5 @@ def test_the_released_networks_are_recognised_and_run(shared_weights):
     assert brain.card.space.to_dict() == {"tensor_axes": "LIA", "spacing": 1, "extent": [160, 192, 224], "multiple": 16}
     image = torch.rand(1, 1, 16, 32, 32)
     flow = brain.network.flow(image, image.flip(2))
-    assert (flow.kind, flow.factor, flow.padding, flow.steps) == ("velocity", 2, "border", 7)
+    assert (flow.kind, flow.factor, flow.padding, flow.squarings) == ("velocity", 2, "border", 7)
     assert old.network.flow(image, image.flip(2)).kind == "displacement"

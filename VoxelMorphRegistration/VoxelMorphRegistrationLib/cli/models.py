@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .options import add_verbose_option, network_spacing
 
@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RULE",
         help="minmax, percentile, divide, window, none, or the rule as a JSON object",
     )
-    importing.add_argument("--integration-steps", type=int, help="squaring steps, where the file does not say them")
+    importing.add_argument(
+        "--integration-steps", type=int, help="squarings of the integration, where the file does not say them"
+    )
     actions.add_parser("remove", help="delete a downloaded or imported network").add_argument("name", metavar="NAME")
     for action in actions.choices.values():
         add_verbose_option(action)
@@ -82,8 +84,10 @@ def _download(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     from ..models.loading import import_model
 
-    options = {key: getattr(args, key) for key in ("tensor_axes", "spacing", "intensity", "integration_steps")}
-    entry = import_model(args.name, args.file, **{key: value for key, value in options.items() if value is not None})
+    options: dict[str, Any] = {
+        key: getattr(args, key) for key in ("tensor_axes", "spacing", "intensity", "integration_steps")
+    }
+    entry = import_model(args.name, args.file, **options)
     print(f"{entry.name}: {entry.path}")
     return 0
 
@@ -96,7 +100,7 @@ def _remove(args: argparse.Namespace) -> int:
     return 0
 
 
-def _described(entry: Entry) -> dict:
+def _described(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "state": entry.state,
@@ -108,7 +112,7 @@ def _described(entry: Entry) -> dict:
     }
 
 
-def _intensity(text: str) -> str | dict:
+def _intensity(text: str) -> str | dict[str, Any]:
     if not text.lstrip().startswith("{"):
         return text
     try:

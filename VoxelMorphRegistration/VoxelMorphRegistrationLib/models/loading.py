@@ -67,6 +67,13 @@ def load_model(
 ) -> Model:
     """The model of a name (bundled, downloaded or imported), a weights file, or a card.
 
+    >>> from VoxelMorphRegistrationLib import load_model
+    >>> model = load_model("any-anatomy", spacing=3)
+    >>> model.card.title, model.card.space.tensor_axes, model.card.space.spacing
+    ('Any anatomy, any contrast', 'SPL', 3)
+    >>> model.network.dimension, model.network.multiple, model.card.intensity
+    (3, 8, Percentile(low=1, high=99, equalise=0.5))
+
     Args:
         name_or_path: a weights file has its card in a `.json` of the same name beside it; without one the card is made
             from what the file says, from the catalogue where the file is a published network, and from `options`.

@@ -30,9 +30,8 @@ class ArchitectureOptions(TypedDict, total=False):
 
 
 class TextOptions(TypedDict, total=False):
-    """The texts of a card."""
+    """The texts of a card but its name."""
 
-    name: str | None
     title: str | None
     modality: str | None
     anatomy: str | None
@@ -43,13 +42,19 @@ class TextOptions(TypedDict, total=False):
     preparation: str | None
 
 
-class CardOptions(SpaceOptions, ArchitectureOptions, TextOptions, total=False):
+class ImportOptions(SpaceOptions, ArchitectureOptions, TextOptions, total=False):
     """All of them, and the intensity rule: its name, or its object."""
 
     intensity: str | dict[str, Any] | None
 
 
+class CardOptions(ImportOptions, total=False):
+    """All of them, and the name under which the model goes."""
+
+    name: str | None
+
+
 SPACE_OPTIONS = tuple(SpaceOptions.__annotations__)
 ARCHITECTURE_OPTIONS = tuple(ArchitectureOptions.__annotations__)
-TEXT_OPTIONS = tuple(TextOptions.__annotations__)
+TEXT_OPTIONS = ("name", *TextOptions.__annotations__)
 OPTIONS = (*SPACE_OPTIONS, "intensity", *ARCHITECTURE_OPTIONS, *TEXT_OPTIONS)

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
@@ -25,7 +26,11 @@ from .catalogue import (
     published,
     user_dir,
 )
+from .options import ImportOptions
 from .weights import file_sha256, read_weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _TIMEOUT_SECONDS = 30
 _BLOCK = 1 << 16
@@ -59,14 +64,14 @@ def download_model(name: str, progress: Callable[[int, int | None], None] | None
     return _installed(weights, card)
 
 
-def import_model(name: str, file: str | Path, **options) -> Entry:
+def import_model(name: str, file: str | Path, **options: Unpack[ImportOptions]) -> Entry:
     """Copy a weights file into the user's folder under `name`.
 
     A name of the catalogue takes the catalogue's card, and the file must be such a network (the very file, where its
     checksum is known). Another name takes the card beside the file, or one made from the file.
 
     Args:
-        options: what `Card.with_options` takes (`tensor_axes`, `spacing`, `intensity`, ...).
+        options: single values of the card to replace (`ImportOptions`): `tensor_axes`, `spacing`, `intensity`, ...
 
     Raises:
         InputError: the name is taken, the file is not a network, or not the one the name stands for.
@@ -104,7 +109,7 @@ def remove_model(name: str) -> None:
     entry.path.unlink(missing_ok=True)
 
 
-def _import_published(item: Published, file: Path, options: dict) -> Entry:
+def _import_published(item: Published, file: Path, options: ImportOptions) -> Entry:
     weights = read_weights(file)
     sha256 = file_sha256(file)
     if item.sha256 is not None and sha256 != item.sha256:

@@ -32,6 +32,9 @@ _BINS = 1024
 class IntensityRule(ABC):
     """How an image's values become a network's input.
 
+    >>> IntensityRule.from_dict({"rule": "window", "low": -160, "high": 240}).normalise(np.asarray([-1000, 40, 240]))
+    array([0. , 0.5, 1. ], dtype=float32)
+
     Raises:
         InputError: from the constructor, for values that no image could be normalised with.
     """

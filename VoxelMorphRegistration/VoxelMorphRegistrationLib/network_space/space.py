@@ -17,6 +17,9 @@ _MAX_VOXELS = 8_000_000  # take a default U-Net some 5 GB
 class Space:
     """The `space` of a model's card.
 
+    >>> Space("LIA", spacing=1, extent=[160, 192, 224]).to_dict()
+    {'tensor_axes': 'LIA', 'spacing': 1, 'extent': [160, 192, 224]}
+
     Attributes:
         tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order): the
             direction it runs towards, as in 'LIA', 'SPL'; 'PL' in 2D.

@@ -15,7 +15,7 @@ _KEYS = {
     "Vxm2018": _COMMON | {"half_resolution"},
 }
 # More squarings than this only add rounding errors.
-_MOST_STEPS = 20
+_MOST_SQUARINGS = 20
 
 
 def check_architecture(architecture: dict) -> None:
@@ -29,9 +29,9 @@ def check_architecture(architecture: dict) -> None:
     dimension = architecture.get("ndim")
     if dimension not in (2, 3):
         raise InputError(f"network ndim is {dimension!r}; networks for 2 and 3 dimensions are supported")
-    steps = architecture.get("integration_steps", 7)
-    if not _whole(steps) or not 0 <= steps <= _MOST_STEPS:
-        raise InputError(f"network integration_steps is {steps!r}; use a whole number from 0 to {_MOST_STEPS}")
+    squarings = architecture.get("integration_steps", 7)
+    if not _whole(squarings) or not 0 <= squarings <= _MOST_SQUARINGS:
+        raise InputError(f"network integration_steps is {squarings!r}; use a whole number from 0 to {_MOST_SQUARINGS}")
     if architecture.get("padding", "zeros") not in ("zeros", "border"):
         raise InputError(f"network padding is {architecture['padding']!r}; use zeros or border")
     for key in ("cue_windows", "further_windows"):
@@ -39,7 +39,7 @@ def check_architecture(architecture: dict) -> None:
         if not isinstance(windows, (list, tuple)) or not all(_whole(n) and n >= 3 and n % 2 for n in windows):
             raise InputError(f"network {key} is {windows!r}; give odd whole numbers from 3 on, such as [7, 3]")
     if architecture.get("further_windows") and not architecture.get("cue_windows"):
-        raise InputError("network further_windows: without cue_windows there are no motion cues to see again")
+        raise InputError("network further_windows: without cue_windows there are no motion cues to repeat")
     _check_features(kind, architecture.get("features"), architecture)
 
 

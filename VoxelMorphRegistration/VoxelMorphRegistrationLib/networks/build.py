@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -17,19 +19,27 @@ from .strided import StridedUnet
 def build_network(architecture: dict, state: dict[str, torch.Tensor] | None = None) -> Network:
     """The network that `architecture` describes, with the weights of `state` where given.
 
+    >>> import torch
+    >>> from VoxelMorphRegistrationLib.networks import build_network
+    >>> network = build_network({"class": "VxmDense", "ndim": 2, "features": [[8, 16], [16, 16, 8]]})
+    >>> fixed, moving = torch.rand(1, 1, 64, 48), torch.rand(1, 1, 64, 48)
+    >>> flow = network.flow(fixed, moving)
+    >>> flow.kind, tuple(flow.displacement((64, 48)).shape)
+    ('velocity', (1, 2, 64, 48))
+
     Keys of `architecture` (defaults in brackets):
         class: 'VxmPairwise' (voxelmorph 0.3), 'VxmDense' (0.1 and 0.2) or 'Vxm2018'.
         ndim: 2 or 3.
         features: for VxmPairwise a list, one entry a level, or [encoder, decoder]; for the others [encoder, decoder].
-        integration_steps [7]: squarings; 0 says that the network's output is a displacement.
+        integration_steps [7]: squarings of the integration; 0 says that the network's output is a displacement.
         padding ['zeros' for VxmPairwise, else 'border']: what the integration samples outside the grid.
         activation ['relu'], negative_slope [0.01], unet [{}]: VxmPairwise only; `unet` goes to neurite's BasicUNet.
         convolutions [1]: convolutions a level, VxmDense only.
-        pyramid [none]: VxmPairwise only; how much coarser than the input each pass looks, such as [4, 2, 1]
+        pyramid [none]: VxmPairwise only; the voxels an axis that each pass averages over, such as [4, 2, 1]
             (`PyramidNetwork`).
         cue_windows [none]: with pyramid only; edges in voxels of the windows of `motion_cues`, such as [7, 3].
-        symmetric [False]: with pyramid only; every pass sees the pair in both orders.
-        further_windows [none]: with cue_windows only; the windows of passes like the last that follow while they help.
+        symmetric [False]: with pyramid only; every pass runs on both orders of the pair.
+        further_windows [none]: with cue_windows only; the first windows of repeated last passes, while those help.
         half_resolution [False]: the U-Net itself ends at half the input's resolution.
         integration_factor [1, or 2 with half_resolution]: how much coarser than the input the velocity is integrated.
 
@@ -106,9 +116,9 @@ def _strided(architecture: dict) -> Network:
     )
 
 
-def _kind(architecture: dict) -> dict:
+def _kind(architecture: dict) -> dict[str, Any]:
     steps = architecture["integration_steps"]
-    return {"kind": "velocity" if steps > 0 else "displacement", "steps": steps}
+    return {"kind": "velocity" if steps > 0 else "displacement", "squarings": steps}
 
 
 def _load(module: nn.Module, state: dict[str, torch.Tensor], kind: str) -> None:

@@ -72,14 +72,14 @@ class Unet(nn.Module):
         pool = F.max_pool3d if self.dimension == 3 else F.max_pool2d
         skips = []
         for blocks in self.encoder:
-            x = _apply(blocks, x)
+            x = blocks(x)
             skips.append(x)
             x = pool(x, 2)
         for level, blocks in enumerate(self.decoder):
-            x = _apply(blocks, x)
+            x = blocks(x)
             if level < self.upsamplings:
                 x = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), skips.pop()], dim=1)
-        return _apply(self.remaining, x)
+        return self.remaining(x)
 
 
 class VxmDense(nn.Module):
@@ -111,15 +111,10 @@ def leaky_relu(x: torch.Tensor) -> torch.Tensor:
     return F.leaky_relu(x, 0.2, inplace=not x.requires_grad)
 
 
-def _blocks(dimension: int, channels: int, features: Sequence[int]) -> tuple[nn.ModuleList, int]:
-    blocks = nn.ModuleList()
+def _blocks(dimension: int, channels: int, features: Sequence[int]) -> tuple[nn.Sequential, int]:
+    """One block after the other, none for no features, and the channels that come out."""
+    blocks = nn.Sequential()
     for outputs in features:
         blocks.append(ConvBlock(dimension, channels, outputs))
         channels = outputs
     return blocks, channels
-
-
-def _apply(blocks: nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
-    for block in blocks:
-        x = block(x)
-    return x

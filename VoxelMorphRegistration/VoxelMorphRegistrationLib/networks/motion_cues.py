@@ -1,4 +1,4 @@
-"""What two images say of their motion before any learning: a local least-squares displacement whatever the contrast."""
+"""Motion cues: a local least-squares displacement between two images of any contrast, and its confidence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PAIRS = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2
 
 
 def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping: float = 0.05) -> torch.Tensor:
-    """Displacement by Lucas and Kanade's least squares in a window around every voxel, and how far it can be believed.
+    """Displacement by Lucas and Kanade's least squares in a window around every voxel, and its confidence.
 
     In each window the fixed image is first mapped onto the moving image's contrast by linear regression, so that bright
     on dark matches dark on bright. Then u solves min sum (a f + b - m - grad m . u)^2 + damping (Lucas and Kanade, An
@@ -24,7 +24,7 @@ def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping:
 
     Returns:
         (B, d + 1, *shape): u in voxels, pulling, channel c along array axis c, held within half a window; then the
-        squared local correlation, 0 to 1.
+        confidence, the squared local correlation of the two images, 0 to 1.
     """
     dimension = fixed.dim() - 2
     matrices = box_matrices(fixed.shape[2:], window, 1, fixed.device)
@@ -34,7 +34,7 @@ def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping:
     count, *means = moments.split(1, dim=1)
     f, m, ff, mm, fm = (value / count for value in means)
     covariance, of_fixed, of_moving = fm - f * m, (ff - f * f).clamp_min(0), (mm - m * m).clamp_min(0)
-    believed = covariance**2 / (of_fixed * of_moving + _TINY)
+    confidence = covariance**2 / (of_fixed * of_moving + _TINY)
     slope = covariance / (of_fixed + _TINY)
     residual = m + slope * (fixed - f) - moving
     pairs = _PAIRS[dimension]
@@ -47,7 +47,7 @@ def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping:
         tensor[axis, axis] = tensor[axis, axis] + damping * (trace + floor) + _TINY
     solution = _solve(tensor, [sums[:, len(pairs) + axis] for axis in range(dimension)])
     limit = window / 2
-    return torch.cat([limit * torch.tanh(solution / limit), believed], dim=1)
+    return torch.cat([limit * torch.tanh(solution / limit), confidence], dim=1)
 
 
 def _solve(matrix: dict, right: list[torch.Tensor]) -> torch.Tensor:

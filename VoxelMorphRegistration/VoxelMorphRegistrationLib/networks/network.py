@@ -23,6 +23,12 @@ class Network(nn.Module):
         module: the bare network, whose `state_dict` has its maker's keys.
         dimension: 2 or 3.
         multiple: every axis of the input must be a multiple of this (2 ** levels).
+        kind: what the field is: a stationary velocity to be integrated, or the displacement itself.
+        padding: what the integration samples outside the grid.
+        squarings: of the integration (a card's `integration_steps`); 0 with kind 'displacement'.
+        field_factor: how many times coarser than the input the module's field comes out.
+        reduction: how many times coarser still it is made before integration (VoxelMorph's int_downsize on a
+            full-resolution U-Net).
     """
 
     def __init__(
@@ -32,19 +38,17 @@ class Network(nn.Module):
         multiple: int,
         kind: Literal["velocity", "displacement"],
         padding: Padding,
-        steps: int,
+        squarings: int,
         reduction: int = 1,
         field_factor: int = 1,
     ) -> None:
-        """`field_factor`: how much coarser than its input the module's field comes out; `reduction`: how much coarser
-        still it is made before integration (VoxelMorph's int_downsize on a full-resolution U-Net)."""
         super().__init__()
         self.module = module
         self.dimension = dimension
         self.multiple = multiple
         self.kind = kind
         self.padding: Padding = padding
-        self.steps = steps
+        self.squarings = squarings
         self.reduction = reduction
         self.field_factor = field_factor
 
@@ -61,11 +65,11 @@ class Network(nn.Module):
             return self.forward(fixed, moving)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        """What a refinement that does the finest work itself starts from: `flow`, where it has no cheaper part."""
+        """A cheaper approximation of `flow` to start a refinement from; `flow` itself where the network has none."""
         return self.flow(fixed, moving)
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
-        """`flow`, where `rough_flow` of the same images is there already."""
+        """`flow`, from the `rough_flow` of the same images, without computing that part again."""
         return rough
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
@@ -75,7 +79,7 @@ class Network(nn.Module):
         if self.reduction > 1:
             shape = tuple(n // self.reduction for n in field.shape[2:])
             field = resize_flow(field, shape, scale=1.0 / self.reduction)
-        return Flow(field, self.kind, self.field_factor * self.reduction, self.padding, self.steps)
+        return Flow(field, self.kind, self.field_factor * self.reduction, self.padding, self.squarings)
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The module's raw field (B, d, *shape / field_factor), in voxels of its own grid."""

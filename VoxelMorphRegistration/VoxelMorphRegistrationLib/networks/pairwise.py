@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -57,7 +59,8 @@ class PairwiseNetwork(Network):
     """A `VxmPairwise` behind the contract."""
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        velocity = self.module(source, target, return_field_type="svf")
+        module: Any = self.module
+        velocity = module(source, target, return_field_type="svf")
         # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.
-        self.module.velocity = None
+        module.velocity = None
         return velocity

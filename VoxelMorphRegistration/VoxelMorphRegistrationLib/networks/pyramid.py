@@ -1,6 +1,33 @@
-"""One network run from coarse to fine, each pass on the image warped so far, with one velocity field as the outcome."""
+"""One network run from coarse to fine, each pass on the images warped so far; the outcome is one velocity field.
+
+The algorithm, for a pair (fixed, moving) and the factors (4, 2, 1), starting from no velocity:
+
+    for each factor s:
+        1. warp      the images with the velocity so far
+        2. average   them over s voxels an axis: an image pyramid
+        3. predict   a velocity r for the warped pair, in voxels of this level
+        4. add       v <- v + s * r, r interpolated to full resolution
+
+1. Warping between passes instead of predicting the whole motion at once is that of recursive networks (Zhao et al.,
+   Recursive Cascaded Networks for Unsupervised Medical Image Registration, ICCV 2019). Here all passes share one set of
+   weights. A symmetric network warps both images half way, moving by exp(v / 2) and fixed by exp(-v / 2) (Avants et
+   al., Symmetric diffeomorphic image registration with cross-correlation, MedIA 2008); another one moving by exp(v).
+2. From coarse to fine as in Mok and Chung, Large Deformation Diffeomorphic Image Registration with Laplacian Pyramid
+   Networks, MICCAI 2020.
+3. The network's input is (moving, fixed), or with cue windows (moving, fixed, motion cues), and then its output is
+   added to the smoothed cues, so that it only has to learn what they miss. A symmetric network is run on both orders of
+   the pair and r = (r(fixed, moving) - r(moving, fixed)) / 2 (Iglesias, A ready-to-use machine learning tool for
+   symmetric multi-modality registration of brain MRI, Scientific Reports 2023): two equal images get exactly no motion
+   whatever the weights, and the images swapped get -v, whose exponential is the inverse.
+4. Adding is, to first order (Baker-Campbell-Hausdorff), the logarithm of the composed deformations (Vercauteren et al.,
+   Symmetric Log-Domain Diffeomorphic Registration: A Demons-based Approach, MICCAI 2008). The next pass is run on the
+   images warped by exp(v), so it corrects what the first order leaves. The result stays a stationary velocity field,
+   with exp(-v) as its inverse.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,49 +42,37 @@ from .output import Flow
 from .pairwise import PairwiseNetwork
 
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
-_CUE_SMOOTHING = 1.5  # voxels; of 1.5 and 2.5 the better on synthetic pairs
 _LINEAR = {2: "bilinear", 3: "trilinear"}
-# Likeness that a look must bring for another one to follow. Frames of one patient gain .003 to .0073 by their first
-# full look and are worse for more, two people or two contrasts .03 and better for many (Testing/benchmarks/training).
+_CUE_SMOOTHING = 1.5  # voxels, for the first of the cue windows; of 1.5 and 2.5 the better on synthetic pairs
+# Gain in similarity (`_similarity`) by which a pass earns a further one. Frames of one patient gain .003 to .0073 by
+# their first pass at full resolution and are worse for more, two people or two contrasts .03 and better for many
+# (Testing/benchmarks/training).
 _WORTHWHILE = 0.008
 
 
 class PyramidNetwork(PairwiseNetwork):
-    """A `VxmPairwise` that looks at the pair several times, first coarsely.
+    """A `VxmPairwise` run once for each of `factors` on the images warped so far, as the head of this file says.
 
-    Every pass adds its velocity to the sum so far: to first order the logarithm of the composed deformation
-        (Vercauteren
-    et al., Symmetric Log-Domain Diffeomorphic Registration, MICCAI 2008), and what that leaves the next pass sees. The
-    outcome stays one stationary velocity field, with its inverse for free.
-
-    With `symmetric` each pass looks at the pair in both orders, both images warped half the way, and takes half the
-    difference: two images that are the same get no motion at all, whatever bias the weights have, a chain of small
-        steps
-    does not drift, and the images swapped give the velocity negated.
-
-    With `cue_windows` a pass starts from what the images say by themselves (`motion_cues` of the first window,
-    smoothed, weighted by how far it can be believed), shows the network the cues of every window beside the images, and
-    the network adds what is missing.
-
-    With `further_windows` the last of the passes is done again for as long as that makes the images more alike, at most
-    once for each of these windows, which take the place of the first of `cue_windows`: frames of one patient are soon
-    brought together, two people are not, and the nearer they are the less a window need hold.
+    After them the last pass is repeated while the pass before gained at least `_WORTHWHILE` in similarity, at most once
+    for each of `further_windows`. These take the place of the first of `cue_windows`: the nearer the images are, the
+    smaller the window that holds the motion that is left. Frames of one patient are near after the first passes, two
+    people are not.
 
     Attributes:
-        factors: how much coarser than the input each pass looks, such as (4, 2, 1); powers of two up to `multiple`.
+        factors: how many voxels an axis each pass averages over, such as (4, 2, 1); powers of two up to `multiple`.
         cue_windows: edges in voxels of the windows of the motion cues, none for a network without them.
-        symmetric: whether a pass sees both orders.
-        further_windows: the windows of the passes that may follow those of `factors`.
+        symmetric: whether both images are warped half way and both orders of the pair are seen.
+        further_windows: the first cue window of each pass that may follow those of `factors`.
     """
 
     def __init__(
         self,
-        *args,
+        *args: Any,
         factors: tuple[int, ...] = (1,),
         cue_windows: tuple[int, ...] = (),
         symmetric: bool = False,
         further_windows: tuple[int, ...] = (),
-        **options,
+        **options: Any,
     ) -> None:
         super().__init__(*args, **options)
         self.factors = tuple(factors)
@@ -66,19 +81,37 @@ class PyramidNetwork(PairwiseNetwork):
         self.further_windows = tuple(further_windows)
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        return self._passes(fixed, moving, self.factors, further=self.further_windows)
+        return self._passes(fixed, moving, self.factors, further_windows=self.further_windows)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        """The passes that look coarsely: an eighth of the time or less, and refinement ends as well from there."""
+        """The velocity after the passes before full resolution: an eighth of the time or less.
+
+        Refinement that starts from it ends as well as from `flow`.
+        """
         with torch.no_grad(), fast_convolutions(fixed):
             return self._passes(fixed, moving, self.factors[: self._rough_passes])
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
+        """`flow`, by running the passes that `rough_flow` left out."""
         with torch.no_grad(), fast_convolutions(fixed):
             return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field, self.further_windows)
 
+    def improve(
+        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
+    ) -> torch.Tensor:
+        """The velocity after one more pass; differentiable, the training's step.
+
+        Args:
+            fixed, moving: (B, 1, *shape), as given and not warped.
+            velocity: (B, d, *shape) in voxels, channel c along array axis c; None before the first pass.
+            factor: how many voxels an axis the pass averages over.
+        """
+        pair = self._warped_pair(fixed, moving, velocity, factor)
+        return self._after_pass(velocity, pair, factor, self.cue_windows, tuple(fixed.shape[2:]))
+
     @property
     def _rough_passes(self) -> int:
+        """How many passes come before the first at full resolution; all of them where there are none before it."""
         coarse = next((n for n, factor in enumerate(self.factors) if factor == 1), len(self.factors))
         return coarse or len(self.factors)
 
@@ -88,99 +121,94 @@ class PyramidNetwork(PairwiseNetwork):
         moving: torch.Tensor,
         factors: tuple[int, ...],
         velocity: torch.Tensor | None = None,
-        further: tuple[int, ...] = (),
+        further_windows: tuple[int, ...] = (),
     ) -> Flow:
         self._check(fixed, moving)
-        likeness: list[float] = []
-        seen = likeness if further else None
-        for factor in factors:
-            velocity = self.improve(fixed, moving, velocity, factor, None, seen if factor == self.factors[-1] else None)
-        for window in further:
-            # A look says how alike the images were before it: what the last one brought is not known yet.
-            if len(likeness) < 2 or likeness[-1] - likeness[-2] < _WORTHWHILE:
+        planned = [(factor, self.cue_windows) for factor in factors]
+        further = [(self.factors[-1], (window, *self.cue_windows[1:])) for window in further_windows]
+        similarities: list[float] = []  # before each pass at the last factor: the gain of the pass just done is unknown
+        for number, (factor, windows) in enumerate([*planned, *further]):
+            if number >= len(planned) and not _still_gains(similarities):
                 break
-            velocity = self.improve(fixed, moving, velocity, self.factors[-1], window, seen)
-        return Flow(velocity, self.kind, 1, self.padding, self.steps)
+            pair = self._warped_pair(fixed, moving, velocity, factor)
+            if further and factor == self.factors[-1]:
+                similarities.append(_similarity(*pair, self.cue_windows[0]))
+            velocity = self._after_pass(velocity, pair, factor, windows, tuple(fixed.shape[2:]))
+        assert velocity is not None, "a pyramid has at least one pass"
+        return Flow(velocity, self.kind, 1, self.padding, self.squarings)
 
-    def improve(
-        self,
-        fixed: torch.Tensor,
-        moving: torch.Tensor,
-        velocity: torch.Tensor | None,
-        factor: int,
-        window: int | None = None,
-        likeness: list[float] | None = None,
-    ) -> torch.Tensor:
-        """The velocity (B, d, *shape) after one more pass, with the images averaged over `factor` voxels an axis.
+    def _warped_pair(
+        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Both images warped with the velocity and averaged over `factor` voxels: (B, 1, *shape / factor).
 
-        Args:
-            window: in place of the first of `cue_windows`.
-            likeness: how alike the images were before the pass is added to it.
+        They are warped when they have been averaged over half as many voxels, which is cheaper and as good.
         """
-        shape = tuple(fixed.shape[2:])
-        # Images that will be averaged over many voxels are warped when they have been over half as many.
         first = factor if velocity is None else max(1, factor // 2)
         fixed, moving = self._averaged(fixed, first), self._averaged(moving, first)
-        if velocity is not None:
-            fixed, moving = self._brought_together(fixed, moving, self._averaged(velocity, first) / first)
-            fixed, moving = (self._averaged(image, factor // first) for image in (fixed, moving))
-        if likeness is not None:
-            likeness.append(_likeness(fixed, moving, self.cue_windows[0]))
-        seen = tuple(fixed.shape[2:])
-        padding = [p for n in reversed(seen) for p in (0, -n % self.multiple)]
-        if any(padding):
-            fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
-        windows = self.cue_windows if window is None else (window, *self.cue_windows[1:])
-        step = self._step(fixed, moving, windows)
-        step = step[(..., *(slice(n) for n in seen))]
-        if factor > 1:
-            # Averaged voxels lie between the fine ones, so here the faces of the grids coincide, not the corner
-            # centres.
-            step = factor * F.interpolate(step, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
-        return step if velocity is None else velocity + step
+        if velocity is None:
+            return fixed, moving
+        velocity = self._averaged(velocity, first) / first
+        if self.symmetric:
+            # Interpolation blurs. With both images warped alike, what the network makes of that cancels.
+            fixed, moving = self._warped(fixed, -0.5 * velocity), self._warped(moving, 0.5 * velocity)
+        else:
+            moving = self._warped(moving, velocity)
+        return self._averaged(fixed, factor // first), self._averaged(moving, factor // first)
 
     def _averaged(self, values: torch.Tensor, factor: int) -> torch.Tensor:
         return _POOL[self.dimension](values, factor) if factor > 1 else values
 
-    def _brought_together(
-        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images as warped so far: each by half of the velocity, for a symmetric network, else the moving alone.
+    def _warped(self, image: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
+        return warp(image, integrate_coarsely(velocity, self.squarings, self.padding), "border")
 
-        Interpolation blurs. Of a sharp image and a blurred one each order shows the network something else, and what it
-        makes of that is no motion; with both warped alike it cancels (the middle of Avants et al., Symmetric
-        diffeomorphic image registration with cross-correlation, MedIA 2008).
-        """
+    def _after_pass(
+        self,
+        velocity: torch.Tensor | None,
+        pair: tuple[torch.Tensor, torch.Tensor],
+        factor: int,
+        windows: tuple[int, ...],
+        shape: tuple[int, ...],
+    ) -> torch.Tensor:
+        """`velocity` (B, d, *shape) and what the network predicts for the warped and averaged pair."""
+        update = self._update(*pair, windows)
+        if factor > 1:
+            # An averaged voxel lies between the fine ones: the faces of both grids coincide, not the corner centres.
+            update = factor * F.interpolate(update, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
+        return update if velocity is None else velocity + update
 
-        def warped(image: torch.Tensor, share: float) -> torch.Tensor:
-            return warp(image, integrate_coarsely(share * velocity, self.steps, self.padding), "border")
-
-        if not self.symmetric:
-            return fixed, warped(moving, 1.0)
-        return warped(fixed, -0.5), warped(moving, 0.5)
-
-    def _step(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
-        step = self._one_way(fixed, moving, windows)
+    def _update(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
+        """The network's velocity for a pair, in its voxels; the pair is padded to the multiple the network needs."""
+        shape = tuple(fixed.shape[2:])
+        padding = [p for n in reversed(shape) for p in (0, -n % self.multiple)]
+        if any(padding):
+            fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
+        update = self._one_order(fixed, moving, windows)
         if self.symmetric:
-            step = 0.5 * (step - self._one_way(moving, fixed, windows))
-        return step
+            update = 0.5 * (update - self._one_order(moving, fixed, windows))
+        return update[(slice(None), slice(None), *(slice(n) for n in shape))]
 
-    def _one_way(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
+    def _one_order(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
         if not windows:
             return self.predict(moving, fixed).float()
-        # Sums over windows lose too much in half precision, and what was seen is not to be learned from.
+        # Sums over windows lose too much in half precision, and the cues are an input: no gradient goes through them.
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
             cues = [motion_cues(fixed.float(), moving.float(), window) for window in windows]
-            believed = cues[0][:, :-1] * cues[0][:, -1:]
+            displacement, confidence = cues[0][:, :-1], cues[0][:, -1:]
             sigma = _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
-            start = apply_separable(believed, gaussian_matrices(believed.shape[2:], sigma, believed.device))
+            matrices = gaussian_matrices(fixed.shape[2:], sigma, fixed.device)
+            start = apply_separable(displacement * confidence, matrices)
         return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float()
 
 
-def _likeness(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> float:
-    """How alike two images are, 0 to 1: their squared local correlation, weighted by itself.
+def _still_gains(similarities: list[float]) -> bool:
+    return len(similarities) >= 2 and similarities[-1] - similarities[-2] >= _WORTHWHILE
 
-    Empty surroundings, which correlate with nothing, count for nothing.
+
+def _similarity(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> float:
+    """The mean squared local correlation of two images, 0 to 1, each window weighted by its own.
+
+    Windows on empty surroundings correlate with nothing and so have no weight.
     """
     with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
         local = LocalCorrelation(fixed.float(), window, stride=2).local(moving.float())

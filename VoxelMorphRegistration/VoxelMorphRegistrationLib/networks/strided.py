@@ -59,7 +59,8 @@ class StridedUnet(nn.Module):
         previous = channels[-1]
         for position, outputs in enumerate(decoder):
             self.decoder.append(convolution(dimension, previous, outputs))
-            previous = outputs + (channels[self._skip_after(position)] if self._skip_after(position) is not None else 0)
+            skip = self._skip_after(position)
+            previous = outputs + (channels[skip] if skip is not None else 0)
         self.flow = convolution(dimension, previous, dimension)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

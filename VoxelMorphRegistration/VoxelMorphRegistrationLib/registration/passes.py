@@ -136,7 +136,7 @@ class Passes:
             updates=self._settings.refine,
             similarity=self._settings.refine_similarity,
             padding=last.padding,
-            squarings=last.steps if extends else _SQUARINGS,
+            squarings=last.squarings if extends else _SQUARINGS,
         )
         result = refine(
             ImagePair(inputs.fixed, moving, inputs.mask),

@@ -123,7 +123,7 @@ class SequencePairs:
         self, velocity: torch.Tensor, factor: int, fixed: torch.Tensor, moving: torch.Tensor, network: Network
     ) -> Loss:
         """1 - local correlation + the weighted smoothness of a velocity (1, d, *shape / factor)."""
-        displacement = integrate(velocity, network.steps, network.padding)
+        displacement = integrate(velocity, network.squarings, network.padding)
         if factor > 1:
             displacement = resize_flow(displacement, tuple(fixed.shape[2:]), scale=float(factor))
         similarity = LocalCorrelation(fixed, self.settings.window)(warp(moving, displacement, "border"))
