@@ -42,7 +42,7 @@ def dense_architecture(path: Path, config: dict, padding: str) -> dict:
             raise InputError(f"{path}: {key} is {config[key]}; networks for images of one channel are supported")
     if config.get("hyp_model") is not None:
         raise InputError(f"{path}: a HyperMorph network is of another class and cannot be used here")
-    steps = int(config.get("int_steps", 7))
+    squarings = int(config.get("int_steps", 7))
     prediction = 2 if config.get("unet_half_res") else config.get("svf_resolution", 1)
     integration = config.get("int_downsize")
     if integration is None:
@@ -57,9 +57,9 @@ def dense_architecture(path: Path, config: dict, padding: str) -> dict:
         "ndim": len(shape),
         "features": _features(path, config),
         "convolutions": int(config.get("nb_unet_conv_per_level", 1)),
-        "integration_steps": steps,
+        "integration_steps": squarings,
         "half_resolution": prediction == 2,
-        "integration_factor": int(integration) if steps > 0 else prediction,
+        "integration_factor": int(integration) if squarings > 0 else prediction,
         "padding": padding,
     }
 

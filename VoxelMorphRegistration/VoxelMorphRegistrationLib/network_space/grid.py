@@ -191,7 +191,7 @@ def _foreground_centre(image: sitk.Image, grid: Grid) -> np.ndarray:
         first = int(np.searchsorted(reached, trimmed, side="right"))
         last = int(np.searchsorted(reached, reached[-1] - trimmed, side="left"))
         middle.append((first + last) / 2)
-    point = Grid.of(image).to_physical(middle[::-1])
+    point = Grid.of(image).to_physical(np.asarray(middle[::-1]))
     # Half voxels are exact: what the matrices leave of rounding must not decide between two crops.
     return np.round(grid.to_index(point) * 2) / 2
 

@@ -81,12 +81,12 @@ def _pairwise(architecture: dict) -> Network:
 
 
 def _dense(architecture: dict) -> Network:
-    dimension, steps = architecture["ndim"], architecture["integration_steps"]
+    dimension, squarings = architecture["ndim"], architecture["integration_steps"]
     features = architecture.get("features") or DEFAULT_FEATURES
     convolutions = architecture.get("convolutions", 1)
     half = bool(architecture.get("half_resolution", False))
     factor = architecture.get("integration_factor", 2 if half else 1)
-    if steps == 0 and half:
+    if squarings == 0 and half:
         raise InputError("network VxmDense: half resolution without integration has no full field in VoxelMorph")
     field_factor = 2 if half else 1
     if factor % field_factor:
@@ -98,7 +98,7 @@ def _dense(architecture: dict) -> Network:
         padding=architecture.get("padding", "border"),
         field_factor=field_factor,
         # Without integration VoxelMorph leaves the flow at the resolution it is predicted at.
-        reduction=factor // field_factor if steps > 0 else 1,
+        reduction=factor // field_factor if squarings > 0 else 1,
         **_kind(architecture),
     )
 
@@ -117,8 +117,8 @@ def _strided(architecture: dict) -> Network:
 
 
 def _kind(architecture: dict) -> dict[str, Any]:
-    steps = architecture["integration_steps"]
-    return {"kind": "velocity" if steps > 0 else "displacement", "squarings": steps}
+    squarings = architecture["integration_steps"]
+    return {"kind": "velocity" if squarings > 0 else "displacement", "squarings": squarings}
 
 
 def _load(module: nn.Module, state: dict[str, torch.Tensor], kind: str) -> None:
