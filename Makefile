@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test benchmark-accuracy clean
+.PHONY: demo lint test gui-test benchmark-accuracy clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -29,7 +29,7 @@ $(VENV)/.test-installed: $(VENV)/.installed
 
 # Other people's tools as oracles: each is installed by itself, and the tests of one that cannot be had skip with its name.
 $(VENV)/.oracles-installed: $(VENV)/.test-installed
-	@for tool in $(ORACLES); do $(PIP) $$tool || echo "$$tool: not installed, its tests will skip"; done
+	@for tool in $(ORACLES) PySide6-Essentials; do $(PIP) $$tool || echo "$$tool: not installed, its tests will skip"; done
 	@touch $@
 
 $(VENV)/.lint-installed: $(VENV)/.installed
@@ -47,6 +47,11 @@ lint: $(VENV)/.lint-installed
 
 test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest Testing/gui
+
+# SLICER=/path/to/a/checkout: the window's scenarios on Slicer's own Python files.
+gui-test: $(VENV)/.oracles-installed
+	OMP_NUM_THREADS=1 SLICER_CHECKOUT=$(SLICER) $(BIN)/python -m pytest Testing/gui
 
 $(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)-benchmark

@@ -1,0 +1,197 @@
+"""Starts the host, opens a module in it as Slicer does, and quits it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import sys
+import time
+import traceback
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_STAND_IN = Path(__file__).resolve().parent / "stand_in"
+_host: Host | None = None
+
+
+@dataclass
+class TickGaps:
+    """How far apart the window's timer ticked, in seconds: a frozen window is a large gap."""
+
+    largest: float = 0.0
+    ticks: int = 0
+
+
+@dataclass
+class Host:
+    """Slicer's application as a test sees it. `dialogs` holds every message shown and the answers to come; `exceptions`
+    what escaped from a slot, which Slicer would only have printed.
+    """
+
+    slicer_python: Path | None
+    dialogs: object
+    exceptions: list[str] = field(default_factory=list)
+    modules: dict[str, object] = field(default_factory=dict)
+    selected: str | None = None
+
+    def open_module(self, path):
+        """Load the scripted module file at `path` as Slicer does at its start, and select it; returns its widget."""
+        module = self.load_module(path)
+        self.select_module(module.name)
+        return self.widget(module.name)
+
+    def load_module(self, path):
+        from Testing.gui.host.scripted_module import load
+
+        module = load(Path(path))
+        self.modules[module.name] = module
+        return module
+
+    def widget(self, name):
+        """The module's Python widget, made at the first call as Slicer does when a module is first opened."""
+        return self.modules[name].widgetRepresentation().self()
+
+    def select_module(self, name):
+        if self.selected is not None and self.selected != name:
+            self.modules[self.selected].widgetRepresentation().exit()
+        self.selected, module = name, self.modules.get(name)
+        if module is not None:
+            module.widgetRepresentation().enter()
+            self.window.show_module(module.widgetRepresentation())
+
+    @property
+    def window(self):
+        import slicer
+
+        return slicer.util.mainWindow()
+
+    def process(self, seconds=0.0):
+        """Let the window live for a while."""
+        import slicer
+
+        end = time.monotonic() + seconds
+        while True:
+            slicer.app.processEvents()
+            if time.monotonic() >= end:
+                return
+            time.sleep(0.002)
+
+    def wait_until(self, condition, seconds=10.0, what=""):
+        """Let the window live until the condition holds; fails when it does not within the time."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {seconds} s: {what or condition}")
+            self.process(0.005)
+
+    @contextlib.contextmanager
+    def tick_gaps(self, every_ms=10):
+        """Measures the largest gap between two ticks of a window timer while the block runs.
+
+        The block must let the window live (`process`, `wait_until`); time it spends elsewhere counts as a gap, as it
+        would for a person.
+        """
+        from PySide6 import QtCore
+
+        gaps, last = TickGaps(), time.monotonic()
+        timer = QtCore.QTimer()
+        timer.setInterval(every_ms)
+
+        def tick():
+            nonlocal last
+            now = time.monotonic()
+            gaps.largest, gaps.ticks, last = max(gaps.largest, now - last), gaps.ticks + 1, now
+
+        timer.timeout.connect(tick)
+        timer.start()
+        try:
+            yield gaps
+        finally:
+            gaps.largest = max(gaps.largest, time.monotonic() - last)
+            timer.stop()
+
+    def clear(self):
+        """Close the scene and forget messages; the modules stay open."""
+        import slicer
+
+        slicer.mrmlScene.Clear(0)
+        self.process()
+        self.dialogs.clear()
+        self.exceptions.clear()
+
+    def quit(self):
+        """End the application as File > Exit does: modules are left and cleaned up, their windows and processes go."""
+        import slicer
+
+        if self.selected in self.modules:
+            self.modules[self.selected].widgetRepresentation().exit()
+        slicer.app.aboutToQuit.emit()
+        for name, module in self.modules.items():
+            slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
+            module.unload()
+        self.modules.clear()
+        self.selected = None
+        self.window.close_modules()
+        self.process()
+        slicer.mrmlScene.Clear(1)
+
+
+def _import_python_files(slicer_python):
+    """`slicer.util`, parameterNodeWrapper and their like: Slicer's own from a checkout, else slicer-core's and ours."""
+    import slicer
+
+    for name in [name for name in sys.modules if name.startswith("slicer.util")]:
+        del sys.modules[name]
+    folder = _STAND_IN if slicer_python is None else slicer_python / "Base" / "Python" / "slicer"
+    slicer.__path__.insert(0, str(folder))
+    for name in ("util", "i18n", "parameterNodeWrapper", "ScriptedLoadableModule"):
+        if importlib.util.find_spec(f"slicer.{name}") is not None:
+            importlib.import_module(f"slicer.{name}")
+    if slicer_python is not None:
+        connectors = "SubjectHierarchyLib/parameterNodeWrapper/guiConnectors.py"
+        path = slicer_python / "Modules" / "Loadable" / "SubjectHierarchy" / connectors
+        spec = importlib.util.spec_from_file_location("subject_hierarchy_connectors", path)
+        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def start(slicer_python=None) -> Host:
+    """Start the host in this process, once: `qt`, `ctk` and `slicer.app` are there afterwards.
+
+    `slicer_python` is a checkout of Slicer, whose own Python files are then used; the environment variable
+    SLICER_CHECKOUT names it as well. Without, a small stand-in of ours takes their place.
+    """
+    global _host
+    if _host is not None:
+        return _host
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    chosen = slicer_python or os.environ.get("SLICER_CHECKOUT") or None
+    chosen = None if chosen is None else Path(chosen).resolve()
+    import slicer
+
+    from Testing.gui.host import ctk, qt
+
+    sys.modules["qt"], sys.modules["ctk"] = qt, ctk
+    slicer.host_application = qt.QApplication.instance() or qt.QApplication(["SlicerHost"])
+    from Testing.gui.host import application, dialogs, qmrml, scripted_module, windows
+
+    core = types.ModuleType("MRMLCorePython")
+    core.__dict__.update({name: value for name, value in vars(slicer).items() if name.startswith("vtk")})
+    sys.modules["MRMLCorePython"] = core
+    slicer.mrmlScene = slicer.vtkMRMLScene()
+    slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
+    slicer.moduleNames = types.SimpleNamespace()
+    slicer.app = application.qSlicerApplication()
+    for library in (qmrml, scripted_module, windows):
+        for name, kind in vars(library).items():
+            if name.startswith(("qMRML", "qSlicer")):
+                setattr(slicer, name, kind)
+    shown = dialogs.Dialogs()
+    dialogs.catch(shown)
+    _import_python_files(chosen)
+    _host = Host(chosen, shown)
+    windows.make_main_window(_host)
+    sys.excepthook = lambda *error: _host.exceptions.append("".join(traceback.format_exception(*error)))
+    return _host
