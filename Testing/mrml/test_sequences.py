@@ -213,6 +213,21 @@ def test_a_frame_that_fails_is_empty_and_named(scene, sequence, logic, model):
     assert "no voxels" in table.GetTable().GetColumnByName("message").GetValue(1)
 
 
+def test_frames_that_fail_alike_stop_the_run_and_the_log_says_where(scene, sequence, model, monkeypatch, caplog):
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
+
+    def broken(self, *arguments):
+        raise AttributeError("a mistake")
+
+    monkeypatch.setattr(Registrar, "register", broken)
+    organs, output = draw(scene), scene.AddNewNodeByClass("vtkMRMLSequenceNode", "output")
+    with pytest.raises(InputError, match="frames 1, 2, 3.*a mistake"):
+        run(sequence, organs, model, output=output)
+    assert caplog.text.count("in broken") == 3 and "frame 1 of cine" in caplog.text
+    assert output.GetAttribute("VoxelMorph.FailedFrames") == "1 2 3" and browser_of(output) is browser_of(sequence)
+    assert output.GetNodeReference("VoxelMorph.Table").GetNumberOfRows() == 4
+
+
 def test_chosen_frames_are_made_anew_and_the_others_kept_as_a_person_left_them(scene, sequence, model):
     organs = draw(scene)
     output = run(sequence, organs, model)

@@ -261,6 +261,46 @@ def test_failed_frames_give_status_4_and_are_named_and_tried_again(case, tmp_pat
     assert command(case, tmp_path / "out", sequence=frames, segmentation=segmentation) == 0
 
 
+def test_the_log_holds_the_traceback_of_every_frame_that_failed_and_verbose_shows_it(case, tmp_path, capsys):
+    frames, segmentation = write_sequence(tmp_path, 3)
+    (frames / "frame1.nrrd").write_bytes(b"broken")
+    files = {"sequence": frames, "segmentation": segmentation}
+    assert command(case, tmp_path / "out", **files) == 4
+    said = capsys.readouterr().err
+    assert "Traceback" not in said and "log.txt" in said
+    log = (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
+    assert "frame1.nrrd" in log.splitlines()[0] and log.count("Traceback (most recent call last)") >= 1
+    assert "InputError: " in log and table(tmp_path / "out")[1]["message"] in log
+    assert command(case, tmp_path / "out", "--verbose", **files) == 4
+    assert "Traceback" in capsys.readouterr().err
+    assert len((tmp_path / "out" / "log.txt").read_text(encoding="utf-8")) == 2 * len(log)
+
+
+def test_frames_that_fail_alike_one_after_another_stop_the_run_which_goes_on_afterwards(
+    case, plain, tmp_path, monkeypatch, capsys
+):
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
+
+    register, calls = Registrar.register, []
+
+    def broken(self, *arguments):
+        calls.append(1)
+        if len(calls) > 1:
+            raise AttributeError("a mistake")
+        return register(self, *arguments)
+
+    monkeypatch.setattr(Registrar, "register", broken)
+    assert command(case, tmp_path / "out") == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "frames 2, 3, 4" in line and "a mistake (AttributeError)" in line
+    assert len(calls) == 4
+    assert [row["status"] for row in table(tmp_path / "out")] == ["reference", "done", *["failed"] * 3]
+    assert "in broken" in (tmp_path / "out" / "log.txt").read_text(encoding="utf-8")
+    monkeypatch.setattr(Registrar, "register", register)
+    assert command(case, tmp_path / "out") == 0
+    assert same(voxels(tmp_path / "out"), voxels(plain))
+
+
 def test_a_dry_run_writes_nothing_and_tells_what_would_happen(case, tmp_path, capsys):
     assert command(case, tmp_path / "out", "--dry-run", "--frames", "::2") == 0
     said = capsys.readouterr().out

@@ -13,10 +13,14 @@ from scipy.ndimage import distance_transform_edt
 
 from Testing.support.propagation_cases import CENTRE, GRID, CentroidNetwork, centroid_model, frame, labels, shift_of
 from VoxelMorphRegistrationLib.annotations.points import Points
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import Flow
+from VoxelMorphRegistrationLib.propagation.frames import open_frames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation, propagate
+from VoxelMorphRegistrationLib.propagation.references import open_references
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
+from VoxelMorphRegistrationLib.registration.settings import Settings
 from VoxelMorphRegistrationLib.space.displacement import from_transform, to_voxel_flow, transform_points
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -244,3 +248,51 @@ def test_a_mask_margin_compares_images_around_each_references_own_segmentation(m
         spacing = given.GetSpacing()[::-1]
         distance = distance_transform_edt(sitk.GetArrayFromImage(given) == 0, sampling=spacing)
         assert np.array_equal(sitk.GetArrayFromImage(seen[reference, frame_number]) > 0, distance <= 6.0)
+
+
+def test_of_several_reference_frames_one_may_come_without_a_segmentation_and_is_named_when_nothing_else_is_carried():
+    frames = [frame(i) for i in range(3)]
+    opened = open_references(open_frames(frames), [labels(0), None], [0, 2])
+    assert [reference.segmentation is None for reference in opened] == [False, True]
+    with pytest.raises(InputError, match="segmentation of frame 2: there is none"):
+        propagate(frames, [labels(0), None], [0, 2], centroid_model())
+
+
+def test_settings_are_given_whole_or_as_single_options_and_mean_the_same():
+    frames = [frame(i) for i in range(5)]
+    whole = PropagationSettings("keyframes", 2, select=[0, 1, 2], registration=Settings(align="centers"))
+    given = propagate(frames, labels(0), 0, centroid_model(), whole)
+    options = {"strategy": "keyframes", "keyframe_step": 2, "select": [0, 1, 2], "align": "centers"}
+    single = propagate(frames, labels(0), 0, centroid_model(), **options)
+    for one, other in zip(given, single, strict=True):
+        assert one.index == other.index and one.status == other.status
+        assert np.array_equal(sitk.GetArrayFromImage(one.displacement), sitk.GetArrayFromImage(other.displacement))
+    assert PropagationSettings().registration.align == "none"
+    with pytest.raises(TypeError, match="not both"):
+        propagate(frames, labels(0), 0, centroid_model(), whole, align="rigid")
+    with pytest.raises(TypeError, match="speed"):
+        propagate(frames, labels(0), 0, centroid_model(), speed="high")
+
+
+def test_another_network_makes_another_propagation_and_leaves_the_first_as_it_was():
+    model, adapted = centroid_model(), centroid_model()
+    first = Propagation([frame(i) for i in range(3)], labels(0), 0, model)
+    second = first.with_model(adapted)
+    assert len(list(second.run())) == 3
+    assert (model.network.calls, adapted.network.calls) == (0, 2) and first.model is model
+
+
+def test_what_goes_wrong_after_the_displacement_was_found_fails_the_frame_alone(monkeypatch):
+    warp = Segmentation.warp
+
+    def broken(self, displacement, interpolation="nearest"):
+        if abs(sitk.GetArrayViewFromImage(displacement)[0, 0, 0, 0] + shift_of(2)[0]) < 0.1:
+            raise MemoryError
+        return warp(self, displacement, interpolation)
+
+    monkeypatch.setattr(Segmentation, "warp", broken)
+    for strategy in ("direct", "sequential"):
+        found = carry([frame(i) for i in range(5)], strategy=strategy)
+        assert [found[i].status for i in range(5)] == ["reference", "done", "failed", "done", "done"]
+        assert found[2].message == "frame 2: MemoryError" and "in broken" in found[2].failure.traceback
+        assert not found[2].keep and found[2].release == ()

@@ -28,9 +28,10 @@ class Failure:
     def of(cls, error: Exception, frame: str) -> Failure:
         """Of an error and what people call its frame."""
         reason = " ".join(str(error).split())
-        if not isinstance(error, (InputError, OSError)):
+        if not reason:
+            reason = type(error).__name__
+        elif not isinstance(error, (InputError, OSError)):
             reason = f"{reason} ({type(error).__name__})"
-        reason = reason.strip() or type(error).__name__
         message = reason if frame in reason else f"{frame}: {reason}"
         return cls(type(error), message, "".join(traceback.format_exception(error)))
 

@@ -18,7 +18,10 @@ from .choices import STRATEGY_NAMES, StrategyName
 class PropagationSettings:
     """How a segmentation is carried through a sequence.
 
-        PropagationSettings(strategy="keyframes", keyframe_step=5, registration=Settings(align="rigid"))
+        >>> from VoxelMorphRegistrationLib import PropagationSettings, Settings
+        >>> PropagationSettings("keyframes", keyframe_step=5, registration=Settings(align="rigid")).mask_margin
+        >>> PropagationSettings.of(strategy="keyframes", keyframe_step=5, align="rigid").registration.align
+        'rigid'
 
     Attributes:
         strategy: 'direct', 'sequential' or 'keyframes', see `strategies`.
@@ -52,7 +55,7 @@ class PropagationSettings:
 
     @classmethod
     def of(cls, **options: Any) -> PropagationSettings:
-        """From single options: these attributes' own, and those of `registration.Settings`.
+        """From single options: this class' own, and those of `registration.Settings`.
 
         Raises TypeError for an option that neither has, InputError as the two classes do.
         """
