@@ -78,15 +78,14 @@ class SmoothWarper:
             near = np.flatnonzero(np.all((cells >= low) & (cells < high - 1), axis=1))
             if near.size == 0:
                 continue
-            depth, present = self._depth_at(code, cells[near] - low, weights[:, near])
+            depth, present = self._depth_at(self._distance(code, low, high), cells[near] - low, weights[:, near])
             better = present & (depth > best[near])
             best[near[better]] = depth[better]
             winner[near[better]] = code
         return winner
 
-    def _depth_at(self, code: int, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _depth_at(self, distance: np.ndarray, cells: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Interpolated signed distance, and whether one of the cell's voxels has the label at all."""
-        distance = self._distance(code)
         strides = np.cumprod((1, *distance.shape[:0:-1]))[::-1]
         first = cells.astype(np.int64) @ strides
         depth = np.zeros(len(cells), np.float32)
@@ -98,11 +97,10 @@ class SmoothWarper:
             present |= there > 0
         return depth, present
 
-    def _distance(self, code: int) -> np.ndarray:
-        """mm to the nearest voxel of another label (inside, positive) or of this one (outside, negative)."""
+    def _distance(self, code: int, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        """In the label's box: mm to the nearest voxel of another label (inside, positive) or its own (outside)."""
         if code in self._kept:
             return self._kept[code]
-        low, high = self._boxes[code]
         mask = self._codes[tuple(slice(a, b) for a, b in zip(low, high))] == code
         distance = (_distance_to(~mask, self._grid.spacing) - _distance_to(mask, self._grid.spacing)).astype(np.float16)
         if distance.nbytes <= self._room:

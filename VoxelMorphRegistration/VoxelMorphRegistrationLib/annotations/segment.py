@@ -33,5 +33,5 @@ def generated_segment(label: int, layer: int = 0, taken: frozenset[str] = frozen
     while name in taken:
         name += "_"
     # Steps of the golden ratio around the colour wheel keep neighbouring values apart.
-    colour = tuple(round(part, 4) for part in colorsys.hsv_to_rgb((label * 0.61803398875) % 1.0, 0.6, 0.9))
-    return Segment(name, name, label, layer, colour, "", True, True)
+    red, green, blue = (round(part, 4) for part in colorsys.hsv_to_rgb((label * 0.61803398875) % 1.0, 0.6, 0.9))
+    return Segment(name, name, label, layer, (red, green, blue), "", True, True)

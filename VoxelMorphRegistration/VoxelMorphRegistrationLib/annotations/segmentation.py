@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space import displacement as displacements
 from ..space.grid import Grid
-from .label_boxes import label_boxes
+from .label_boxes import Box, label_boxes
 from .label_warping import SmoothWarper
 from .segment import Segment, generated_segment
 
@@ -28,6 +28,18 @@ class Segmentation:
         layers: label images (2D or 3D) of one grid and pixel type, background 0.
         segments: in the file's order; each non-zero value of a layer belongs to exactly one of them.
         common: header fields of Slicer's segmentation as a whole (contained representations, conversion parameters).
+
+    >>> labels = np.zeros((4, 5, 6), np.uint8)  # (k, j, i)
+    >>> labels[1:3, 2, 3:5] = 7
+    >>> segmentation = Segmentation.of(sitk.GetImageFromArray(labels))
+    >>> [segment.name for segment in segmentation.segments], segmentation.labels()
+    (['Segment_7'], (7,))
+    >>> segmentation.extents()
+    [(3, 4, 2, 2, 1, 2)]
+    >>> grid = segmentation.grid
+    >>> one_voxel = displacements.from_array(np.broadcast_to([1.0, 0.0, 0.0], (*grid.shape, 3)), grid)
+    >>> segmentation.warp(one_voxel).extents()
+    [(2, 3, 2, 2, 1, 2)]
     """
 
     layers: tuple[sitk.Image, ...]
@@ -153,8 +165,8 @@ class Segmentation:
     def extents(self) -> list[tuple[int, ...] | None]:
         """Of each segment the first and last voxel index along i, j(, k) that it reaches; None for an empty one."""
         boxes = [label_boxes(layer) for layer in self.layers]
-        found = [boxes[segment.layer].get(segment.label) for segment in self.segments]
-        return [box and tuple(n for side in reversed(box) for n in (side.start, side.stop - 1)) for box in found]
+        found = (boxes[segment.layer].get(segment.label) for segment in self.segments)
+        return [None if box is None else _first_and_last(box) for box in found]
 
 
 def check_labelled(segmentation: Segmentation, name: str = "segmentation") -> None:
@@ -163,6 +175,10 @@ def check_labelled(segmentation: Segmentation, name: str = "segmentation") -> No
         raise InputError(
             f"{name}: has no labelled voxel, all are 0; give a segmentation with at least one segment drawn"
         )
+
+
+def _first_and_last(box: Box) -> tuple[int, ...]:
+    return tuple(n for side in reversed(box) for n in (side.start, side.stop - 1))
 
 
 def _values(labels: sitk.Image) -> set[int]:

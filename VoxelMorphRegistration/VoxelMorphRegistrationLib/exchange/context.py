@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import SimpleITK as sitk
 
@@ -62,6 +62,12 @@ class Context:
         return self.align_corners
 
 
+@overload
+def grid_of(image: ImageLike, name: str = "reference") -> Grid: ...
+@overload
+def grid_of(image: None, name: str = "reference") -> None: ...
+@overload
+def grid_of(image: ImageLike | None, name: str = "reference") -> Grid | None: ...
 def grid_of(image: ImageLike | None, name: str = "reference") -> Grid | None:
     """The grid of an image, an image file or a grid; None stays None. Raises InputError for anything else."""
     if image is None or isinstance(image, Grid):

@@ -65,6 +65,14 @@ def read(
     Raises InputError when the convention cannot be told or is not what was said, the field does not cover the
     reference, has the wrong number of components or values that are not finite, a list is in an impossible order, or
     an affine is singular. Raises DependencyMissing for an elastix transform that needs elastix.
+
+    >>> import numpy as np
+    >>> flow = np.zeros((1, 3, 4, 5, 6))  # VoxelMorph: (1, channel, k, j, i), in voxels
+    >>> flow[:, 2] = 1.0
+    >>> image = sitk.Image([6, 5, 4], sitk.sitkFloat32)
+    >>> image.SetSpacing([2.0, 2.0, 3.0])
+    >>> read(flow, "voxelmorph", image).GetPixel(0, 0, 0)
+    (2.0, 0.0, 0.0)
     """
     mapping = read_mapping(
         source, convention, reference, moving=moving, align_corners=align_corners, array_axes=array_axes
@@ -111,6 +119,16 @@ def write(
     affine and refuses a field that bends. `dtype` is for array files.
     Warns with `ExchangeWarning` when the target cannot hold everything; raises InputError when it cannot hold the
     field.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> vectors = np.random.default_rng(0).normal(size=(4, 5, 6, 3)).astype(np.float32)
+    >>> displacement = sitk.GetImageFromArray(vectors, isVector=True)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write(displacement, f"{folder}/1Warp.nii.gz", "ants")
+    ...     again = read(f"{folder}/1Warp.nii.gz", "ants", displacement)
+    >>> bool(np.array_equal(sitk.GetArrayFromImage(again), vectors))
+    True
     """
     if convention not in CONVENTIONS:
         raise InputError(f"convention {convention!r}: unknown; choose one of {', '.join(CONVENTIONS)}")

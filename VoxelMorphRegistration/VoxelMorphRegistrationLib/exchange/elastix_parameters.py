@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -67,7 +68,7 @@ class Parameters:
             return self._bspline(dimension)
         if kind == "DeformationFieldTransform":
             return self._field()
-        makers = {
+        makers: dict[str, Callable[[], Any]] = {
             "TranslationTransform": lambda: sitk.TranslationTransform(dimension),
             "EulerTransform": sitk.Euler2DTransform if dimension == 2 else sitk.Euler3DTransform,
             "SimilarityTransform": sitk.Similarity2DTransform if dimension == 2 else sitk.Similarity3DTransform,

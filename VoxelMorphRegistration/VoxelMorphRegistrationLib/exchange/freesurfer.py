@@ -9,6 +9,7 @@ one of four kinds of content and both geometries in its tags).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..space.grid import Grid
 from . import freesurfer_warp, itk
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import vectors_of
+from .nifti import load, vectors_of
 
 _VOXEL_TO_VOXEL, _RAS_TO_RAS = 0, 1
 
@@ -46,9 +47,7 @@ def read(source: Any, context: Context) -> Mapping:
         )
     if name.endswith((".mgz", ".mgh")):
         return freesurfer_warp.read_mgz(path)
-    import nibabel
-
-    image = nibabel.load(path)
+    image = load(path)
     if int(image.header["intent_code"]) == 1006:
         return itk.read_image(path, context)
     vectors, grid = vectors_of(image, str(path))
@@ -107,13 +106,19 @@ def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
         raise InputError(
             f"{path}: .lta of type {kind}; only types 0 (voxel) and 1 (RAS) are read; convert it with lta_convert"
         )
-    known = reference is not None and source is not None and destination is not None
-    if known and source.same_as(reference, 0.05) and not destination.same_as(reference, 0.05):
+    if _takes_away(reference, source, destination):
         raise InputError(
             f"{path}: it takes the reference image to another one, and must take the moving image to the reference;"
             " give the other image as --reference, or invert the file with lta_convert --invert"
         )
     return itk_transform(flip_ras_lps(np.linalg.inv(matrix)))
+
+
+def _takes_away(reference: Grid | None, source: Grid | None, destination: Grid | None) -> bool:
+    """Whether the geometries in an .lta say that it leads from the reference image to another one."""
+    if reference is None or source is None or destination is None:
+        return False
+    return source.same_as(reference, 0.05) and not destination.same_as(reference, 0.05)
 
 
 def _geometry(lines: list[str], title: str) -> Grid | None:
@@ -150,7 +155,7 @@ def _geometry_text(grid: Grid | None) -> str:
     valid = int(grid is not None)
     grid = grid or Grid((256, 256, 256), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1, 0, 0, 0, 1))
     axes, center = freesurfer_warp.geometry_of_grid(grid)
-    rows = [
+    rows: list[tuple[str, Sequence[float] | np.ndarray]] = [
         ("voxelsize", grid.spacing),
         ("xras  ", axes[:, 0]),
         ("yras  ", axes[:, 1]),

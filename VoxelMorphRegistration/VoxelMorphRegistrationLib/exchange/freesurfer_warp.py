@@ -111,7 +111,7 @@ def _read_tags(raw: bytes, data_bytes: int, target: Grid, path: Path) -> tuple[i
             position += length
     except struct.error as error:
         raise InputError(f"{path}: the file is cut short; copy or export it again") from error
-    if kind not in range(4):
+    if kind is None or kind not in range(4):
         raise InputError(f"{path}: a warp that does not say what it holds; write it again with mri_warp_convert")
     if source is None:
         if kind in (_POSITION_VOXEL, _DISPLACEMENT_VOXEL):

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from .names import CONVENTIONS
+from .nifti import load
 
 #: These keep images of LPS vectors that are read alike, so choosing among them changes nothing.
 _LPS_IMAGES = ("itk", "slicer", "ants", "elastix")
@@ -157,10 +158,8 @@ def _identify_text(path: Path) -> Finding:
 
 
 def _identify_nifti(path: Path) -> Finding:
-    import nibabel
-
     try:
-        header = nibabel.load(path).header
+        header = load(path).header
     except Exception as error:
         raise InputError(
             f"{path}: not readable as NIfTI ({' '.join(str(error).split())}); copy or export it again"

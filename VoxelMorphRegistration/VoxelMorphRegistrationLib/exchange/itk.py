@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -27,13 +28,14 @@ from ..space.inverse import invert
 from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
+from .nifti import load
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 _FIELD_KEY = "displacement field type"
 _INVERTIBLE = re.compile(r"Inverse(DisplacementField|BSpline|BSplineDeformable)Transform_")
 
 
-def read(source: object, context: Context) -> Mapping:
+def read(source: Any, context: Context) -> Mapping:
     """An image or transform file, or a SimpleITK object, as a mapping."""
     if isinstance(source, sitk.Image):
         return check_displacement(source, "displacement image")
@@ -96,7 +98,7 @@ def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
     """The transform itself; raises InputError when it holds values that are not finite, or is a singular affine."""
     transform = transform.Downcast()
     steps = [transform]
-    if transform.GetTransformEnum() == sitk.sitkComposite:
+    if isinstance(transform, sitk.CompositeTransform):
         steps = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
     for step in steps:
         if step.GetTransformEnum() == sitk.sitkDisplacementField:
@@ -149,9 +151,7 @@ def _read_vectors(path: Path) -> sitk.Image:
 
 def _as_nifti_says(field: sitk.Image, path: Path) -> sitk.Image:
     """What SimpleITK leaves out of a NIfTI file of vectors."""
-    import nibabel
-
-    image = nibabel.load(path)
+    image = load(path)
     # ITK reads NaN and infinity from NIfTI as zero.
     if not np.isfinite(np.asanyarray(image.dataobj)).all():
         raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,6 +12,13 @@ from ..space.grid import Grid
 
 if TYPE_CHECKING:
     import nibabel
+
+
+def load(path: str | os.PathLike) -> nibabel.Nifti1Image:
+    """A NIfTI file (or one of FreeSurfer's volumes) as nibabel opens it, its voxels not yet read."""
+    import nibabel
+
+    return cast("nibabel.Nifti1Image", nibabel.load(path))
 
 
 def grid_of_affine(size: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:

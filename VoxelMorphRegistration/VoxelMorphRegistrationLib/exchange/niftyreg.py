@@ -22,7 +22,7 @@ from ..space.displacement import from_array
 from ..space.grid import Grid
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import stored_of, vectors_of
+from .nifti import load, stored_of, vectors_of
 
 _DEFORMATION, _DISPLACEMENT = 0, 1
 _OTHERS = {
@@ -76,9 +76,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
 
 
 def _read_field(path: Path) -> sitk.Image:
-    import nibabel
-
-    image = nibabel.load(path)
+    image = load(path)
     kind = int(image.header["intent_p1"])
     if kind not in (_DEFORMATION, _DISPLACEMENT):
         what = _OTHERS.get(kind, f"a transformation of unknown kind {kind}")

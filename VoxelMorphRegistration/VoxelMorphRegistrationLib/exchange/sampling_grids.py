@@ -55,14 +55,16 @@ def to_sampling_grid(
     """
     import torch
 
-    fixed, moving = grid_of(fixed, "fixed"), grid_of(moving, "moving")
-    field = densify(displacement, fixed, "displacement")
-    points = fixed.points() + sitk.GetArrayViewFromImage(field)
-    index = moving.to_index(points)
-    matrix = _index_to_normalised(moving, align_corners)
+    fixed_grid, moving_grid = grid_of(fixed, "fixed"), grid_of(moving, "moving")
+    field = densify(displacement, fixed_grid, "displacement")
+    points = fixed_grid.points() + sitk.GetArrayViewFromImage(field)
+    index = moving_grid.to_index(points)
+    matrix = _index_to_normalised(moving_grid, align_corners)
     normalised = index * np.diag(matrix)[:-1] + matrix[:-1, -1]
     if array_axes == "ijk":
-        normalised = np.transpose(normalised, (*range(fixed.dimension - 1, -1, -1), fixed.dimension))[..., ::-1]
+        normalised = np.transpose(normalised, (*range(fixed_grid.dimension - 1, -1, -1), fixed_grid.dimension))[
+            ..., ::-1
+        ]
     return torch.from_numpy(np.ascontiguousarray(normalised[None], dtype=np.float32))
 
 
@@ -84,14 +86,14 @@ def affine_to_theta(
     """
     import torch
 
-    fixed, moving = grid_of(fixed, "fixed"), grid_of(moving, "moving")
+    fixed_grid, moving_grid = grid_of(fixed, "fixed"), grid_of(moving, "moving")
     affine = homogeneous(matrix, translation, center)
-    if not affine.shape[0] - 1 == fixed.dimension == moving.dimension:
+    if not affine.shape[0] - 1 == fixed_grid.dimension == moving_grid.dimension:
         raise InputError(
-            f"affine: it is {affine.shape[0] - 1}D, the fixed image {fixed.dimension}D and the moving image "
-            f"{moving.dimension}D; all must be the same"
+            f"affine: it is {affine.shape[0] - 1}D, the fixed image {fixed_grid.dimension}D and the moving image "
+            f"{moving_grid.dimension}D; all must be the same"
         )
-    theta = _from_physical(affine, fixed, moving, align_corners, array_axes)
+    theta = _from_physical(affine, fixed_grid, moving_grid, align_corners, array_axes)
     return torch.from_numpy(theta[None, :-1].astype(np.float32))
 
 

@@ -25,6 +25,7 @@ from .affines import is_affine
 from .array_files import as_array, read_array, write_array
 from .context import Context, warn, warn_of_axes
 from .identify import label
+from .nifti import load
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ def _load(source: Any, context: Context) -> tuple[np.ndarray, str | None]:
     path = Path(source)
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         return read_array(path), context.array_axes
-    import nibabel
-
-    array = np.asarray(nibabel.load(path).dataobj)
+    array = np.asarray(load(path).dataobj)
     if array.ndim == 5 and array.shape[3] == 1:
         array = array[:, :, 0, 0] if array.shape[4] == 2 and array.shape[2] == 1 else array[:, :, :, 0]
     if context.array_axes == "kji":

@@ -1,4 +1,4 @@
-"""Displacement fields: the one owner of every coordinate convention.
+"""Displacement fields: what a canonical one is, made from and turned into other forms, composed, sampled, warped with.
 
 The canonical displacement is a SimpleITK vector image (float32, d components, d = 2 or 3) in LPS millimetres that
 pulls: the point x of the fixed space corresponds to the point x + u(x) of the moving space, so that resampling the
@@ -37,6 +37,14 @@ def from_voxel_flow(flow: np.ndarray, grid: Grid) -> sitk.Image:
 
     u_mm = direction @ diag(spacing) @ u_ijk, with the flow's channels reversed from (k, j, i) to (i, j, k).
     Raises ValueError when the flow's shape is not (d, *grid.shape).
+
+    One voxel along the array's last axis is one spacing along i:
+
+    >>> grid = Grid((4, 3), (2.0, 5.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+    >>> flow = np.zeros((2, 3, 4))
+    >>> flow[1] = 1.0
+    >>> from_voxel_flow(flow, grid).GetPixel(0, 0)
+    (2.0, 0.0)
     """
     flow = np.asarray(flow)
     expected = (grid.dimension, *grid.shape)
@@ -88,6 +96,11 @@ def compose(
 
     u(x) = u1(x) + u2(x + u1(x)). It lies on `grid`, or else on the grid of the first field among `first`, `second`.
     Raises ValueError when neither is a field and no grid is given.
+
+    >>> grid = Grid((4, 3), (1.0, 1.0), (0.0, 0.0), (1.0, 0.0, 0.0, 1.0))
+    >>> first = from_array(np.broadcast_to([0.5, 0.0], (3, 4, 2)), grid)
+    >>> compose(first, sitk.TranslationTransform(2, (0.0, 2.0))).GetPixel(1, 1)
+    (0.5, 2.0)
     """
     fields = [part for part in (first, second) if isinstance(part, sitk.Image)]
     if grid is None:
@@ -109,8 +122,7 @@ def jacobian_determinant(displacement: sitk.Image) -> sitk.Image:
     """det(I + du/dx) at every voxel, float32, by central differences; below zero the map folds.
 
     Taken on the voxel flow, whose determinant is the physical one whatever the direction and spacing: ITK's filter
-        alone
-    would mix the components of an oblique grid.
+    alone would mix the components of an oblique grid.
     """
     flow = np.moveaxis(to_voxel_flow(displacement)[::-1], 0, -1)
     unit = sitk.GetImageFromArray(np.ascontiguousarray(flow), isVector=True)

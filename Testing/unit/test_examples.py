@@ -1,4 +1,4 @@
-"""The examples in the docstrings of registration run as they stand."""
+"""The examples in docstrings run as they stand."""
 
 from __future__ import annotations
 
@@ -6,10 +6,24 @@ import doctest
 
 import pytest
 
+from VoxelMorphRegistrationLib.annotations import segmentation
+from VoxelMorphRegistrationLib.exchange import conventions
 from VoxelMorphRegistrationLib.registration import registrar, settings
+from VoxelMorphRegistrationLib.space import displacement, grid, inverse
+
+#: Each module and how many of its docstrings have an example.
+EXAMPLES = [
+    (grid, 1),
+    (displacement, 2),
+    (inverse, 1),
+    (segmentation, 1),
+    (conventions, 2),
+    (registrar, 2),
+    (settings, 1),
+]
 
 
-@pytest.mark.parametrize(("module", "examples"), [(registrar, 2), (settings, 1)])
+@pytest.mark.parametrize(("module", "examples"), EXAMPLES)
 def test_the_examples_in_the_docstrings_give_what_they_say(module, examples):
     found = [test for test in doctest.DocTestFinder().find(module) if test.examples]
     assert len(found) == examples
