@@ -168,6 +168,7 @@ def test_frames_are_chosen_as_python_slices_do():
     assert select_frames("-2:", 10) == [8, 9]
     assert select_frames("::-5", 10) == [4, 9]
     assert select_frames("-1", 10) == [9]
+    assert select_frames("7,0:3,-1,2", 10) == [0, 1, 2, 7, 9]
 
 
 @pytest.mark.parametrize("text", ["a", "1:2:3:4", "5:5", "1:2:0", "10", "1.5"])

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ..errors import DependencyMissing, InputError
 from ..version import __version__
+from .events import print_event
 from .exit_status import Exit
 
 _COMMANDS = {
@@ -17,6 +18,7 @@ _COMMANDS = {
     "propagate": ("propagate", "carry a segmentation from one frame to all frames of a sequence"),
     "convert": ("convert", "read a displacement of another tool and write it for another"),
     "models": ("models", "list, inspect, download, import and remove networks"),
+    "worker": ("worker", "take jobs as JSON lines on standard input until it closes"),
 }
 
 
@@ -26,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     `exit_status.Exit` lists them.
     """
     try:
-        args = _parser().parse_args(argv)
+        args = parse(argv)
     except SystemExit as leaving:
         return int(leaving.code or 0)
     verbose = getattr(args, "verbose", False)
@@ -34,23 +36,38 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not verbose:
             _silence_itk()
         return args.run(args)
-    except KeyboardInterrupt:
-        return _fail("interrupted", Exit.INTERRUPTED, verbose)
-    except InputError as error:
-        return _fail(str(error), Exit.FAILED, verbose)
-    except DependencyMissing as error:
-        return _fail(str(error), Exit.MISSING, verbose)
-    except ModuleNotFoundError as error:
+    except (Exception, KeyboardInterrupt) as error:
+        message, status = failure_of(error)
+        return _fail(message, status, verbose)
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """A command's arguments; its `run(args)` carries it out, and `emit` of it takes its events.
+
+    Raises SystemExit, as argparse does, for what is no command.
+    """
+    args = _parser().parse_args(argv)
+    args.argv = list(sys.argv[1:] if argv is None else argv)
+    args.emit = print_event
+    return args
+
+
+def failure_of(error: BaseException) -> tuple[str, Exit]:
+    """The line for the person who meets an error, and the exit status."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", Exit.INTERRUPTED
+    if isinstance(error, InputError):
+        return str(error), Exit.FAILED
+    if isinstance(error, DependencyMissing):
+        return str(error), Exit.MISSING
+    if isinstance(error, ModuleNotFoundError):
         from ..installation import install_command
 
-        return _fail(
-            f"{error.name} is not installed; install it with: {install_command(error.name)}", Exit.MISSING, verbose
-        )
-    except MemoryError:
-        return _fail("not enough memory for this grid; use a coarser --network-spacing", Exit.FAILED, verbose)
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        return _fail(f"{reason} ({type(error).__name__}; --verbose shows where)", Exit.FAILED, verbose)
+        return f"{error.name} is not installed; install it with: {install_command(error.name)}", Exit.MISSING
+    if isinstance(error, MemoryError):
+        return "not enough memory for this grid; use a coarser --network-spacing", Exit.FAILED
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return f"{reason} ({type(error).__name__}; --verbose shows where)", Exit.FAILED
 
 
 def _silence_itk() -> None:

@@ -87,6 +87,15 @@ def network_spacing(text: str) -> float | str:
     return spacing
 
 
+def transform_spacing(text: str) -> float | str:
+    if text in ("auto", "full"):
+        return text
+    spacing = _number(text)
+    if spacing is None or spacing <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a positive number of millimetres nor 'auto' nor 'full'")
+    return spacing
+
+
 def millimetres(text: str) -> float:
     """A distance, 0 included."""
     distance = _number(text)

@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> Exit:
 
     from ..propagation.folder import RunFolder
     from ..propagation.frame_files import Wanted
+    from ..propagation.progress import Progress
 
     propagation = _propagation(args, segmentations)
     wanted = Wanted(args.save_transforms, bool(args.points), bool(args.surface))
@@ -124,16 +125,18 @@ def run(args: argparse.Namespace) -> Exit:
         wanted,
         args.overwrite,
         chosen,
+        # The progress begins once it is known what an earlier run finished; no frame is written before.
+        lambda result, files: progress.frame(result, files),
     )
-    return _compute(args, propagation, folder)
+    finished = len(folder.finished.intersection(propagation.select))
+    progress = Progress(args.progress, len(propagation.select), finished, args.verbose, args.emit)
+    return _compute(args, propagation, folder, progress)
 
 
-def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFolder) -> Exit:
-    from ..propagation.progress import Progress
+def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFolder, progress: Progress) -> Exit:
     from ..propagation.sinks import deliver
 
     finished = len(folder.finished.intersection(propagation.select))
-    progress = Progress(args.progress, len(propagation.select), finished, args.verbose)
     sink = _RunFolderSink(folder, progress)
     with _terminated_as_interrupt():
         if args.adapt and finished < len(propagation.select):
@@ -180,7 +183,6 @@ class _RunFolderSink:
 
     def frame(self, result: FrameResult) -> bool:
         self._folder.add(result)
-        self._progress.frame(result)
         return True
 
     def finish(self) -> None:

@@ -8,9 +8,20 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from .options import add_registration_options, add_verbose_option, settings_from
+from .events import Emit
+from .exit_status import Exit
+from .options import add_registration_options, add_verbose_option, settings_from, transform_spacing
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from ..registration.result import Registration
+
+_STAGES = ("reading", "registering", "warping", "writing")
+_LOST_VOXELS = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,8 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", metavar="MOVING_LABELS", help="label image of the moving image")
     parser.add_argument("--output-labels", metavar="WL", help="its labels warped onto the fixed grid")
     parser.add_argument("--output-inverse", metavar="I", help="inverse displacement on the moving grid")
+    parser.add_argument(
+        "--transform-spacing",
+        metavar="MM|auto|full",
+        type=transform_spacing,
+        default="full",
+        help="points of the output transform: every voxel of the fixed image, at most MM apart, or as far as costs "
+        "at most .05 voxel (default: full)",
+    )
     parser.add_argument("--report", metavar="R.json", help="similarity, folding and seconds as JSON")
     parser.add_argument("--dump-network-inputs", metavar="DIR", help="write exactly what the network saw")
+    parser.add_argument(
+        "--progress", choices=("json", "none"), default="none", help="json: a JSON object a line on stdout"
+    )
     add_registration_options(parser, align="rigid")
     add_verbose_option(parser)
     parser.set_defaults(parser=parser)
@@ -38,12 +60,16 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("--labels and --output-labels go together")
     _check_outputs(args)
 
+    tell = args.emit if args.progress == "json" else _say_nothing
+    tell({"event": "start", "stages": len(_STAGES)})
+
     from ..files.displacements import write_displacement
     from ..files.images import read_image, read_labels, write_image
     from ..registration.registrar import Registrar
     from ..registration.settings import Settings
 
     started = time.perf_counter()
+    _begin(tell, "reading")
     fixed = read_image(args.fixed)
     if fixed.GetDimension() not in (2, 3):
         raise InputError(
@@ -55,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     mask = read_image(args.mask, dimension=fixed.GetDimension()) if args.mask else None
     read_seconds = time.perf_counter() - started
 
+    _begin(tell, "registering")
     try:
         registration = Registrar(args.model, Settings(**settings_from(args))).register(fixed, moving, mask)
     except InputError as error:
@@ -64,12 +91,17 @@ def run(args: argparse.Namespace) -> int:
         registration.dump_network_inputs(args.dump_network_inputs)
     for note in registration.notes:
         print(f"note: {note}", file=sys.stderr)
+    _begin(tell, "warping")
+    displacement, thinning = _thinned(registration, args.transform_spacing)
+    if thinning:
+        print(f"note: {thinning}", file=sys.stderr)
     warped = registration.warped if args.output_volume else None
     warped_labels = registration.warp_labels(labels, args.label_interpolation) if labels is not None else None
     inverse = registration.inverse_displacement if args.output_inverse else None
 
     started = time.perf_counter()
-    write_displacement(registration.displacement, args.output_transform)
+    _begin(tell, "writing")
+    write_displacement(displacement, args.output_transform)
     if warped is not None:
         write_image(warped, args.output_volume)
     if warped_labels is not None:
@@ -79,17 +111,52 @@ def run(args: argparse.Namespace) -> int:
     write_seconds = time.perf_counter() - started
 
     report = registration.report()
+    report["notes"] += [thinning] if thinning else []
     report["seconds"]["read"] = read_seconds
     report["seconds"]["write"] = write_seconds
     report["seconds"]["total"] += read_seconds + write_seconds
     if args.report:
         _write_report(report, Path(args.report))
     similarity = report["similarity"]
+    files = {name: getattr(args, f"output_{name}") for name in ("transform", "volume", "labels", "inverse")}
+    files = {name: path for name, path in files.items() if path}
+    tell({"event": "finish", "exit": int(Exit.DONE), "files": files, "report": report})
+    if args.progress == "json":
+        return Exit.DONE
     print(
         f"{similarity['metric']} {similarity['before']:.4f} -> {similarity['after']:.4f}, "
         f"{report['folded_percent']:.3g} % folded, {report['seconds']['total']:.1f} s: {args.output_transform}"
     )
-    return 0
+    return Exit.DONE
+
+
+def _begin(tell: Emit, stage: str) -> None:
+    """Say which stage begins, and what share of the stages lies behind."""
+    tell({"event": "stage", "name": stage, "share": round(_STAGES.index(stage) / len(_STAGES), 4)})
+
+
+def _say_nothing(event: object) -> None:
+    pass
+
+
+def _thinned(registration: Registration, spacing: float | str) -> tuple[sitk.Image, str]:
+    """The displacement on the grid that is wanted, and what that costs in words ('' where it costs nothing)."""
+    from ..space.displacement import thin, thinned_for
+
+    whole = registration.displacement
+    if spacing == "full":
+        return whole, ""
+    if spacing == "auto":
+        field, lost = thinned_for(whole, max(registration.network_grid.spacing), _LOST_VOXELS)
+    else:
+        field, lost = thin(whole, float(spacing))
+    if field is whole:
+        return whole, ""
+    size = " x ".join(str(n) for n in field.GetSize())
+    return (
+        field,
+        f"the transform is kept on {size} points, at most {lost:.2g} voxel beside the displacement of every voxel",
+    )
 
 
 def _check_outputs(args: argparse.Namespace) -> None:

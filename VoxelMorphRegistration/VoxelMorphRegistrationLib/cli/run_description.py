@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +45,6 @@ def describe_run(args: argparse.Namespace, propagation: Propagation) -> Run:
         "device": str(propagation.registrar.device),
         "sequence": args.sequence,
         "frames": args.frames,
-        "arguments": sys.argv[1:],
+        "arguments": args.argv,
     }
     return Run(settings, model, inputs, describe_frames(propagation.frames), circumstances, installed_versions())

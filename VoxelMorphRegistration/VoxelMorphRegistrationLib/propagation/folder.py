@@ -17,7 +17,7 @@ a row are finished and the others are made anew.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,16 +58,19 @@ class RunFolder:
         wanted: Wanted = _LABELS_ONLY,
         overwrite: bool = False,
         chosen: list[int] | None = None,
+        written: Callable[[FrameResult, dict[str, str]], None] = lambda result, files: None,
     ) -> None:
         """Open or make the folder, and find out which frames are finished.
 
         Args:
             overwrite: start again; with `chosen` frames only those, whatever settings the others were made with.
+            written: called with each frame and its files once all of them, and its row, are on disk; in the thread that
+                writes.
 
         Raises InputError when it holds another run (and `overwrite` is not set) or cannot be written to.
         """
         self.path = Path(folder)
-        self._frames = frames
+        self._frames, self._written = frames, written
         self._files = FrameFiles(self.path, len(frames), wanted)
         self._refuse_inputs_inside(frames)
         try:
@@ -153,6 +156,7 @@ class RunFolder:
         self._table.append(result, self._run)
         for index in result.release:
             self._files.release(index)
+        self._written(result, self._files.of(result))
 
     def _opened(
         self, run: Run, overwrite: bool, chosen: list[int] | None

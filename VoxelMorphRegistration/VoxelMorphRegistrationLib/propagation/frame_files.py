@@ -66,7 +66,7 @@ class FrameFiles:
         assert result.displacement is not None
         if self._wanted.transforms:
             field = every_nth(result.displacement, self._wanted.transforms)
-            write_displacement(field, self._folder / "transforms" / f"{self.name(result.index)}.nrrd")
+            write_displacement(field, self._transform(result.index))
         if result.points is not None:
             write_points(result.points, self._points(result.index))
         if result.surface is not None:
@@ -75,6 +75,27 @@ class FrameFiles:
             self._write_segmentation(result.segmentation, result.index)
         if result.keep:
             self._keep(result.index, result.displacement)
+
+    def of(self, result: FrameResult) -> dict[str, str]:
+        """The files of a frame that was written, by what they are: segmentation (the one with all layers where
+        segments overlap), transform, points, surface.
+        """
+        labels = self.labels(result.index)
+        layered = labels.with_suffix(".seg.nrrd")
+        overlaps = result.segmentation is not None and len(result.segmentation.layers) > 1
+        files = {
+            "segmentation": layered if overlaps else labels,
+            "transform": self._transform(result.index),
+            "points": self._points(result.index),
+            "surface": self._surface(result.index),
+        }
+        wanted = {
+            "segmentation": result.segmentation is not None,
+            "transform": bool(self._wanted.transforms),
+            "points": result.points is not None,
+            "surface": result.surface is not None,
+        }
+        return {what: str(path) for what, path in files.items() if result.status != "failed" and wanted[what]}
 
     def log_failure(self, result: FrameResult) -> None:
         """Where and why a frame failed, at the end of log.txt. Raises InputError when the disk does not take it."""
@@ -136,6 +157,9 @@ class FrameFiles:
                 origin=grid.origin,
                 direction=grid.direction,
             )
+
+    def _transform(self, index: int) -> Path:
+        return self._folder / "transforms" / f"{self.name(index)}.nrrd"
 
     def _points(self, index: int) -> Path:
         return self._folder / "points" / f"{self.name(index)}.mrk.json"

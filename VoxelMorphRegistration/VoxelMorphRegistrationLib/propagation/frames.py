@@ -182,30 +182,36 @@ def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
 
 
 def select_frames(text: str | None, count: int) -> list[int]:
-    """The frame numbers of a Python slice `START:STOP:STEP` (or one number), ascending; None selects all.
+    """The frame numbers of a Python slice `START:STOP:STEP` (or one number, or several of either with commas),
+    ascending; None selects all.
 
     Raises InputError for anything else, and when nothing is left.
     """
     if text is None:
         return list(range(count))
-    parts = text.split(":")
-    try:
-        numbers = [int(part) if part.strip() else None for part in parts]
-        if len(parts) == 1:
-            chosen = [range(count)[int(text)]]
-        elif len(parts) <= 3:
-            chosen = sorted(range(count)[slice(*numbers)])
-        else:
-            raise ValueError
-    except (ValueError, TypeError):
-        raise InputError(f"frames {text!r}: not a slice; write START:STOP:STEP as in Python, such as 0:100:2") from None
-    except IndexError:
-        raise InputError(f"frames {text!r}: there is no such frame among {count} (0 to {count - 1})") from None
+    chosen = sorted({number for part in text.split(",") for number in _part_of_frames(part, count, text)})
     if not chosen:
         raise InputError(
             f"frames {text!r}: selects none of the {count} frames; they are numbered from 0 to {count - 1}"
         )
     return chosen
+
+
+def _part_of_frames(part: str, count: int, text: str) -> list[int]:
+    """The numbers of one slice or number of `text`."""
+    words = part.split(":")
+    try:
+        if len(words) == 1:
+            return [range(count)[int(part)]]
+        if len(words) > 3:
+            raise ValueError
+        return list(range(count)[slice(*(int(word) if word.strip() else None for word in words))])
+    except (ValueError, TypeError):
+        raise InputError(
+            f"frames {text!r}: not a slice; write START:STOP:STEP as in Python, such as 0:100:2, or 3,5,9:12"
+        ) from None
+    except IndexError:
+        raise InputError(f"frames {text!r}: there is no such frame among {count} (0 to {count - 1})") from None
 
 
 def _from_list(items: list) -> Frames:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from .results import FrameResult
@@ -17,15 +18,21 @@ class Progress:
 
     'bar' draws on stderr; 'json' prints one JSON object a line on stdout (events start, stage, frame, finish); 'auto'
     is a bar in a terminal and else a line on stderr every ten seconds; 'none' is silent. `verbose` adds, on stderr and
-    whatever the kind, where each failed frame failed.
+    whatever the kind, where each failed frame failed. `emit` takes the events of 'json' in place of stdout.
     """
 
     def __init__(
-        self, kind: Literal["auto", "bar", "json", "none"], total: int, finished: int, verbose: bool = False
+        self,
+        kind: Literal["auto", "bar", "json", "none"],
+        total: int,
+        finished: int,
+        verbose: bool = False,
+        emit: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         automatic = "bar" if sys.stderr.isatty() else "lines"
         self._kind = automatic if kind == "auto" else str(kind)
         self._verbose = verbose
+        self._emit = emit or _print
         self._total, self._done, self._begun_with = total, finished, finished
         self._failed = 0
         self._started = self._told = time.monotonic()
@@ -44,7 +51,8 @@ class Progress:
             self._bar.set_description_str(f"{name} {100 * share:.0f} %" if share < 1 else "frames")
         self._json(event="stage", name=name, share=round(share, 4))
 
-    def frame(self, result: FrameResult) -> None:
+    def frame(self, result: FrameResult, files: Mapping[str, str] | None = None) -> None:
+        """A frame is done; `files` are its results by what they are."""
         self._done += 1
         self._failed += result.failure is not None
         left = self._seconds_left()
@@ -69,6 +77,7 @@ class Progress:
             seconds=round(result.seconds, 3),
             seconds_left=round(left, 1),
             message=result.message,
+            files=dict(files or {}),
         )
 
     def finish(self, **facts: Any) -> None:
@@ -93,4 +102,8 @@ class Progress:
 
     def _json(self, **event: Any) -> None:
         if self._kind == "json":
-            print(json.dumps(event), flush=True)
+            self._emit(event)
+
+
+def _print(event: dict[str, Any]) -> None:
+    print(json.dumps(event), flush=True)

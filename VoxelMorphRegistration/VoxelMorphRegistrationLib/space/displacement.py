@@ -89,6 +89,37 @@ def resample(displacement: sitk.Image, grid: Grid, outside: Literal["edge", "zer
     return pull(displacement, grid, sitk.Transform(grid.dimension, sitk.sitkIdentity), edge=outside == "edge")
 
 
+def thin(displacement: sitk.Image, spacing: float) -> tuple[sitk.Image, float]:
+    """The displacement at points at most `spacing` mm apart along each axis, and how much that loses.
+
+    The outermost points stay the outermost voxels' centres, so nothing is extrapolated; an axis whose voxels lie
+    further apart keeps them. The loss is the greatest distance, in voxels of the given field, between it and the
+    thinned one interpolated linearly at its voxels.
+    """
+    grid = Grid.of(displacement)
+    extent = [(n - 1) * step for n, step in zip(grid.size, grid.spacing)]
+    counts = [min(n, int(np.ceil(length / spacing - 1e-6)) + 1) for n, length in zip(grid.size, extent)]
+    if counts == list(grid.size):
+        return displacement, 0.0
+    steps = [length / (n - 1) if n > 1 else step for n, length, step in zip(counts, extent, grid.spacing)]
+    field = resample(displacement, Grid(tuple(counts), tuple(steps), grid.origin, grid.direction))
+    apart = sitk.GetArrayFromImage(resample(field, grid))
+    apart -= sitk.GetArrayViewFromImage(displacement)
+    in_voxels = apart @ np.linalg.inv(grid.axes).T.astype(np.float32)
+    return field, float(np.sqrt(np.square(in_voxels).sum(-1).max()))
+
+
+def thinned_for(displacement: sitk.Image, spacing: float, loss: float) -> tuple[sitk.Image, float]:
+    """The displacement thinned to `spacing` mm, or to what costs at most `loss` voxels; itself where nothing does."""
+    finest = min(Grid.of(displacement).spacing)
+    while spacing > finest:
+        field, lost = thin(displacement, spacing)
+        if lost <= loss:
+            return field, lost
+        spacing *= 0.75
+    return displacement, 0.0
+
+
 def compose(
     first: sitk.Image | sitk.Transform, second: sitk.Image | sitk.Transform, grid: Grid | None = None
 ) -> sitk.Image:
