@@ -1,6 +1,6 @@
 """Displacements of other tools, in and out.
 
-One canonical field (`displacement.py`) and one adapter a convention: `itk`, `slicer`, `ants`, `elastix`, `niftyreg`,
+One canonical field (see `space.displacement`) and one adapter a convention: `itk`, `slicer`, `ants`, `elastix`, `niftyreg`,
 `freesurfer`, `voxelmorph`, `torch`, `monai`.
 
     displacement = exchange.read(["1Warp.nii.gz", "0GenericAffine.mat"], reference="fixed.nii.gz")
