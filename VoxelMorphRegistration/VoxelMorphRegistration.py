@@ -201,7 +201,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
         The results are linked into the input's own sequence browser; its selected item stays. Other results are node
         references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True),
-        .Points, .Surface, .Table, .Plot. `frames` is a list of frame numbers or a slice as text ("0:100:2").
+        .Points, .Surface, .Table, .Plot. `frames` is a list of frame numbers, a slice as text ("0:100:2") or a
+        file of them ("@redo.txt", as a run's page exports it).
         With maskMargin (mm) images are compared only so far around the segmentation.
         `progress` is called as progress(done, total, result) after each frame; returning False stops.
         """

@@ -53,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, metavar="DIR", help="folder of the results; a run that was interrupted is continued"
     )
-    parser.add_argument("--frames", metavar="START:STOP:STEP", help="only these frames, as a Python slice")
+    parser.add_argument(
+        "--frames",
+        metavar="START:STOP:STEP|@LIST",
+        help="only these frames: a Python slice, or @list.txt with one number a line, as the run's page exports it",
+    )
     parser.add_argument(
         "--strategy",
         choices=STRATEGY_NAMES,
