@@ -13,8 +13,12 @@ _NOISE = re.compile(r"Exception raised from|frame #|Check the documentation")
 class InputError(Exception):
     """Bad input or a failure a person can mend.
 
-    The message is one line: which file or value, the reason, the remedy.
+    The message is one line: which file or value, the reason, the remedy. Bytes of a file's name that are no text are
+    shown by their numbers, so that the message can be printed and written everywhere.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())
 
 
 class DependencyMissing(Exception):

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, overload
 
 import SimpleITK as sitk
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
+from ..files.detached import check_readable
+from ..files.images import header_of
 from ..space.grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
@@ -117,14 +120,6 @@ def warn_of_axes(name: str, taken: str) -> None:
 
 
 def _grid_of_file(path: str | os.PathLike) -> Grid:
-    if not os.path.exists(path):
-        raise InputError(f"{path}: no such file; give an existing image")
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: not readable as an image ({error_summary(error)}); give an image that SimpleITK reads"
-        ) from error
+    check_readable(Path(path))
+    reader = header_of(Path(path))
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())

@@ -19,13 +19,14 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
+from ..files.nifti import load_nifti
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from . import freesurfer_warp, itk
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import load, vectors_of
+from .nifti import vectors_of
 
 _VOXEL_TO_VOXEL, _RAS_TO_RAS = 0, 1
 
@@ -47,7 +48,7 @@ def read(source: Any, context: Context) -> Mapping:
         )
     if name.endswith((".mgz", ".mgh")):
         return freesurfer_warp.read_mgz(path)
-    image = load(path)
+    image = load_nifti(path)
     if int(image.header["intent_code"]) == 1006:
         return itk.read_image(path, context)
     vectors, grid = vectors_of(image, str(path))

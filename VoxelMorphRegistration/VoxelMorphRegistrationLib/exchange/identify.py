@@ -12,8 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..files.nifti import load_nifti
 from .names import CONVENTIONS
-from .nifti import load
 
 #: These keep images of LPS vectors that are read alike, so choosing among them changes nothing.
 _LPS_IMAGES = ("itk", "slicer", "ants", "elastix")
@@ -158,12 +158,7 @@ def _identify_text(path: Path) -> Finding:
 
 
 def _identify_nifti(path: Path) -> Finding:
-    try:
-        header = load(path).header
-    except Exception as error:
-        raise InputError(
-            f"{path}: not readable as NIfTI ({' '.join(str(error).split())}); copy or export it again"
-        ) from error
+    header = load_nifti(path).header
     intent, shape = int(header["intent_code"]), header.get_data_shape()
     if header["intent_name"].tobytes().startswith(b"NREG_TRANS"):
         return Finding(("niftyreg",), True, "a NiftyReg transformation (intent name NREG_TRANS)")

@@ -20,6 +20,8 @@ import SimpleITK as sitk
 from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
+from ..files.images import load_image
+from ..files.nifti import load_nifti
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.checks import check_displacement
 from ..space.displacement import from_array, from_transform, to_transform
@@ -28,7 +30,6 @@ from ..space.inverse import invert
 from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import load
 
 TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
 _FIELD_KEY = "displacement field type"
@@ -141,17 +142,14 @@ def _read_vectors(path: Path) -> sitk.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give an existing displacement file")
     if path.name.lower().endswith((".mhd", ".nhdr", ".nrrd")):
-        try:
-            return sitk.ReadImage(str(path))
-        except RuntimeError as error:
-            raise InputError(f"{path}: not readable as an image ({error_summary(error)}); export it again") from error
+        return load_image(path)
     field = read_displacement(path)
     return _as_nifti_says(field, path) if path.name.lower().endswith((".nii", ".nii.gz")) else field
 
 
 def _as_nifti_says(field: sitk.Image, path: Path) -> sitk.Image:
     """What SimpleITK leaves out of a NIfTI file of vectors."""
-    image = load(path)
+    image = load_nifti(path)
     # ITK reads NaN and infinity from NIfTI as zero.
     if not np.isfinite(np.asanyarray(image.dataobj)).all():
         raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,13 +11,6 @@ from ..space.grid import Grid
 
 if TYPE_CHECKING:
     import nibabel
-
-
-def load(path: str | os.PathLike) -> nibabel.Nifti1Image:
-    """A NIfTI file (or one of FreeSurfer's volumes) as nibabel opens it, its voxels not yet read."""
-    import nibabel
-
-    return cast("nibabel.Nifti1Image", nibabel.load(path))
 
 
 def grid_of_affine(size: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:

@@ -17,12 +17,13 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.nifti import load_nifti
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import load, stored_of, vectors_of
+from .nifti import stored_of, vectors_of
 
 _DEFORMATION, _DISPLACEMENT = 0, 1
 _OTHERS = {
@@ -76,7 +77,7 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
 
 
 def _read_field(path: Path) -> sitk.Image:
-    image = load(path)
+    image = load_nifti(path)
     kind = int(image.header["intent_p1"])
     if kind not in (_DEFORMATION, _DISPLACEMENT):
         what = _OTHERS.get(kind, f"a transformation of unknown kind {kind}")

@@ -19,13 +19,13 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.nifti import load_nifti
 from ..space.displacement import from_voxel_flow, to_voxel_flow
 from ..space.grid import Grid
 from .affines import is_affine
 from .array_files import as_array, read_array, write_array
 from .context import Context, warn, warn_of_axes
 from .identify import label
-from .nifti import load
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _load(source: Any, context: Context) -> tuple[np.ndarray, str | None]:
     path = Path(source)
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         return read_array(path), context.array_axes
-    array = np.asarray(load(path).dataobj)
+    array = np.asarray(load_nifti(path).dataobj)
     if array.ndim == 5 and array.shape[3] == 1:
         array = array[:, :, 0, 0] if array.shape[4] == 2 and array.shape[2] == 1 else array[:, :, :, 0]
     if context.array_axes == "kji":

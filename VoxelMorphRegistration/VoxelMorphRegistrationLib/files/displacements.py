@@ -14,6 +14,8 @@ from ..space.checks import check_displacement
 from ..space.displacement import to_transform
 from ..space.grid import Grid
 from .atomic import atomic_write
+from .detached import check_readable
+from .images import load_image
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
 
@@ -46,10 +48,11 @@ def read_displacement(path: str | os.PathLike) -> sitk.Image:
     """
     path = Path(path)
     suffix = _suffix(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give an existing displacement file")
+    check_readable(path)
+    if suffix != ".h5":
+        return check_displacement(load_image(path), str(path))
     try:
-        field = _read_transform_file(path) if suffix == ".h5" else sitk.ReadImage(str(path))
+        field = _read_transform_file(path)
     except RuntimeError as error:
         raise InputError(
             f"{path}: not readable as a displacement ({error_summary(error)}); give one of {', '.join(SUFFIXES)}"

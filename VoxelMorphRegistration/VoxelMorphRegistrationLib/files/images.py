@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import math
+import re
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -10,13 +12,17 @@ import SimpleITK as sitk
 from ..errors import InputError, error_summary
 from ..space.checks import check_geometry, check_labels, check_scalar
 from .atomic import atomic_write
-from .nifti import check_nifti
+from .compressed import check_expansion
+from .detached import check_readable
+from .metaimage import check_metaimage
+from .nifti import check_nifti, shear_degrees
+from .nrrd import check_nrrd, read_slice
 
+_RESAMPLE = (
+    "python -c \"import nibabel as n, nibabel.processing as p; i = n.load('{path}'); "
+    "n.save(p.resample_to_output(i, i.header.get_zooms()[:3]), 'resampled.nii.gz')\" (for labels with order=0)"
+)
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
-_METAIMAGE_BYTES = {
-    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
-    "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
-}  # fmt: skip
 
 
 def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
@@ -31,16 +37,7 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
     another dimension, or of a geometry without volume.
     """
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file; check the path")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; write or copy it again")
-    check_nifti(path)
-    _refuse_short_metaimage(path)
-    try:
-        image = sitk.ReadImage(_dicom_files(path) if path.is_dir() else str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as an image ({error_summary(error)}); give an image file") from error
+    image = _read_dicom(path) if path.is_dir() else load_image(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     check_scalar(image, str(path))
@@ -51,6 +48,52 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
         )
     check_geometry(image, str(path))
     return image
+
+
+def load_image(path: Path) -> sitk.Image:
+    """What SimpleITK makes of an image file of any dimension and any number of components, once it is known to be
+    whole.
+
+    Raises InputError, naming the file, when it is missing, empty, cut short, damaged, no image, or says that its voxels
+    are elsewhere than beside it or more than it can hold.
+    """
+    check_image(path)
+    if (flat := read_slice(path)) is not None:
+        return flat
+    reader = image_information(path)
+    try:
+        return reader.Execute()
+    except (RuntimeError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+
+
+def check_image(path: Path) -> None:
+    """Raises InputError, naming the file, when it is missing, empty, cut short, damaged, or no regular file."""
+    check_readable(path)
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; write or copy it again")
+    check_nifti(path)
+    check_metaimage(path)
+    check_nrrd(path)
+
+
+def image_information(path: Path) -> sitk.ImageFileReader:
+    """A reader that knows the header of a file; raises InputError for one that claims more than it can hold."""
+    reader = header_of(path)
+    numbers = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    check_expansion(path, numbers * number_bytes(reader), _stored(path))
+    return reader
+
+
+def header_of(path: Path) -> sitk.ImageFileReader:
+    """A reader that knows the header of an image file, as SimpleITK takes it; raises InputError when it cannot."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except (RuntimeError, MemoryError) as error:
+        raise _unreadable(path, error) from error
+    return reader
 
 
 def read_labels(path: str | Path, dimension: int | None = None) -> sitk.Image:
@@ -90,11 +133,41 @@ def _check_written(temporary: Path) -> None:
     """ITK writes NIfTI files onto a full disk without an error."""
     try:
         check_nifti(temporary)
-        _refuse_short_metaimage(temporary)
+        check_metaimage(temporary)
     except InputError as error:
         raise OSError("the disk took only a part of it") from error
     if temporary.stat().st_size == 0:
         raise OSError("the disk took none of it")
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    if "orthonormal" in str(error) and (shear := shear_degrees(path)):
+        return InputError(
+            f"{path}: its axes are sheared by {shear:.2g} degrees (as of a tilted CT gantry), which ITK and Slicer do "
+            f"not take as an image; resample it: {_RESAMPLE.format(path=path)}"
+        )
+    return InputError(f"{path}: cannot be read as an image ({error_summary(error)}); give an image file")
+
+
+def number_bytes(reader: sitk.ImageFileReader) -> int:
+    """Bytes of one number in memory."""
+    bits = re.search(r"\d+", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    return int(bits.group()) // 8 if bits else 1
+
+
+def _stored(path: Path) -> int:
+    """Bytes of the file, and of those of the same name that may hold its voxels."""
+    stem = path.name.split(".")[0]
+    others = [entry for entry in path.parent.glob(f"{glob.escape(stem)}.*") if entry.is_file() and entry != path]
+    detached = path.suffix.lower() in (".hdr", ".img", ".mhd", ".nhdr")
+    return path.stat().st_size + (sum(entry.stat().st_size for entry in others) if detached else 0)
+
+
+def _read_dicom(folder: Path) -> sitk.Image:
+    try:
+        return sitk.ReadImage(_dicom_files(folder))
+    except RuntimeError as error:
+        raise _unreadable(folder, error) from error
 
 
 def _dicom_files(folder: Path) -> tuple[str, ...]:
@@ -103,26 +176,3 @@ def _dicom_files(folder: Path) -> tuple[str, ...]:
         found = "no DICOM series" if not series else f"{len(series)} DICOM series"
         raise InputError(f"{folder}: the folder holds {found}, one is needed; give a file or the folder of one series")
     return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
-
-
-def _refuse_short_metaimage(path: Path) -> None:
-    """ITK reports a MetaImage that is cut short on stderr by itself and misnames the reason.
-
-    The few lines of its header are read by hand: SimpleITK hands out only what it makes of them.
-    """
-    if path.suffix.lower() != ".mha" or not path.is_file():
-        return
-    with open(path, "rb") as stream:
-        start = stream.read(65536)
-    head, mark, _ = start.partition(b"ElementDataFile = LOCAL\n")
-    if not mark:
-        return
-    fields = dict(line.split(" = ", 1) for line in head.decode("latin-1").splitlines() if " = " in line)
-    if "CompressedDataSize" in fields:
-        needed = int(fields["CompressedDataSize"])
-    else:
-        axes = [int(count) for count in fields.get("DimSize", "0").split()]
-        components = int(fields.get("ElementNumberOfChannels", 1))
-        needed = math.prod(axes) * components * _METAIMAGE_BYTES.get(fields.get("ElementType", "").strip(), 0)
-    if path.stat().st_size < len(head) + len(mark) + needed:
-        raise InputError(f"{path}: the file is cut short; copy or download it again")

@@ -5,43 +5,48 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from ..errors import InputError
+import numpy as np
+
+from ..errors import InputError, error_summary
+from .compressed import check_packed, is_gzip
+from .detached import check_readable
 
 if TYPE_CHECKING:
     import nibabel
 
-_HEADER_BYTES = 348
+_FIRST, _SECOND = 348, 540  # bytes of a header of NIfTI-1 and NIfTI-2, which both begin with that number
+_SUFFIXES = (".nii", ".nii.gz")
 
 
 def check_nifti(path: Path) -> None:
-    """Raises InputError, naming the file, for a NIfTI-1 file that is cut short or whose spacing is zero or not finite.
+    """Raises InputError, naming the file, for a NIfTI file that is cut short or damaged, or whose spacing is none.
 
-    ITK reads the first as zeros, the second as a spacing of 1. A file that is no NIfTI-1 file passes: its reader tells.
+    ITK reads missing voxels as zeros, damaged ones as what they decode to, and a spacing of zero as 1. The whole of a
+    compressed file is read for that. A file that is no NIfTI file passes: its reader tells.
     """
-    name = path.name.lower()
-    if not name.endswith((".nii", ".nii.gz")) or not path.is_file():
+    if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
         return
-    try:
-        with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as stream:
-            start = stream.read(_HEADER_BYTES)
-    except (OSError, EOFError):
-        return
-    if len(start) < _HEADER_BYTES:
-        raise InputError(f"{path}: the file is cut short; copy or download it again")
-    import nibabel
-
-    # nibabel would guess the byte order by the number of axes, which may be what is damaged.
-    candidates = (nibabel.Nifti1Header(start, order, check=False) for order in "<>")
-    header = next((header for header in candidates if header["sizeof_hdr"] == _HEADER_BYTES), None)
+    packed = is_gzip(path)
+    header = nifti_header(path)
     if header is None:
+        if packed:
+            check_packed(path, 0, "gzip", _FIRST)  # Damage may be why no header is there.
         return
     dimensions = header["dim"].tolist()
-    check_spacing(path, header, min(dimensions[0], 3) if 1 <= dimensions[0] <= 7 else 0)
-    voxels = math.prod(max(count, 1) for count in dimensions[1 : 1 + dimensions[0]])
-    if not _holds(path, int(header["vox_offset"]) + voxels * int(header["bitpix"]) // 8):
+    axes = dimensions[0] if 1 <= dimensions[0] <= 7 else 0
+    check_spacing(path, header, min(axes, 3))
+    offset = float(header["vox_offset"])
+    if not math.isfinite(offset) or offset < 0:
+        raise InputError(f"{path}: its header says that voxels begin at byte {offset:g}; copy or export it again")
+    voxels = math.prod(max(count, 1) for count in dimensions[1 : 1 + axes])
+    needed = int(offset) + voxels * _voxel_bytes(header)
+    if packed:
+        check_packed(path, 0, "gzip", needed)
+    elif path.stat().st_size < needed:
         raise InputError(f"{path}: the file is cut short; copy or download it again")
 
 
@@ -52,12 +57,59 @@ def check_spacing(path: Path, header: nibabel.Nifti1Header, axes: int) -> None:
         raise InputError(f"{path}: its spacing {spacing} is not positive; correct the file's header")
 
 
-def _holds(path: Path, needed: int) -> bool:
-    """Whether a file, uncompressed where its name ends in .gz, has so many bytes."""
-    if not path.name.lower().endswith(".gz"):
-        return path.stat().st_size >= needed
-    with open(path, "rb") as stream:
-        stream.seek(-4, os.SEEK_END)
-        held = int.from_bytes(stream.read(4), "little")
-    # gzip keeps the length modulo 2**32. Padding after the voxels is allowed by NIfTI.
-    return (needed % 2**32 <= held or needed >= 2**32) and held < 2 * needed + 2**20
+def shear_degrees(path: Path) -> float:
+    """By how much the axes of a NIfTI file are not at right angles, at most; 0 for another file."""
+    header = nifti_header(path)
+    if header is None:
+        return 0.0
+    axes = header.get_best_affine()[:3, :3]
+    unit = axes / np.linalg.norm(axes, axis=0)
+    cosines = np.abs((unit.T @ unit)[np.triu_indices(3, 1)]).max()
+    return float(np.degrees(np.arcsin(np.clip(cosines, 0, 1)))) if np.isfinite(cosines) else 0.0
+
+
+def nifti_header(path: Path) -> nibabel.Nifti1Header | None:
+    """The header of NIfTI-1 or NIfTI-2, compressed or not whatever the file is called; None for a file of another kind
+    or damaged there.
+    """
+    import nibabel
+
+    try:
+        with gzip.open(path) if is_gzip(path) else open(path, "rb") as stream:
+            start = stream.read(_SECOND)
+    except (OSError, EOFError, zlib.error):
+        return None
+    if len(start) < _FIRST:
+        raise InputError(f"{path}: the file is cut short; copy or download it again")
+    # nibabel would guess the byte order by the number of axes, which may be what is damaged.
+    for size, kind in ((_FIRST, nibabel.Nifti1Header), (_SECOND, nibabel.Nifti2Header)):
+        for order in "<>":
+            if len(start) < size:
+                continue
+            header = kind(start[:size], order, check=False)
+            if header["sizeof_hdr"] == size:
+                return header
+    return None
+
+
+def load_nifti(path: str | os.PathLike) -> nibabel.Nifti1Image:
+    """nibabel's image of a whole NIfTI file (or of one of FreeSurfer's volumes); raises InputError, naming the file, for what is none."""
+    import nibabel
+
+    path = Path(path)
+    check_readable(path)
+    check_nifti(path)
+    try:
+        if path.name.lower().endswith(".gz") and not is_gzip(path):
+            return nibabel.Nifti1Image.from_bytes(path.read_bytes())
+        return cast("nibabel.Nifti1Image", nibabel.load(path))
+    except Exception as error:  # nibabel has an error of its own for each kind of damage
+        raise InputError(f"{path}: not readable as NIfTI ({error_summary(error)}); copy or export it again") from error
+
+
+def _voxel_bytes(header: nibabel.Nifti1Header) -> int:
+    """Of the type that readers go by; the header names the size a second time."""
+    try:
+        return int(header.get_data_dtype().itemsize)
+    except Exception:  # nibabel's HeaderDataError for a type that does not exist, which the reader tells
+        return int(header["bitpix"]) // 8

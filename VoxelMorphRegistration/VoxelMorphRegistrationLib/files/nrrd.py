@@ -7,14 +7,20 @@ Format: https://teem.sourceforge.net/nrrd/format.html
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import InputError
+from ..space.grid import Grid
+from .compressed import check_packed, unpack
+from .detached import beside
 
 # numpy's kind and bytes of a voxel, and the names of the format for it: written is the first, read are all.
 _TYPES = {
@@ -89,6 +95,26 @@ class NrrdHeader:
         text = self.fields.get("space origin")
         return np.zeros(3) if text is None else _vector(text) * self._to_lps()
 
+    def grid(self, axes: Sequence[int]) -> Grid:
+        """The grid of two or three of the axes. Raises InputError when it has no volume.
+
+        A slice in space (two axes with steps of three numbers) lies in the coordinates of its own plane: those two of
+        LPS that it is seen from the third along, turned into the plane where it is oblique. A slice that is axial has
+        its L and P, a coronal one L and S, a sagittal one P and S.
+        """
+        given = self.directions()
+        steps = [np.eye(3)[n] if given[axis] is None else given[axis] for n, axis in enumerate(axes)]
+        columns, origin = np.stack([step for step in steps if step is not None], axis=1), self.origin()
+        matrix = np.eye(len(axes) + 1)
+        try:
+            if len(axes) == 2:
+                plane = _plane(columns)
+                columns, origin = plane @ columns, plane @ origin
+            matrix[:-1, :-1], matrix[:-1, -1] = columns, origin
+            return Grid.from_matrix(tuple(self.sizes[axis] for axis in axes), matrix)
+        except ValueError as error:
+            raise InputError(f"{self.path}: its spacing is not positive; correct the file's header") from error
+
     def _to_lps(self) -> np.ndarray:
         return np.asarray(
             _TO_LPS.get(self.fields.get("space", "lps").lower().removesuffix("-time"), (1, 1, 1)), dtype=float
@@ -103,6 +129,8 @@ def read_nrrd_header(path: str | Path) -> NrrdHeader:
             lines, offset = _header_lines(stream, path)
         fields, metadata = _parse(lines)
         sizes = tuple(int(word) for word in fields["sizes"].split())
+        if not sizes or min(sizes) < 1 or fields.get("dimension", str(len(sizes))) != str(len(sizes)):
+            raise ValueError(f"sizes {fields['sizes']}")
         kind = fields["type"].lower()
         if kind not in _KINDS:
             raise InputError(f"{path}: voxels of type {kind!r} are not supported; convert them to a numeric type")
@@ -114,7 +142,71 @@ def read_nrrd_header(path: str | Path) -> NrrdHeader:
     if encoding not in ("raw", "gzip"):
         raise InputError(f"{path}: the encoding {encoding!r} is not supported; save it raw or with gzip")
     data, offset = _data_file(path, fields, offset)
-    return NrrdHeader(path, sizes, dtype, encoding, data, offset, fields, metadata)
+    header = NrrdHeader(path, sizes, dtype, encoding, data, offset, fields, metadata)
+    try:
+        header.origin()
+        axes = len(header.directions())
+    except ValueError as error:
+        raise InputError(f"{path}: its NRRD header is damaged ({error}); save the sequence again") from error
+    if axes != len(sizes) or len(header.kinds) != len(sizes):
+        raise InputError(f"{path}: its NRRD header names {axes} directions for {len(sizes)} axes; save it again")
+    return header
+
+
+def check_nrrd(path: Path) -> None:
+    """Raises InputError, naming the file, for a NRRD file whose voxels are cut short, damaged, or elsewhere than beside
+    it.
+
+    Files that `read_nrrd_header` refuses for their encoding, type or layout pass when their voxels are in the file
+    itself: ITK reads more kinds, and tells of the others.
+    """
+    if not path.name.lower().endswith((".nrrd", ".nhdr")) or not path.is_file():
+        return
+    with open(path, "rb") as stream:
+        if not stream.readline().startswith(b"NRRD"):
+            return
+    try:
+        header = read_nrrd_header(path)
+    except InputError:
+        _check_place(path)
+        return
+    needed = math.prod(header.sizes) * header.dtype.itemsize
+    if header.encoding == "gzip":
+        check_packed(header.data, header.offset, "gzip", needed)
+    elif header.data.stat().st_size < header.offset + needed:
+        raise InputError(f"{path}: the file is cut short; copy or download it again")
+
+
+def _check_place(path: Path) -> None:
+    """Raises InputError when the header cannot be read, or names voxels in several files or outside its folder."""
+    with open(path, "rb") as stream:
+        fields, _ = _parse(_header_lines(stream, path)[0])
+    if (name := _data_name(fields)) is not None:
+        _place(path, name)
+
+
+def read_slice(path: Path) -> sitk.Image | None:
+    """The 2D image of a NRRD file of two axes that lie in 3D space, which ITK refuses; None for any other file.
+
+    The file must have passed `check_nrrd`. Its grid is that of `NrrdHeader.grid`.
+    """
+    if not path.name.lower().endswith((".nrrd", ".nhdr")):
+        return None
+    try:
+        header = read_nrrd_header(path)
+        steps = header.directions()
+    except (InputError, ValueError):
+        return None
+    lies = [step for step in steps if step is not None]
+    if len(header.sizes) != 2 or len(lies) != 2 or header.fields.get("space directions", "").count(",") != 4:
+        return None
+    needed = math.prod(header.sizes) * header.dtype.itemsize
+    with open(header.data, "rb") as stream:
+        stream.seek(header.offset)
+        packed = header.encoding == "gzip"
+        voxels = b"".join(unpack(path, stream, "gzip")) if packed else stream.read(needed)
+    array = np.frombuffer(voxels[:needed], header.dtype).reshape(header.sizes[::-1])
+    return header.grid((0, 1)).image(array.astype(header.dtype.newbyteorder("=")))
 
 
 def type_name(dtype: np.dtype) -> str:
@@ -149,15 +241,34 @@ def _parse(lines: list[str]) -> tuple[dict[str, str], dict[str, str]]:
     return fields, metadata
 
 
-def _data_file(path: Path, fields: dict[str, str], offset: int) -> tuple[Path, int]:
-    name = fields.get("data file", fields.get("datafile"))
-    if any(fields.get(key, "0") not in ("0", "") for key in ("line skip", "lineskip", "byte skip", "byteskip")):
-        raise InputError(f"{path}: voxels behind a line or byte skip are not supported; save it as one .nrrd file")
-    if name is None:
-        return path, offset
+def _data_name(fields: dict[str, str]) -> str | None:
+    return fields.get("data file", fields.get("datafile"))
+
+
+def _place(path: Path, name: str) -> Path:
     if name.startswith("LIST") or "%" in name:
         raise InputError(f"{path}: voxels in several files are not supported; save it as one .nrrd file")
-    return path.parent / name, 0
+    return beside(path, name)
+
+
+def _data_file(path: Path, fields: dict[str, str], offset: int) -> tuple[Path, int]:
+    name = _data_name(fields)
+    if any(fields.get(key, "0") not in ("0", "") for key in ("line skip", "lineskip", "byte skip", "byteskip")):
+        raise InputError(f"{path}: voxels behind a line or byte skip are not supported; save it as one .nrrd file")
+    return (path, offset) if name is None else (_place(path, name), 0)
+
+
+def _plane(steps: np.ndarray) -> np.ndarray:
+    """Two unit vectors (rows) that span the plane of two steps (columns, 3 x 2), the same for any steps in it."""
+    normal = np.cross(steps[:, 0], steps[:, 1])
+    if not np.linalg.norm(normal) > 0:
+        raise ValueError("the steps span no plane")
+    normal = normal / np.linalg.norm(normal)
+    first, second = (axis for axis in range(3) if axis != np.argmax(np.abs(normal)))
+    one = np.eye(3)[first] - normal[first] * normal
+    one = one / np.linalg.norm(one)
+    other = np.cross(normal, one)
+    return np.stack([one, other * (np.sign(other[second]) or 1.0)])
 
 
 def _vector(text: str) -> np.ndarray:

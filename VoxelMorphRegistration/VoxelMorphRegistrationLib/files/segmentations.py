@@ -11,7 +11,8 @@ from ..annotations.segmentation import Segmentation, check_labelled
 from ..errors import InputError
 from ..space.checks import check_geometry, check_labels, check_scalar
 from . import seg_nrrd
-from .images import read_labels, write_image
+from .detached import check_readable
+from .images import header_of, load_image, read_labels, write_image
 
 _NRRD = (".nrrd", ".nhdr")
 
@@ -57,11 +58,10 @@ def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
 
 def _header(path: Path) -> dict[str, str]:
     """The key/value fields of a file; none when it cannot be read, which reading its voxels will explain."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
+        check_readable(path)
+        reader = header_of(path)
+    except InputError:
         return {}
     return {key: _readable(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()}
 
@@ -76,10 +76,7 @@ def _readable(text: str) -> str:
 
 
 def _read_seg_nrrd(path: Path, fields: dict[str, str]) -> Segmentation:
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: the file is cut short or damaged; save or copy it again") from error
+    image = load_image(path)
     try:
         segments, common = seg_nrrd.parse(fields)
     except ValueError as error:

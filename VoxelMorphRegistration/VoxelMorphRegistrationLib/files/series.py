@@ -1,31 +1,36 @@
 """One file that holds a whole sequence (4D NRRD, `.seq.nrrd`, 4D NIfTI, ...), read one frame at a time.
 
 Of an uncompressed file only the frame's own bytes are read. A gzip stream cannot be entered in the middle: it is
-decompressed once, as far as it is asked for, into a temporary file (as large as the voxels) that frames are then read
-from. A NRRD whose list axis is the fastest (Slicer up to 5.8) is rearranged once into such a file as well. Either way
-memory holds one frame. Other formats go through SimpleITK, which may decompress the whole file for each frame.
+decompressed once, whole, into a temporary file (as large as the voxels) that frames are then read from; the checksum at
+its end says if any frame can be believed. A NRRD whose list axis is the fastest (Slicer up to 5.8) is rearranged once
+into such a file as well. Either way memory holds one frame. Other formats go through SimpleITK, which may
+decompress the whole file for each frame.
 """
 
 from __future__ import annotations
 
-import gzip
 import math
 import tempfile
-import threading
 import urllib.parse
-import zlib
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, error_summary
 from ..space.checks import check_geometry
 from ..space.grid import Grid
-from .images import read_image
-from .nifti import check_spacing
+from .compressed import check_claimed, check_expansion, is_gzip
+from .detached import check_readable
+from .images import header_of, image_information
+from .nifti import check_nifti, check_spacing, nifti_header
 from .nrrd import NrrdHeader, read_nrrd_header
+from .random_access import RandomAccess
+
+if TYPE_CHECKING:
+    import nibabel
 
 _BLOCK = 1 << 24
 
@@ -56,8 +61,7 @@ def open_series(path: Path) -> SeriesFile:
     images.
     """
     name = path.name.lower()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
+    check_readable(path)
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; write or copy it again")
     if name.endswith((".nrrd", ".nhdr")):
@@ -67,62 +71,20 @@ def open_series(path: Path) -> SeriesFile:
     return _ItkSeries(path)
 
 
-class _Bytes:
-    """Random access to the bytes of a file or of a gzip stream inside it."""
-
-    def __init__(self, path: Path, stream: BinaryIO, start: int = 0, packed: gzip.GzipFile | None = None) -> None:
-        self._path, self._stream, self._start, self._packed = path, stream, start, packed
-        self._ready = 0
-        self._lock = threading.Lock()
-
-    @classmethod
-    def open(cls, path: Path, offset: int, compressed: bool) -> _Bytes:
-        try:
-            stream = open(path, "rb")
-            stream.seek(offset)
-            if not compressed:
-                return cls(path, stream, offset)
-            return cls(path, tempfile.TemporaryFile(prefix="voxelmorph-sequence-"), 0, gzip.GzipFile(fileobj=stream))
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
-
-    def read(self, start: int, count: int) -> bytes:
-        """`count` bytes, or fewer where the file is cut short."""
-        with self._lock:
-            if self._packed is not None:
-                self._unpack(self._packed, start + count)
-            self._stream.seek(self._start + start)
-            return self._stream.read(count)
-
-    def _unpack(self, packed: gzip.GzipFile, needed: int) -> None:
-        self._stream.seek(self._ready)
-        while self._ready < needed:
-            try:
-                block = packed.read(min(_BLOCK, needed - self._ready))
-            except (EOFError, zlib.error, gzip.BadGzipFile):
-                return  # Cut short or damaged: what lies before is whole.
-            if not block:
-                return
-            try:
-                self._stream.write(block)
-            except OSError as error:
-                raise InputError(
-                    f"{self._path}: no room to decompress it in {tempfile.gettempdir()}; "
-                    "free space, or point TMPDIR elsewhere"
-                ) from error
-            self._ready += len(block)
-
-
 class _RawSeries(SeriesFile):
     """Frames stored one after the other: `count` times the bytes of one frame."""
 
-    def __init__(self, path: Path, grid: Grid, dtype: np.dtype, data: _Bytes, offset: int) -> None:
+    def __init__(self, path: Path, grid: Grid, dtype: np.dtype, data: RandomAccess, offset: int) -> None:
         super().__init__(path)
         self._grid, self._dtype, self._data, self._offset = grid, dtype, data, offset
+        frame = math.prod(grid.size) * dtype.itemsize
+        check_expansion(path, frame, data.stored)
+        # Each frame has an index value in memory, so a header that claims millions is met before.
+        check_claimed(path, offset + self.count * frame, data.stored)
 
     def read(self, index: int) -> sitk.Image:
         size = math.prod(self._grid.size) * self._dtype.itemsize
-        found = self._data.read(self._offset + index * size, size)
+        found = self._data.read(self._offset + index * size, size, self._offset + self.count * size)
         if len(found) < size:
             raise InputError(f"{self.path}: frame {index} is cut short; copy or download the file again")
         array = np.frombuffer(found, self._dtype).reshape(self._grid.shape)
@@ -137,7 +99,8 @@ class _NrrdSeries(_RawSeries):
         header = read_nrrd_header(path)
         axis = _list_axis(header)
         self.count = header.sizes[axis]
-        data = _Bytes.open(header.data, header.offset, header.encoding == "gzip")
+        check_claimed(path, math.prod(header.sizes) * header.dtype.itemsize, header.data.stat().st_size)
+        data = RandomAccess.open(header.data, header.offset, header.encoding == "gzip")
         if axis != len(header.sizes) - 1:
             data = _rearranged(header, data, axis)
         super().__init__(path, _nrrd_grid(header, axis), header.dtype, data, 0)
@@ -165,24 +128,35 @@ class _NrrdSeries(_RawSeries):
 
 class _NiftiSeries(_RawSeries):
     def __init__(self, path: Path) -> None:
-        import nibabel
-
-        reader = _information(path)
+        header = nifti_header(path)
+        if header is not None:
+            check_spacing(path, header, 3)
+        try:
+            reader = header_of(path)
+        except InputError:
+            check_nifti(path)  # It tells more exactly what is wrong.
+            raise
         size = reader.GetSize()
-        if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
+        if header is None or reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
             raise _no_sequence(path, size, reader.GetNumberOfComponents())
-        stored: Any = nibabel.load(str(path))
-        header, voxels = stored.header, stored.dataobj
-        check_spacing(path, header, 3)
-        grid = _spatial_grid(reader)
-        self._slope, self._intercept = float(voxels.slope), float(voxels.inter)
-        data = _Bytes.open(path, 0, path.name.lower().endswith(".gz"))
-        super().__init__(path, grid, header.get_data_dtype(), data, int(voxels.offset))
+        try:
+            dtype, (slope, intercept) = header.get_data_dtype(), header.get_slope_inter()
+            offset = int(header.get_data_offset())
+        except Exception as error:  # nibabel has errors of its own for a damaged header
+            raise InputError(f"{path}: its header is damaged ({error_summary(error)}); export it again") from error
+        self._slope, self._intercept = slope or 1.0, intercept or 0.0
         self.count = size[3]
-        step, unit = float(header["pixdim"][4]), header.get_xyzt_units()[1]
-        if math.isfinite(step) and step > 0 and unit != "unknown":
+        super().__init__(path, _spatial_grid(reader), dtype, RandomAccess.open(path, 0, is_gzip(path)), offset)
+        self._describe(header)
+
+    def _describe(self, header: nibabel.Nifti1Header) -> None:
+        """NIfTI has single precision: the shortest number that is stored as the same is what was meant."""
+        step, start = (Decimal(str(np.float32(value))) for value in (header["pixdim"][4], header["toffset"]))
+        unit = header.get_xyzt_units()[1]
+        if step.is_finite() and step > 0 and unit != "unknown":
             self.index_name, self.index_unit = "time", {"sec": "s", "msec": "ms", "usec": "us"}.get(unit, unit)
-            self.values = [f"{index * step:.9g}" for index in range(self.count)]
+            start = start if start.is_finite() else Decimal(0)
+            self.values = [_plain(start + index * step) for index in range(self.count)]
         else:
             self.values = [str(index) for index in range(self.count)]
 
@@ -195,7 +169,7 @@ class _NiftiSeries(_RawSeries):
 class _ItkSeries(SeriesFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        reader = _information(path)
+        reader = image_information(path)
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
             raise _no_sequence(path, reader.GetSize(), reader.GetNumberOfComponents())
         self._grid = _spatial_grid(reader)
@@ -227,16 +201,7 @@ def _list_axis(header: NrrdHeader) -> int:
 
 
 def _nrrd_grid(header: NrrdHeader, list_axis: int) -> Grid:
-    axes = [axis for axis in range(len(header.sizes)) if axis != list_axis]
-    given = dict(enumerate(header.directions()))
-    steps = [np.eye(3)[n] if (step := given.get(axis)) is None else step for n, axis in enumerate(axes)]
-    matrix = np.eye(len(axes) + 1)
-    matrix[:-1, :-1] = np.stack(steps, axis=1)[: len(axes)]
-    matrix[:-1, -1] = header.origin()[: len(axes)]
-    try:
-        grid = Grid.from_matrix(tuple(header.sizes[axis] for axis in axes), matrix)
-    except ValueError as error:
-        raise InputError(f"{header.path}: its spacing is not positive; correct the file's header") from error
+    grid = header.grid([axis for axis in range(len(header.sizes)) if axis != list_axis])
     check_geometry(_header_only(grid), str(header.path))
     return grid
 
@@ -253,7 +218,7 @@ def _header_only(grid: Grid) -> sitk.Image:
     return image
 
 
-def _rearranged(header: NrrdHeader, data: _Bytes, axis: int) -> _Bytes:
+def _rearranged(header: NrrdHeader, data: RandomAccess, axis: int) -> RandomAccess:
     """The frames one after the other in a temporary file, made block by block."""
     if axis != 0:
         raise InputError(f"{header.path}: its list axis lies between the others; save the sequence again in Slicer")
@@ -265,7 +230,7 @@ def _rearranged(header: NrrdHeader, data: _Bytes, axis: int) -> _Bytes:
         block = max(1, _BLOCK // (frames * width))
         for start in range(0, voxels, block):
             count = min(block, voxels - start)
-            found = data.read(start * frames * width, count * frames * width)
+            found = data.read(start * frames * width, count * frames * width, frames * voxels * width)
             if len(found) < count * frames * width:
                 raise InputError(f"{header.path}: the file is cut short; copy or download it again")
             target[:, start : start + count] = np.frombuffer(found, header.dtype).reshape(count, frames).T
@@ -274,18 +239,7 @@ def _rearranged(header: NrrdHeader, data: _Bytes, axis: int) -> _Bytes:
         raise InputError(
             f"{header.path}: no room to rearrange it in {tempfile.gettempdir()}; free space, or point TMPDIR elsewhere"
         ) from error
-    return _Bytes(header.path, storage)
-
-
-def _information(path: Path) -> sitk.ImageFileReader:
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        read_image(path)  # It tells more exactly what is wrong.
-        raise InputError(f"{path}: cannot be read as an image; give a whole image file") from error
-    return reader
+    return RandomAccess(header.path, storage)
 
 
 def _spatial_grid(reader: sitk.ImageFileReader) -> Grid:
@@ -295,6 +249,12 @@ def _spatial_grid(reader: sitk.ImageFileReader) -> Grid:
     grid = Grid(tuple(size), tuple(spacing), tuple(origin), tuple(direction.ravel().tolist()))
     check_geometry(_header_only(grid), reader.GetFileName())
     return grid
+
+
+def _plain(value: Decimal) -> str:
+    """Without exponent and without zeros at the end."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _no_sequence(path: Path, size: tuple[int, ...], components: int) -> InputError:

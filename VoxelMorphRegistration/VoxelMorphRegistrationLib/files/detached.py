@@ -1,0 +1,39 @@
+"""Which files are opened at all: regular ones, under names that libraries take, beside the header that names them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import InputError
+
+
+def check_readable(path: Path) -> None:
+    """Raises InputError when a file is missing, is a folder, device or pipe, or has a name that is not UTF-8.
+
+    SimpleITK ends the whole process over such a name; a pipe would be waited for.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: its name is not UTF-8 text; rename it") from None
+    if not path.exists():
+        raise InputError(f"{path}: no such file; check the path")
+    if not path.is_file():
+        raise InputError(f"{path}: is no file; give an image file")
+
+
+def beside(header: Path, name: str) -> Path:
+    """The file `name` in the folder of `header` or below.
+
+    Raises InputError when it lies elsewhere (a header from a stranger could have any file of this machine read), is
+    no regular file (a device or pipe never ends), or is missing.
+    """
+    folder = header.parent.resolve()
+    data = (folder / name).resolve()
+    if not data.is_relative_to(folder):
+        raise InputError(f"{header}: its voxels are in {name!r}, outside its own folder; save it as one file")
+    if not data.exists():
+        raise InputError(f"{header}: its voxels are in {name!r}, which is missing; copy both files")
+    if not data.is_file():
+        raise InputError(f"{header}: its voxels are in {name!r}, which is no file; save it as one file")
+    return data

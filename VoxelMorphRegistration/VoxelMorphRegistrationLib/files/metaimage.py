@@ -1,0 +1,83 @@
+"""The header of a MetaImage file (.mha, .mhd): ITK reports one that is cut short by itself and misnames the reason.
+
+Its few lines are read by hand: SimpleITK hands out only what it makes of them.
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from ..errors import InputError
+from .compressed import check_packed
+from .detached import beside
+
+_SUFFIXES = (".mha", ".mhd")
+_LONGEST_HEADER = 1 << 16
+_VOXEL_BYTES = {
+    "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
+    "MET_LONG": 8, "MET_ULONG": 8, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
+}  # fmt: skip
+_DATA = "ElementDataFile"
+
+
+def check_metaimage(path: Path) -> None:
+    """Raises InputError, naming the file, for one that is cut short or damaged, or whose voxels lie elsewhere than
+    beside it. A file that is no MetaImage passes: its reader tells.
+    """
+    if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
+        return
+    fields, offset = _header(path)
+    name = fields.get(_DATA)
+    if name is None:
+        return
+    if "ElementType" not in fields:
+        raise InputError(f"{path}: its header names no type of voxels; copy or export it again")
+    data = path
+    if name.upper() != "LOCAL":
+        words = name.split()
+        if not words or words[0].upper().startswith("LIST") or "%" in words[0]:
+            raise InputError(f"{path}: voxels in several files are not supported; save it as one .mha file")
+        data, offset = beside(path, name), 0
+    try:
+        skipped = int(fields.get("HeaderSize", "0"))
+        needed = _needed(fields)
+        stored = int(fields["CompressedDataSize"]) if "CompressedDataSize" in fields else None
+    except ValueError as error:
+        raise InputError(f"{path}: its header is damaged ({error}); copy or export it again") from error
+    if fields.get("CompressedData", "").lower() not in ("true", "1"):
+        if data.stat().st_size < offset + max(skipped, 0) + needed:
+            raise InputError(f"{path}: the file is cut short; copy or download it again")
+        return
+    held = data.stat().st_size - offset
+    if held < (stored or 1):
+        raise InputError(f"{path}: the file is cut short; copy or download it again")
+    if needed:
+        check_packed(data, offset, "zlib", needed, stored)
+
+
+def _header(path: Path) -> tuple[dict[str, str], int]:
+    """The fields up to the name of the data, and how many bytes they take."""
+    with open(path, "rb") as stream:
+        start = stream.read(_LONGEST_HEADER)
+    fields: dict[str, str] = {}
+    offset = 0
+    while (end := start.find(b"\n", offset)) >= 0:
+        key, mark, value = start[offset:end].decode("latin-1").partition("=")
+        offset = end + 1
+        if not mark:
+            break
+        fields[key.strip()] = value.strip()
+        if key.strip() == _DATA:
+            break
+    return fields, offset
+
+
+def _needed(fields: dict[str, str]) -> int:
+    """Bytes of the voxels; 0 for a type that is not known, which the reader tells. Raises ValueError."""
+    axes = [int(count) for count in fields.get("DimSize", "0").split()]
+    if any(count < 1 for count in axes):
+        raise ValueError(f"DimSize {fields['DimSize']}" if "DimSize" in fields else "no DimSize")
+    components = int(fields.get("ElementNumberOfChannels", 1))
+    return math.prod(axes) * components * _VOXEL_BYTES.get(fields.get("ElementType", "").removesuffix("_ARRAY"), 0)
