@@ -93,7 +93,10 @@ def nifti_header(path: Path) -> nibabel.Nifti1Header | None:
 
 
 def load_nifti(path: str | os.PathLike) -> nibabel.Nifti1Image:
-    """nibabel's image of a whole NIfTI file (or of one of FreeSurfer's volumes); raises InputError, naming the file, for what is none."""
+    """nibabel's image of a whole NIfTI file (or of one of FreeSurfer's volumes), its voxels not yet in memory.
+
+    Raises InputError, naming the file, for what is none.
+    """
     import nibabel
 
     path = Path(path)
