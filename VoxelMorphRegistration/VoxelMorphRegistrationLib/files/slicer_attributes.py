@@ -17,11 +17,16 @@ STATUS = f"{_PREFIX}Status"
 REFERENCE_FRAME = f"{_PREFIX}ReferenceFrame"
 MESSAGE = f"{_PREFIX}Message"
 FLAG = f"{_PREFIX}Flag"
+#: '1' of a frame that a person has looked at and found right.
+ACCEPTED = f"{_PREFIX}Accepted"
+#: A digest of what a frame was given, by which it is known whether a person has edited it since.
+CONTENT = f"{_PREFIX}Content"
 
 # Of a frame or a pair.
 MODEL = f"{_PREFIX}Model"
 MODEL_SHA256 = f"{_PREFIX}ModelSha256"
 SIMILARITY_METRIC = f"{_PREFIX}SimilarityMetric"
+SIMILARITY_UNTOUCHED = f"{_PREFIX}SimilarityUntouched"
 SIMILARITY_BEFORE = f"{_PREFIX}SimilarityBefore"
 SIMILARITY_AFTER = f"{_PREFIX}SimilarityAfter"
 INVERSE_CONSISTENCY_MM = f"{_PREFIX}InverseConsistencyMm"

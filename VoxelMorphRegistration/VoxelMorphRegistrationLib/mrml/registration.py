@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..files import slicer_attributes
 from ..space.grid import Grid
 from ..space.plane import SlicePair
-from .transforms import add_transform, itk_transform_from_node, update_transform
+from .transforms import add_transform, itk_transform_from_node, nodes_under, update_transform
 from .volumes import describe, folded_parent, image_from_volume, update_volume
 
 if TYPE_CHECKING:
@@ -67,9 +67,21 @@ class RegistrationNodes:
                 f"{describe(self.transform)}: the fixed volume {describe(self.fixed)} hangs under it and would be "
                 "moved by the result; take the fixed volume from under it, or choose another output transform"
             )
+        if self.transform is not None:
+            self._check_followers(self.transform)
         if (self.moving_labels is None) != (self.warped_labels is None):
             raise InputError(
                 "labels: give both the moving volume's labels and the node for the warped ones, or neither"
+            )
+
+    def _check_followers(self, transform: slicer.vtkMRMLTransformNode) -> None:
+        """A transform that other volumes follow was made for them, and replaced they would jump."""
+        made_for = transform.GetNodeReference(slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole())
+        followers = [node for node in nodes_under(transform) if node is not self.moving]
+        if made_for is not None and made_for is not self.moving and followers:
+            raise InputError(
+                f"{describe(transform)}: was made for {describe(made_for)}, and {describe(followers[0])} follows it "
+                "and would jump; choose or create another output transform"
             )
 
 
@@ -84,7 +96,7 @@ class _Images:
 
 
 @dataclass(frozen=True)
-class _Results:
+class Results:
     """What replaces the contents of the nodes; None for a node that was not chosen."""
 
     displacement: sitk.Image
@@ -116,32 +128,57 @@ def register_volumes(
         InputError: naming the node, for volumes that cannot be registered. No node is changed then.
         DependencyMissing: when torch or voxelmorph is not installed.
     """
-    nodes.check()
-    images = _read(nodes)
-    slices = _slices(nodes, images)
+    given = PairImages.of(nodes)
 
     from ..registration.registrar import Registrar
     from ..registration.settings import Settings
 
     settings = settings or Settings()
     if nodes.initial_transform is not None:
-        start = itk_transform_from_node(nodes.initial_transform, Grid.of(images.fixed))
+        start = itk_transform_from_node(nodes.initial_transform, Grid.of(given.images.fixed))
         settings = replace(settings, initial_transform=start)
-    seen = images if slices is None else _flattened(nodes, images, slices)
+    seen = given.seen
     registration = Registrar(model, settings).register(seen.fixed, seen.moving, seen.mask)
     for note in registration.notes:
         _LOG.info("%s", note)
     if dump_network_inputs is not None:
         registration.dump_network_inputs(dump_network_inputs)
-    results = _Results(
+    results = Results(
         registration.displacement,
         registration.inverse_displacement if nodes.inverse is not None else None,
         registration.warped if nodes.warped_volume is not None else None,
         None if seen.labels is None else registration.warp_labels(seen.labels, settings.label_interpolation),
     )
-    transform = _write(nodes, results if slices is None else _lifted(results, slices, images))
-    _record(transform, registration)
-    return transform
+    return given.put(results, registration.report())
+
+
+@dataclass(frozen=True)
+class PairImages:
+    """A pair of nodes as images, wherever it is registered then, and the way of its results back into the nodes.
+
+    Attributes:
+        seen: what is to be registered, LPS mm of the world; of single slices 2D images.
+    """
+
+    nodes: RegistrationNodes
+    images: _Images
+    slices: SlicePair | None
+    seen: _Images
+
+    @classmethod
+    def of(cls, nodes: RegistrationNodes) -> PairImages:
+        """Raises InputError, naming the node, for a pair that cannot be registered; no node is changed."""
+        nodes.check()
+        images = _read(nodes)
+        slices = _slices(nodes, images)
+        return cls(nodes, images, slices, images if slices is None else _flattened(nodes, images, slices))
+
+    def put(self, results: Results, report: dict[str, Any]) -> slicer.vtkMRMLTransformNode:
+        """Replace what the result nodes hold, and return the transform node."""
+        lifted = results if self.slices is None else _lifted(results, self.slices, self.images)
+        transform = _write(self.nodes, lifted)
+        _record(transform, report)
+        return transform
 
 
 def _read(nodes: RegistrationNodes) -> _Images:
@@ -185,9 +222,9 @@ def _flattened(nodes: RegistrationNodes, images: _Images, slices: SlicePair) -> 
     )
 
 
-def _lifted(results: _Results, slices: SlicePair, images: _Images) -> _Results:
+def _lifted(results: Results, slices: SlicePair, images: _Images) -> Results:
     grid = Grid.of(images.fixed)
-    return _Results(
+    return Results(
         slices.lift(results.displacement, grid),
         None if results.inverse is None else slices.lift_inverse(results.inverse, Grid.of(images.moving)),
         None if results.warped is None else slices.raise_image(results.warped, grid),
@@ -195,7 +232,7 @@ def _lifted(results: _Results, slices: SlicePair, images: _Images) -> _Results:
     )
 
 
-def _write(nodes: RegistrationNodes, results: _Results) -> slicer.vtkMRMLTransformNode:
+def _write(nodes: RegistrationNodes, results: Results) -> slicer.vtkMRMLTransformNode:
     """The transform node, after every chosen node got its result."""
     fixed, moving, transform = nodes.fixed, nodes.moving, nodes.transform
     if transform is None:
@@ -207,10 +244,23 @@ def _write(nodes: RegistrationNodes, results: _Results) -> slicer.vtkMRMLTransfo
     for image, node in ((results.warped, nodes.warped_volume), (results.labels, nodes.warped_labels)):
         if image is not None and node is not None:
             update_volume(node, image, parent)
-            node.CreateDefaultDisplayNodes()
+            _dress(node, moving if node is nodes.warped_volume else nodes.moving_labels)
     if results.inverse is not None:
         update_transform(nodes.inverse, results.inverse, moving, fixed)
     return transform
+
+
+def _dress(node: slicer.vtkMRMLVolumeNode, like: slicer.vtkMRMLVolumeNode | None) -> None:
+    """Show a result as the volume it was made from is shown (window, level, colours), unless it has looks already."""
+    if node.GetDisplayNode() is not None:
+        return
+    node.CreateDefaultDisplayNodes()
+    display, theirs = node.GetDisplayNode(), like.GetDisplayNode() if like is not None else None
+    if display is not None and theirs is not None and display.GetClassName() == theirs.GetClassName():
+        display.CopyContent(theirs)
+        if display.IsA("vtkMRMLScalarVolumeDisplayNode"):
+            # Automatic window and level would follow the result's own values, and the pair look less alike than it is.
+            display.SetAutoWindowLevel(False)
 
 
 def _replaced_parent(
@@ -248,13 +298,13 @@ def _on_grid(mask: sitk.Image, grid: Grid) -> sitk.Image:
     )
 
 
-def _record(node: slicer.vtkMRMLTransformNode, result: Any) -> None:
+def _record(node: slicer.vtkMRMLTransformNode, report: dict[str, Any]) -> None:
     """How the transform came about, as attributes that are saved with it."""
-    report = result.report()
     values = {
         slicer_attributes.MODEL: report["model"]["name"],
         slicer_attributes.MODEL_SHA256: report["model"]["sha256"],
         slicer_attributes.SIMILARITY_METRIC: report["similarity"]["metric"],
+        slicer_attributes.SIMILARITY_UNTOUCHED: report["similarity"].get("untouched"),
         slicer_attributes.SIMILARITY_BEFORE: report["similarity"]["before"],
         slicer_attributes.SIMILARITY_AFTER: report["similarity"]["after"],
         slicer_attributes.FOLDED_PERCENT: report["folded_percent"],

@@ -91,26 +91,28 @@ def proxy_parent(sequence: slicer.vtkMRMLSequenceNode) -> slicer.vtkMRMLTransfor
 
 
 def sequence_like(
-    sequence: slicer.vtkMRMLSequenceNode,
-    name: str,
-    output: slicer.vtkMRMLSequenceNode | None = None,
-    keep: bool = False,
+    sequence: slicer.vtkMRMLSequenceNode, name: str, output: slicer.vtkMRMLSequenceNode | None = None
 ) -> slicer.vtkMRMLSequenceNode:
-    """A sequence whose index has the name, unit and type of `sequence`'s: `output`, emptied unless `keep`, or a new
-    one.
-    """
+    """A sequence whose index has the name, unit and type of `sequence`'s: `output` with what it holds, or a new one."""
     scene = sequence.GetScene()
     if output is None:
         output = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
     for browser in browsers_of(output):
         # What the proxy still shows must not be saved into items that are made anew; `browse_along` allows it again.
-        browser.SetSaveChanges(output, False)
-    if not keep:
-        output.RemoveAllDataNodes()
+        _stop_saving(browser, output)
     output.SetIndexName(sequence.GetIndexName())
     output.SetIndexUnit(sequence.GetIndexUnit())
     output.SetIndexType(sequence.GetIndexType())
     return output
+
+
+def remove_other_values(output: slicer.vtkMRMLSequenceNode, sequence: slicer.vtkMRMLSequenceNode) -> None:
+    """Remove the data nodes of index values that `sequence` has not: they are of another sequence."""
+    known = {sequence.GetNthIndexValue(number) for number in range(sequence.GetNumberOfDataNodes())}
+    held = [output.GetNthIndexValue(number) for number in range(output.GetNumberOfDataNodes())]
+    for value in held:
+        if value not in known:
+            output.RemoveDataNodeAtValue(value)
 
 
 def browse_along(
@@ -137,7 +139,7 @@ def browse_along(
     browser.SetOverwriteProxyName(output, True)
     browser.SetMissingItemMode(output, browser.MissingItemSetToDefault)
     # While the proxy is dressed, nothing of it may be saved: a frame that has no item would get one.
-    browser.SetSaveChanges(output, False)
+    _stop_saving(browser, output)
     update_proxies(browser)
     proxy, parent = browser.GetProxyNode(output), proxy_parent(sequence)
     if proxy is not None and proxy.IsA("vtkMRMLTransformableNode") and not proxy.IsA("vtkMRMLTransformNode"):
@@ -148,9 +150,32 @@ def browse_along(
         display.CopyContent(theirs)
     if display is not None and colours is not None:
         display.SetAndObserveColorNodeID(colours.GetID())
+    volume = browser.GetProxyNode(sequence)
+    if proxy is not None and proxy.IsA("vtkMRMLSegmentationNode") and volume is not None:
+        # Segment Editor paints on this volume's voxels; without one it asks.
+        proxy.SetNodeReferenceID(proxy.GetReferenceImageGeometryReferenceRole(), volume.GetID())
     browser.SetSaveChanges(output, editable)
     update_proxies(browser)
     return browser
+
+
+def _stop_saving(browser: slicer.vtkMRMLSequenceBrowserNode, output: slicer.vtkMRMLSequenceNode) -> None:
+    """Let edits of the proxy no longer go into its frame.
+
+    While they do, the proxy and the frame share one vtkSegmentation. Once they do not, Slicer copies the frame into the
+    proxy, and a vtkSegmentation that is copied into itself loses its segments: so the frame gets one of its own first.
+    """
+    if not browser.GetSaveChanges(output):
+        return
+    proxy = browser.GetProxyNode(output)
+    if proxy is not None and proxy.IsA("vtkMRMLSegmentationNode"):
+        for number in range(output.GetNumberOfDataNodes()):
+            data = output.GetNthDataNode(number)
+            if data.GetSegmentation() is proxy.GetSegmentation():
+                own = slicer.vtkSegmentation()
+                own.DeepCopy(data.GetSegmentation())
+                data.SetAndObserveSegmentation(own)
+    browser.SetSaveChanges(output, False)
 
 
 def update_proxies(browser: slicer.vtkMRMLSequenceBrowserNode) -> None:

@@ -77,11 +77,14 @@ def rows_of(table: slicer.vtkMRMLTableNode) -> dict[int, dict[str, str]]:
 
 
 def plot_volumes(
-    table: slicer.vtkMRMLTableNode, names: dict[int, str] | None = None
+    table: slicer.vtkMRMLTableNode,
+    names: dict[int, str] | None = None,
+    chart: slicer.vtkMRMLPlotChartNode | None = None,
 ) -> slicer.vtkMRMLPlotChartNode | None:
     """A chart of each label's volume over the frames' index value; None when the table has no volumes.
 
-    `names` of label values are shown instead of the column's name. Nothing is opened in the layout.
+    `names` of label values are shown instead of the column's name. A `chart` that was made for the table before keeps
+    its series and gets those of new columns. Nothing is opened in the layout.
     """
     scene, names = table.GetScene(), names or {}
     columns = [table.GetColumnName(number) for number in range(table.GetNumberOfColumns())]
@@ -92,11 +95,14 @@ def plot_volumes(
         table.GetTable().GetColumnByName("index_value"), vtk.vtkStringArray
     )
     over = "index_value" if numeric else "index"
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{table.GetName()} volumes"))
-    chart.SetTitle("Label volumes")
-    chart.SetXAxisTitle(over.replace("_", " "))
-    chart.SetYAxisTitle("ml")
-    for column in volumes:
+    if chart is None:
+        chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{table.GetName()} volumes"))
+        chart.SetTitle("Label volumes")
+        chart.SetXAxisTitle(over.replace("_", " "))
+        chart.SetYAxisTitle("ml")
+    plotted = [chart.GetNthPlotSeriesNode(number) for number in range(chart.GetNumberOfPlotSeriesNodes())]
+    known = {series.GetYColumnName() for series in plotted if series is not None}
+    for column in [column for column in volumes if column not in known]:
         label = column[len(_VOLUME) :]
         name = names.get(int(label), column) if label.isdigit() else column
         series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)

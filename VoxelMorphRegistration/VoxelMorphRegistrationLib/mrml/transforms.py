@@ -162,12 +162,43 @@ def hang_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLT
 
     A node without parents is put under `transform`; of one that has parents the topmost is, so that the node keeps its
     place below them. A node that follows `transform` already stays as it is.
+    Raises InputError when other nodes hang under those parents and would move as well.
     """
     top = node
     while top.GetParentTransformNode() is not None:
         top = top.GetParentTransformNode()
-    if top is not transform:
-        top.SetAndObserveTransformNodeID(transform.GetID())
+    if top is transform:
+        return
+    others = nodes_sharing_parents(node)
+    if others:
+        names = ", ".join(describe(other) for other in others[:3])
+        raise InputError(
+            f"{describe(node)}: hangs under {describe(node.GetParentTransformNode())} together with {names}, which "
+            "would move too; choose an output volume, or harden the transform on it"
+        )
+    top.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def nodes_sharing_parents(node: slicer.vtkMRMLTransformableNode) -> list[slicer.vtkMRMLTransformableNode]:
+    """The other nodes, transforms apart, that hang under a parent of this one and would move with it."""
+    parents, parent = [], node.GetParentTransformNode()
+    while parent is not None:
+        parents.append(parent)
+        parent = parent.GetParentTransformNode()
+    return [other for other in (nodes_under(parents[-1]) if parents else []) if other is not node]
+
+
+def nodes_under(transform: slicer.vtkMRMLTransformNode) -> list[slicer.vtkMRMLTransformableNode]:
+    """The nodes, transforms apart, that hang under a transform, however deep."""
+    scene, found = transform.GetScene(), []
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLTransformableNode") if scene is not None else 0):
+        node = scene.GetNthNodeByClass(number, "vtkMRMLTransformableNode")
+        parent = node.GetParentTransformNode()
+        while parent is not None and parent is not transform:
+            parent = parent.GetParentTransformNode()
+        if parent is transform and not node.IsA("vtkMRMLTransformNode"):
+            found.append(node)
+    return found
 
 
 def _precise(general: vtk.vtkGeneralTransform) -> vtk.vtkGeneralTransform:

@@ -1,0 +1,179 @@
+"""The sequences that the frames of a propagation go into, in the input's own browser, with a table and a plot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+
+from ..files import slicer_attributes
+from ..propagation.results import FrameResult
+from .frame_nodes import FrameNodes, describe_frame
+from .landmarks import markups_at, model_at
+from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
+from .review import is_a_persons, seal
+from .segmentations import colour_table
+from .sequences import SequenceFrames, browse_along, remove_other_values, save_as_one_file, sequence_like
+from .tables import plot_volumes, table_from_csv
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One of the sequences that are filled.
+
+    Attributes:
+        make: the data node of a frame.
+        like: the node that was given, whose display it gets; None for transforms.
+        role: the node reference under which the sequence of segmentations names it; '' for that one itself.
+    """
+
+    sequence: slicer.vtkMRMLSequenceNode
+    make: Callable[[FrameResult], slicer.vtkMRMLNode]
+    like: slicer.vtkMRMLNode | None
+    role: str = ""
+
+
+class FrameSequences:
+    """The nodes of one propagation. A new frame replaces the old one of the same index value and leaves the others."""
+
+    def __init__(
+        self,
+        inputs: SequenceInput,
+        outputs: SequenceOutput,
+        frames: SequenceFrames,
+        drawn: DrawnFrames,
+    ) -> None:
+        """Makes the sequences that were not given; what those that were given hold stays until frames replace it."""
+        self._inputs, self._outputs, self._frames, self._drawn = inputs, outputs, frames, drawn
+        self._nodes = FrameNodes(frames, drawn, bool(outputs.as_labels))
+        self._parts = self._made_parts()
+        self._shown: set[str] = set()
+
+    @property
+    def output(self) -> slicer.vtkMRMLSequenceNode:
+        """The sequence of segmentations."""
+        return self._parts[0].sequence
+
+    @property
+    def table(self) -> slicer.vtkMRMLTableNode | None:
+        """The table that will be filled; None where a new one is made."""
+        return self._outputs.table or self.output.GetNodeReference(slicer_attributes.TABLE)
+
+    def a_persons(self) -> frozenset[int]:
+        """The frames that hold what a person accepted or edited."""
+        values = ((index, self._frames.value(index)) for index in range(len(self._frames)))
+        return frozenset(index for index, value in values if is_a_persons(self.output.GetDataNodeAtValue(value)))
+
+    def place(self, result: FrameResult) -> None:
+        """Put a frame into each sequence; of one that failed, the segments without voxels."""
+        value = self._frames.value(result.index)
+        if result.status == "failed":
+            if result.failure is not None:
+                _LOG.warning("%s\n%s", result.message, result.failure.traceback.rstrip())
+            self._put(self._parts[0], self._nodes.empty(result), value)
+            return
+        for part in self._parts:
+            node = part.make(result)
+            describe_frame(node, result)
+            self._put(part, node, value)
+
+    def show(self) -> None:
+        """Link each sequence that has frames into the input's browser, looking as its source does."""
+        for part in self._parts:
+            if part.role:
+                self.output.SetNodeReferenceID(part.role, part.sequence.GetID())
+            if part.sequence.GetNumberOfDataNodes():
+                self._show(part)
+
+    def tell(self, csv: Path, rows: Mapping[int, Mapping[str, str]]) -> None:
+        """The table of frames, the plot of each label's volume, and on each frame why a person should look at it."""
+        output = self.output
+        failed = [str(index) for index, row in rows.items() if row["status"] == "failed"]
+        output.SetAttribute(slicer_attributes.FAILED_FRAMES, " ".join(failed))
+        for index, row in rows.items():
+            data = output.GetDataNodeAtValue(self._frames.value(index)) if index < len(self._frames) else None
+            if data is not None:
+                data.SetAttribute(slicer_attributes.FLAG, row["flag"] or None)
+        table = table_from_csv(output.GetScene(), csv, f"{self._drawn.node.GetName()} frames", self.table)
+        segments = self._drawn.segmentation.with_distinct_labels().segments
+        chart = plot_volumes(
+            table,
+            {segment.label: segment.name for segment in segments},
+            output.GetNodeReference(slicer_attributes.PLOT),
+        )
+        output.SetNodeReferenceID(slicer_attributes.TABLE, table.GetID())
+        output.SetNodeReferenceID(slicer_attributes.PLOT, chart.GetID() if chart is not None else None)
+
+    def hide_drawn(self) -> None:
+        """Hide the segmentations that were drawn: the output shows the same on its frame, and theirs on every frame
+        would lie over the others'.
+        """
+        shown = {browser.GetProxyNode(self.output) for browser in self._browsers()}
+        for node in self._drawn.nodes.values():
+            if node not in shown and node.IsA("vtkMRMLSegmentationNode") and node.GetDisplayNode() is not None:
+                node.GetDisplayNode().SetVisibility(False)
+
+    def _browsers(self) -> Collection[slicer.vtkMRMLSequenceBrowserNode]:
+        from .sequences import browsers_of
+
+        return browsers_of(self.output)
+
+    def _put(self, part: _Part, node: slicer.vtkMRMLNode, value: str) -> None:
+        if not part.role:
+            seal(node)
+        part.sequence.SetDataNodeAtValue(node, value)
+
+    def _show(self, part: _Part) -> None:
+        is_transforms = part.role == slicer_attributes.TRANSFORMS
+        is_labels = not part.role and bool(self._outputs.as_labels)
+        if is_transforms or is_labels:
+            save_as_one_file(part.sequence)
+        colours = self._colours() if is_labels and part.sequence.GetID() not in self._shown else None
+        # A person may have changed how it looks since it was first shown.
+        like = None if part.sequence.GetID() in self._shown else part.like
+        browse_along(part.sequence, self._inputs.sequence, like, colours, editable=not is_transforms)
+        self._shown.add(part.sequence.GetID())
+
+    def _made_parts(self) -> list[_Part]:
+        inputs, outputs, drawn = self._inputs, self._outputs, self._drawn
+        sequence, points, surface = inputs.sequence, inputs.points, inputs.surface
+        given = outputs.segmentation
+        filled = sequence_like(sequence, f"{drawn.node.GetName()} sequence", given)
+        parts = [_Part(filled, self._nodes.segmentation, drawn.node)]
+        if outputs.transforms:
+            given = None if isinstance(outputs.transforms, bool) else outputs.transforms
+            given = given or filled.GetNodeReference(slicer_attributes.TRANSFORMS)
+            made = sequence_like(sequence, f"{sequence.GetName()} to frame {drawn.first}", given)
+            parts.append(_Part(made, self._nodes.transform, None, slicer_attributes.TRANSFORMS))
+        if points is not None:
+            made = sequence_like(sequence, f"{points.GetName()} sequence", outputs.points)
+            parts.append(_Part(made, self._points_at, points, slicer_attributes.POINTS))
+        if surface is not None:
+            made = sequence_like(sequence, f"{surface.GetName()} sequence", outputs.surface)
+            parts.append(_Part(made, self._surface_at, surface, slicer_attributes.SURFACE))
+        for part in parts:
+            remove_other_values(part.sequence, sequence)
+        return parts
+
+    def _points_at(self, result: FrameResult) -> slicer.vtkMRMLMarkupsNode:
+        assert result.points is not None
+        return markups_at(self._inputs.points, result.points)
+
+    def _surface_at(self, result: FrameResult) -> slicer.vtkMRMLModelNode:
+        assert result.surface is not None
+        return model_at(self._inputs.surface, result.surface)
+
+    def _colours(self) -> slicer.vtkMRMLColorNode:
+        """The colour table of the label volume that was given, else one of the segments' names and colours."""
+        node = self._drawn.node
+        shown = None if node.IsA("vtkMRMLSegmentationNode") else node.GetDisplayNode()
+        colours = shown.GetColorNode() if shown is not None else None
+        if colours is not None:
+            return colours
+        scene = self._inputs.sequence.GetScene()
+        return colour_table(scene, self._drawn.segmentation, f"{node.GetName()} labels")
