@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -13,10 +15,12 @@ from Testing.support.oracle_tools import tool
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.displacements import write_displacement
-from VoxelMorphRegistrationLib.space.displacement import warp
+from VoxelMorphRegistrationLib.files.itk_transforms import read_transform
+from VoxelMorphRegistrationLib.space.displacement import transform_points, warp
 from VoxelMorphRegistrationLib.space.grid import Grid
 
 ants = tool("ants", "antspyx")
+pandas = tool("pandas", "pandas")
 
 #: "equals ANTs": of the intensity range, inside the field of view.
 EQUAL = 1e-3
@@ -205,3 +209,15 @@ def test_lists_in_an_order_ants_never_makes_are_refused(registered):
         with pytest.raises(InputError) as refused:
             exchange.read(wrong, "ants", reference)
         assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["itk_list/list.txt", "itk_list/bulk.tfm", "matrix_offset/moc.txt", "matrix_offset/moc.mat"]
+)
+def test_one_file_of_several_transforms_and_the_base_class_move_points_as_in_ants(name):
+    path = Path(__file__).resolve().parents[1] / "fixtures" / "cases" / name
+    points = np.random.default_rng(0).uniform((-5, -10, 30), (25, 10, 60), (20, 3))
+    table = {axis: points[:, number] for number, axis in enumerate("xyz")}
+    theirs = ants.apply_transforms_to_points(3, pandas.DataFrame(table), [str(path)]).to_numpy()
+    transform, _ = read_transform(path)
+    np.testing.assert_allclose(transform_points(transform, points), theirs, atol=1e-4)

@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.registration.alignment import align, read_transform
+from VoxelMorphRegistrationLib.files.itk_transforms import read_transform
+from VoxelMorphRegistrationLib.registration.alignment import align
 from VoxelMorphRegistrationLib.space.grid import Grid
 
 

@@ -1,7 +1,7 @@
 """Displacements of other tools, in and out.
 
-One canonical field (see `space.displacement`) and one adapter a convention: `itk`, `slicer`, `ants`, `elastix`, `niftyreg`,
-`freesurfer`, `voxelmorph`, `torch`, `monai`.
+One canonical field (see `space.displacement`) and one adapter a convention: `itk`, `slicer`, `ants`, `elastix`,
+`niftyreg`, `freesurfer`, `voxelmorph`, `torch`, `monai`.
 
     displacement = exchange.read(["1Warp.nii.gz", "0GenericAffine.mat"], reference="fixed.nii.gz")
     exchange.write(displacement, "transform.nrrd", "slicer")

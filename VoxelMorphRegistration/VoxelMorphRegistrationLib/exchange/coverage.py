@@ -57,7 +57,8 @@ def check_coverage(mapping: Mapping, reference: Grid, name: str) -> None:
 
 def parts(mapping: Mapping) -> list[Mapping]:
     """The steps of a mapping in the order in which a fixed point meets them."""
-    if isinstance(mapping, sitk.Image) or mapping.GetTransformEnum() != sitk.sitkComposite:
+    # SimpleITK takes linear classes that it has no name for as composites of themselves.
+    if isinstance(mapping, sitk.Image) or mapping.IsLinear() or mapping.GetTransformEnum() != sitk.sitkComposite:
         return [mapping]
     composite = sitk.CompositeTransform(mapping)
     # ITK applies the last transform of a composite first.

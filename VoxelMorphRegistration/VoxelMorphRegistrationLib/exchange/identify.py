@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..files.itk_transform_files import is_text_of_transforms
 from ..files.nifti import load_nifti
 from .names import CONVENTIONS
 
@@ -134,11 +135,11 @@ def _identify_file(path: Path) -> Finding:
 
 def _identify_text(path: Path) -> Finding:
     start = path.read_bytes()[:4096]
-    if start.startswith(b"#Insight Transform File"):
+    if is_text_of_transforms(start.decode("utf-8", errors="replace")):
         return Finding(("itk", "slicer", "ants"), True, "an ITK transform file")
-    if b"Transform_" in start and b"\0" in start:
+    if path.suffix.lower() == ".mat" and b"\0" in start:
         return Finding(("ants", "itk"), True, "an ITK affine in a .mat file")
-    text = start.decode("latin-1")
+    text = start.decode("utf-8-sig", errors="replace")
     if '(Transform "' in text or text.lstrip().startswith("Transform ="):
         return Finding(("elastix",), True, "an elastix parameter file")
     try:

@@ -8,32 +8,29 @@ names its class `Inverse...`, which ITK itself does not know. Both are inverted 
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
+from ..files import itk_transforms
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
 from ..files.images import load_image
 from ..files.nifti import load_nifti
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.checks import check_displacement
-from ..space.displacement import from_array, from_transform, to_transform
+from ..space.displacement import from_array
 from ..space.grid import Grid
-from ..space.inverse import invert
 from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
+from .coverage import parts
 
-TRANSFORM_SUFFIXES = (".h5", ".hdf5", ".tfm", ".txt", ".mat", ".xfm")
+TRANSFORM_SUFFIXES = itk_transforms.SUFFIXES
 _FIELD_KEY = "displacement field type"
-_INVERTIBLE = re.compile(r"Inverse(DisplacementField|BSpline|BSplineDeformable)Transform_")
 
 
 def read(source: Any, context: Context) -> Mapping:
@@ -59,7 +56,7 @@ def read_image(path: Path, context: Context) -> sitk.Image:
     stored = _read_vectors(path)
     field = check_displacement(stored, str(path))
     if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
-        return _inverted(field, context.reference or _reached(field), str(path))
+        return itk_transforms.inverted(field, context.reference or itk_transforms.reached(field), str(path))
     reference = context.reference
     if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
         return first_two_axes(field)
@@ -68,47 +65,23 @@ def read_image(path: Path, context: Context) -> sitk.Image:
 
 def read_transform(path: Path, context: Context) -> sitk.Transform:
     """Any ITK transform file; classes that only Slicer knows (`Inverse...Transform`) are inverted."""
-    classes = _transform_classes(path)
-    inverse = [name for name in classes if name.startswith("Inverse")]
-    if not inverse:
-        return check_transform(_read_sitk_transform(path), str(path))
-    if not all(_INVERTIBLE.match(name) for name in inverse):
-        raise InputError(
-            f"{path}: it holds a {inverse[0].split('_')[0]}, which only Slicer can evaluate; in Slicer's Transforms "
-            "module convert it to a grid transform and save that"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        forward = _read_sitk_transform(_without_inverse(path, Path(folder)))
-    steps = [forward]
-    if classes[0].startswith("CompositeTransform"):
-        composite = sitk.CompositeTransform(forward)
-        steps = [composite.GetNthTransform(n).Downcast() for n in range(composite.GetNumberOfTransforms())]
-        classes = classes[1:]
-    if len(steps) != len(classes):
-        raise InputError(
-            f"{path}: it holds nested chains with an inverse inside; in Slicer's Transforms module convert it to a "
-            "grid transform and save that"
-        )
-    turned = [
-        _inverse_step(step, context, path) if name.startswith("Inverse") else step for step, name in zip(steps, classes)
-    ]
-    return check_transform(turned[0] if len(turned) == 1 else sitk.CompositeTransform(turned), str(path))
+    transform, notes = itk_transforms.read_transform(path, context.reference)
+    for note in notes:
+        warn(note)
+    return transform
 
 
 def check_transform(transform: sitk.Transform, name: str) -> sitk.Transform:
     """The transform itself; raises InputError when it holds values that are not finite, or is a singular affine."""
-    transform = transform.Downcast()
-    steps = [transform]
-    if isinstance(transform, sitk.CompositeTransform):
-        steps = [transform.GetNthTransform(n).Downcast() for n in range(transform.GetNumberOfTransforms())]
-    for step in steps:
+    for step in parts(transform):
+        assert isinstance(step, sitk.Transform)
         if step.GetTransformEnum() == sitk.sitkDisplacementField:
             check_displacement(sitk.DisplacementFieldTransform(step).GetDisplacementField(), name)
         elif (matrix := matrix_of(step)) is not None:
             check_affine(matrix, name)
         elif not np.isfinite(step.GetParameters()).all():
             raise InputError(f"{name}: the transform holds NaN or infinite values; export it again without them")
-    return transform
+    return transform if transform.IsLinear() else transform.Downcast()
 
 
 def write_itk(displacement: sitk.Image, path: Path, context: Context) -> None:
@@ -157,86 +130,3 @@ def _as_nifti_says(field: sitk.Image, path: Path) -> sitk.Image:
     if field.GetDimension() == 2 and int(image.header["intent_code"]) == 1006:
         return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
     return field
-
-
-def _read_sitk_transform(path: Path) -> sitk.Transform:
-    try:
-        return sitk.ReadTransform(str(path)).Downcast()
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: not readable as an ITK transform ({error_summary(error)}); export it again"
-        ) from error
-
-
-def _transform_classes(path: Path) -> list[str]:
-    """The class names in a transform file, in its order; empty for files that cannot hold an inverse."""
-    if path.name.lower().endswith((".h5", ".hdf5")):
-        import h5py
-
-        try:
-            with h5py.File(path) as file:
-                group = file["TransformGroup"]
-                names = [np.ravel(group[key]["TransformType"][()])[0] for key in sorted(group, key=int)]
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: not an ITK transform file ({error_summary(error)}); weights of a network are no displacement"
-                if isinstance(error, KeyError)
-                else f"{path}: not readable as an HDF5 transform file; export it again"
-            ) from error
-        return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-    if path.name.lower().endswith((".tfm", ".txt")):
-        return re.findall(r"^Transform:\s*(\S+)", path.read_text(errors="replace"), re.MULTILINE)
-    return []
-
-
-def _without_inverse(path: Path, folder: Path) -> Path:
-    """A copy of a transform file in which the classes only Slicer knows are called by their forward class."""
-    copy = folder / path.name
-    if path.name.lower().endswith((".h5", ".hdf5")):
-        import h5py
-
-        shutil.copyfile(path, copy)
-        with h5py.File(copy, "r+") as file:
-            for item in file["TransformGroup"].values():
-                name = np.ravel(item["TransformType"][()])[0]
-                name = name.decode() if isinstance(name, bytes) else str(name)
-                if name.startswith("Inverse"):
-                    del item["TransformType"]
-                    item.create_dataset(
-                        "TransformType", data=[name.removeprefix("Inverse")], dtype=h5py.string_dtype("ascii")
-                    )
-    else:
-        text = path.read_text(encoding="utf-8")
-        copy.write_text(re.sub(r"^(Transform:\s*)Inverse", r"\1", text, flags=re.MULTILINE), encoding="utf-8")
-    return copy
-
-
-def _inverse_step(step: sitk.Transform, context: Context, path: Path) -> sitk.Transform:
-    if step.GetTransformEnum() == sitk.sitkDisplacementField:
-        field = check_displacement(sitk.DisplacementFieldTransform(step).GetDisplacementField(), str(path))
-    else:
-        field = from_transform(step, context.need_reference(str(path)))
-    # Other steps of a chain may bring points here from beyond the reference, so the inverse lies wherever the field
-    # leads.
-    return to_transform(_inverted(field, _reached(field), str(path)))
-
-
-def _reached(field: sitk.Image) -> Grid:
-    """The field's grid, widened by its longest vector on every side."""
-    grid = Grid.of(field)
-    longest = np.linalg.norm(sitk.GetArrayViewFromImage(field), axis=-1).max()
-    more = np.ceil(longest / np.asarray(grid.spacing)).astype(int)
-    origin = np.asarray(grid.origin) - grid.axes @ more
-    return Grid(
-        tuple((np.asarray(grid.size) + 2 * more).tolist()), grid.spacing, tuple(origin.tolist()), grid.direction
-    )
-
-
-def _inverted(field: sitk.Image, grid: Grid, name: str) -> sitk.Image:
-    inverse, residual = invert(field, grid, iterations=200, tolerance=1e-4)
-    if residual > 0.1:
-        raise InputError(
-            f"{name}: Slicer stored it to-parent, and its inverse is found only to {residual:.2g} mm (the field folds);"
-            " in Slicer save the transform from-parent"
-        )
-    return inverse

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
 from ..space.affine import lps_to_ras
 from ..space.checks import check_displacement
 from ..space.displacement import to_transform
@@ -16,6 +16,7 @@ from ..space.grid import Grid
 from .atomic import atomic_write
 from .detached import check_readable
 from .images import load_image
+from .itk_transforms import read_transform
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
 
@@ -51,22 +52,11 @@ def read_displacement(path: str | os.PathLike) -> sitk.Image:
     check_readable(path)
     if suffix != ".h5":
         return check_displacement(load_image(path), str(path))
-    try:
-        field = _read_transform_file(path)
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: not readable as a displacement ({error_summary(error)}); give one of {', '.join(SUFFIXES)}"
-        ) from error
-    return check_displacement(field, str(path))
+    return check_displacement(_read_transform_file(path), str(path))
 
 
 def _read_transform_file(path: Path) -> sitk.Image:
-    transform = sitk.ReadTransform(str(path))
-    if (
-        transform.GetTransformEnum() == sitk.sitkComposite
-        and sitk.CompositeTransform(transform).GetNumberOfTransforms() == 1
-    ):
-        transform = sitk.CompositeTransform(transform).GetNthTransform(0)
+    transform, _ = read_transform(path)
     if transform.GetTransformEnum() != sitk.sitkDisplacementField:
         raise InputError(
             f"{path}: a {transform.GetName()}, not one displacement field; convert it with a reference image"

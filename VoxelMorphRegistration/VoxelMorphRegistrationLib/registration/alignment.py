@@ -72,21 +72,6 @@ def align(
     return found if initial is None else sitk.CompositeTransform([initial, found])
 
 
-def read_transform(path: str) -> sitk.Transform:
-    """The transform of an ITK transform file (.tfm, .txt, .mat, .h5).
-
-    Raises:
-        InputError: naming the file, when it is missing or holds no transform.
-    """
-    try:
-        return sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: cannot be read as a transform ({error_summary(error)}); "
-            "give an ITK transform (.tfm, .txt, .mat, .h5)"
-        ) from error
-
-
 @dataclass(frozen=True)
 class _Frame:
     """The fixed image's own frame: its centre at zero, its axes (in world order) along the coordinates.

@@ -11,13 +11,14 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
+from ..files.itk_transforms import read_transform
 from ..network_space.grid import finer_grid, network_grid
 from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
 from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import check_overlap
 from ..space.checks import cleaned
 from ..space.grid import Grid
-from .alignment import align, read_transform
+from .alignment import align
 from .passes import Passes
 from .prepared import FinerImages, MovingImage, PreparedPair
 from .result import Provenance, Registration
@@ -59,8 +60,9 @@ class Registrar:
         self.device = resolve_device(self.settings.device)
         self.model = _loaded(model, self.device)
         self.space = self.model.card.space
-        initial = self.settings.initial_transform
-        self._initial = read_transform(str(initial)) if isinstance(initial, (str, Path)) else initial
+        self._initial, self._initial_notes = _initial_transform(
+            self.settings.initial_transform, self.model.network.dimension
+        )
         self._moving: MovingImage | None = None
 
     def register(self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None = None) -> Registration:
@@ -109,7 +111,7 @@ class Registrar:
             moving=kept.on(grid, alignment),
             grid=grid,
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
-            notes=[*fixed_notes, *kept.notes, *grid_notes],
+            notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
         )
         pair = PreparedPair(fixed_grid, kept.image, alignment, inputs)
         finer = finer_grid(grid, fixed_grid, moving_grid) if self.settings.refine else None
@@ -178,6 +180,29 @@ def _loaded(model: Model | str | Path | None, device: torch.device) -> Model:
         return load_model(model or DEFAULT_MODEL, device)
     model.network.to(device)
     return model
+
+
+def _initial_transform(
+    given: sitk.Transform | str | Path | None, dimension: int
+) -> tuple[sitk.Transform | None, tuple[str, ...]]:
+    """The start, read where it is a file, and what is to be said about it."""
+    if given is None:
+        return None, ()
+    if isinstance(given, sitk.Transform):
+        name, transform = "initial transform", given
+        notes: tuple[str, ...] = ()
+    else:
+        name = str(given)
+        try:
+            transform, notes = read_transform(given)
+        except InputError as error:
+            raise InputError(f"initial transform: {error}") from error
+    if transform.GetDimension() != dimension:
+        raise InputError(
+            f"{name}: a transform of {transform.GetDimension()}D points, and the model takes images of {dimension}D; "
+            "give the start of this pair"
+        )
+    return transform, notes
 
 
 @contextmanager

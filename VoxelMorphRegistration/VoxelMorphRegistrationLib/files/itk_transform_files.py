@@ -1,0 +1,172 @@
+"""ITK's transform files as the transforms they list: each by its class, its fixed parameters and its parameters.
+
+Three forms: text (.tfm, .txt: lines `Transform:`, `Parameters:`, `FixedParameters:`), Matlab 4 matrices in pairs (.mat:
+one named as the class, one named `fixed`), and HDF5 (.h5: groups `TransformGroup/0`, `1`, ...). They are read here and
+not by ITK, whose readers take the first of a list, leave a transform at identity where a line is missing, and crash on
+a damaged file.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError, error_summary
+
+if TYPE_CHECKING:
+    import h5py
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+_KEYS = ("Parameters", "FixedParameters")
+_LONGEST_NAME = 256
+_DEFLATE_LIMIT = 1032  # no deflate stream unpacks to more times its size: https://zlib.net/zlib_tech.html
+#: Of a Matlab 4 matrix: byte order, then row or column order, then precision (Matlab's "MAT-File Format", level 4).
+_MATLAB_TYPES = {0: ("<", "f8"), 10: ("<", "f4"), 100: ("<", "f8"), 110: ("<", "f4"),
+                 1000: (">", "f8"), 1010: (">", "f4"), 1100: (">", "f8"), 1110: (">", "f4")}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TransformRecord:
+    """One transform of a file, as written: `name` is ITK's class with its precision and dimensions."""
+
+    name: str
+    fixed: np.ndarray
+    parameters: np.ndarray
+
+
+def read_records(path: Path) -> list[TransformRecord]:
+    """The transforms in a file, in its order.
+
+    Raises InputError, naming the file, when it is none of ITK's transform files, damaged, or incomplete.
+    """
+    if path.name.lower().endswith(HDF5_SUFFIXES):
+        records = _of_hdf5(path)
+    elif path.name.lower().endswith(".mat"):
+        records = _of_matlab(path)
+    else:
+        records = _of_text(path)
+    if not records:
+        raise InputError(f"{path}: it lists no transform; give an ITK transform file")
+    return records
+
+
+def is_text_of_transforms(start: str) -> bool:
+    """Whether a file that begins so is ITK's list of transforms in text."""
+    start = start.removeprefix("\ufeff")
+    return start.startswith("#Insight Transform File") or bool(re.search(r"^Transform:[ \t]*\w", start, re.MULTILINE))
+
+
+def _of_text(path: Path) -> list[TransformRecord]:
+    text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    listed: list[tuple[str, dict[str, np.ndarray]]] = []
+    for line in text.splitlines():
+        key, colon, value = (part.strip() for part in line.partition(":"))
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        if not colon or key == "ComponentTransformFile" or (key in _KEYS and not listed):
+            raise InputError(
+                f"{path}: {line.strip()[:60]!r} stands where an ITK transform file has none; export it again"
+            )
+        if key == "Transform":
+            listed.append((value, {}))
+        elif key in _KEYS:
+            if key in listed[-1][1]:
+                raise InputError(f"{path}: {key} stands twice under one transform; export it again")
+            listed[-1][1][key] = numbers_of(value.split(), f"{path}: {key}")
+    nothing = np.zeros(0)
+    for name, values in listed:
+        if len(values) < len(_KEYS) and not name.startswith("CompositeTransform"):
+            missing = next(key for key in _KEYS if key not in values)
+            raise InputError(f"{path}: its {name[:60]} has no {missing}; export it again")
+    return [
+        TransformRecord(name, values.get("FixedParameters", nothing), values.get("Parameters", nothing))
+        for name, values in listed
+    ]
+
+
+def numbers_of(words: Iterable[str], name: str) -> np.ndarray:
+    """Words as float64 numbers; raises InputError, beginning with `name`, when one is no decimal number."""
+    try:
+        # float() takes 1_000 for a thousand.
+        return np.array([float(word.replace("_", "?")) for word in words])
+    except ValueError as error:
+        raise InputError(f"{name} is not made of numbers ({error_summary(error)}); export it again") from error
+
+
+def _of_matlab(path: Path) -> list[TransformRecord]:
+    raw = path.read_bytes()
+    if raw.startswith(b"MATLAB"):
+        raise InputError(f"{path}: a Matlab file of level 5 or later; ITK keeps transforms as level 4 (save -v4)")
+    matrices: list[tuple[str, np.ndarray]] = []
+    position = 0
+    while position < len(raw):
+        name, values, position = _matlab_matrix(raw, position, path)
+        matrices.append((name, values))
+    if len(matrices) % 2 or any(name != "fixed" for name, _ in matrices[1::2]):
+        raise InputError(f"{path}: a Matlab file, but no pairs of a transform and its 'fixed'; export it again")
+    return [
+        TransformRecord(name, fixed, parameters)
+        for (name, parameters), (_, fixed) in zip(matrices[::2], matrices[1::2])
+    ]
+
+
+def _matlab_matrix(raw: bytes, position: int, path: Path) -> tuple[str, np.ndarray, int]:
+    """Name, values and end of the matrix that begins at `position`."""
+    for order in "<>":
+        if len(raw) < position + 20:
+            break
+        kind, rows, columns, imaginary, length = struct.unpack_from(f"{order}5i", raw, position)
+        if _MATLAB_TYPES.get(kind, ("", ""))[0] != order or min(rows, columns, imaginary) < 0 or imaginary:
+            continue
+        number = np.dtype("".join(_MATLAB_TYPES[kind]))
+        start = position + 20 + length
+        end = start + rows * columns * number.itemsize
+        if 0 < length <= _LONGEST_NAME and end <= len(raw):
+            name = raw[position + 20 : start].rstrip(b"\0").decode("latin-1")
+            return name, np.frombuffer(raw[start:end], number).astype(float), end
+    raise InputError(f"{path}: not a Matlab 4 file of transforms, or damaged; export it again")
+
+
+def _of_hdf5(path: Path) -> list[TransformRecord]:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            if "TransformGroup" not in file:
+                raise InputError(
+                    f"{path}: an HDF5 file, but not of ITK's transforms; give one that ITK or Slicer wrote"
+                )
+            group = file["TransformGroup"]
+            return [_hdf5_record(group[key], path) for key in sorted(group, key=int)]
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not readable as an HDF5 transform file; export it again") from error
+
+
+def _hdf5_record(group: h5py.Group, path: Path) -> TransformRecord:
+    name = np.ravel(_hdf5_values(group, "TransformType", path))[0]
+    values = []
+    for what in ("FixedParameters", "Parameters"):
+        # ITK wrote it without an s up to version 4.
+        key = next((key for key in (f"Transform{what}", f"Tranform{what}") if key in group), None)
+        values.append(np.zeros(0) if key is None else np.ravel(_hdf5_values(group, key, path)).astype(float))
+    return TransformRecord(name.decode() if isinstance(name, bytes) else str(name), *values)
+
+
+def _hdf5_values(group: h5py.Group, key: str, path: Path) -> np.ndarray:
+    """A dataset's values, once it is known that the file itself holds so many."""
+    import h5py
+
+    if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
+        raise InputError(f"{path}: it points to another file; export it again")
+    values = group[key]
+    if values.is_virtual or values.external:
+        raise InputError(f"{path}: its numbers are in another file; export it again")
+    if values.nbytes > _DEFLATE_LIMIT * (values.id.get_storage_size() + 64):
+        raise InputError(f"{path}: it claims {values.nbytes} bytes of numbers and does not hold them; export it again")
+    return values[()]
