@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test gui-test benchmark-accuracy clean
+.PHONY: demo lint test gui-test gui-host-check gui-api-lists benchmark-accuracy clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,14 @@ test: $(VENV)/.oracles-installed
 # SLICER=/path/to/a/checkout: the window's scenarios on Slicer's own Python files.
 gui-test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 SLICER_CHECKOUT=$(SLICER) $(BIN)/python -m pytest Testing/gui
+
+# Slicer's own tests of what its modules' windows stand on, run on the host: how faithful it is.
+gui-host-check: $(VENV)/.oracles-installed
+	$(BIN)/python -m Testing.gui.host_check $(SLICER)
+
+# What the real widgets offer, from the headers in two checkouts.
+gui-api-lists: $(VENV)/.oracles-installed
+	$(BIN)/python -m Testing.gui.make_api_lists $(SLICER) $(CTK)
 
 $(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)-benchmark

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
-import types
 
 import slicer
 from PySide6 import QtCore, QtWidgets
 
+from Testing.gui.host import qt
 from Testing.gui.host.speech import speak
 
 
 @speak
 class qSlicerModuleManager(QtCore.QObject):
     moduleAboutToBeUnloaded = QtCore.Signal(str)
-    host_signals = {"moduleAboutToBeUnloaded(QString)": "moduleAboutToBeUnloaded"}
+
+
+class _CommandOptions:
+    noMainWindow = runPythonAndExit = testingEnabled = False
 
 
 @speak
-class qSlicerApplication(QtCore.QObject):
-    """Not a QApplication, for that one stays when the host's Slicer is quit and started again."""
+class qSlicerApplication(QtWidgets.QApplication):
+    """One in a process: it stays when the host's Slicer is quit and started again, and `exit` only notes the status."""
 
-    aboutToQuit = QtCore.Signal()
     startupCompleted = QtCore.Signal()
-    lastWindowClosed = QtCore.Signal()
     mrmlSceneChanged = QtCore.Signal(object)
-    host_signals = {"mrmlSceneChanged(vtkMRMLScene*)": "mrmlSceneChanged"}
-
-    majorVersion, minorVersion = 5, 13
-    revision = "host"
+    majorVersion, minorVersion, revision = 5, 13, "host"
+    launcherExecutableFilePath = ""
 
     def __init__(self):
-        super().__init__()
-        self.__dict__["_manager"] = qSlicerModuleManager()
-        self.__dict__["_folder"] = tempfile.mkdtemp(prefix="slicer-host-")
-        self.__dict__["_cursors"] = 0
-        self.__dict__["_settings"] = QtCore.QSettings(self._folder + "/Slicer.ini", QtCore.QSettings.Format.IniFormat)
-        self.__dict__["_status"] = None
+        QtWidgets.QApplication.__init__(self, ["SlicerHost"])
+        folder = tempfile.mkdtemp(prefix="slicer-host-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.Format.IniFormat)
+        for scope in (QtCore.QSettings.Scope.UserScope, QtCore.QSettings.Scope.SystemScope):
+            QtCore.QSettings.setPath(QtCore.QSettings.Format.IniFormat, scope, folder)
+        self.setOrganizationName("SlicerHost")
+        self.setApplicationName("Slicer")
+        self.__dict__.update(
+            _manager=qSlicerModuleManager(), _folder=folder, _settings=qt.QSettings(), _options=_CommandOptions()
+        )
 
     temporaryPath = property(lambda self: self._folder)
     slicerHome = property(lambda self: self._folder)
@@ -52,15 +58,6 @@ class qSlicerApplication(QtCore.QObject):
     def mrmlScene(self):
         return slicer.mrmlScene
 
-    def processEvents(self, *flags):
-        QtWidgets.QApplication.processEvents(*flags)
-
-    def setOverrideCursor(self, cursor):
-        self.__dict__["_cursors"] += 1
-
-    def restoreOverrideCursor(self):
-        self.__dict__["_cursors"] -= 1
-
     def testingEnabled(self):
         return False
 
@@ -68,26 +65,10 @@ class qSlicerApplication(QtCore.QObject):
         return text
 
     def commandOptions(self):
-        return types.SimpleNamespace(noMainWindow=False, runPythonAndExit=False, testingEnabled=False)
-
-    applicationName = "Slicer"
-    launcherExecutableFilePath = ""
+        return self._options
 
     def exit(self, status=0):
         self.__dict__["_status"] = status
 
     def quit(self):
         self.exit(0)
-
-
-def _of_qt(name):
-    def call(self, *arguments):
-        return getattr(QtWidgets.QApplication, name)(*arguments)
-
-    return call
-
-
-for _name in ("topLevelWidgets", "activeWindow", "activeModalWidget", "focusWidget", "palette", "font", "clipboard"):
-    setattr(qSlicerApplication, _name, _of_qt(_name))
-for _name in ("keyboardModifiers", "mouseButtons", "primaryScreen", "screens", "style"):
-    setattr(qSlicerApplication, _name, _of_qt(_name))

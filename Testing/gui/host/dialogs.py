@@ -51,16 +51,17 @@ class Dialogs:
     def run(self, dialog):
         if isinstance(dialog, QMessageBox):
             return self._message(dialog)
-        text = " ".join(QtWidgets.QLabel.text.original(label) for label in dialog.findChildren(QtWidgets.QLabel))
+        text = " ".join(label.text for label in dialog.findChildren(QtWidgets.QLabel))
         answer = self.take_answer(Shown(type(dialog).__name__, dialog.windowTitle, text), None)
         result = answer(dialog) if callable(answer) else bool(answer)
         (dialog.accept if result else dialog.reject)()
         return int(result)
 
     def _message(self, box):
-        kind = QtWidgets.QMessageBox.icon.original(box).name if hasattr(QMessageBox.icon, "original") else box.icon.name
+        kind = QMessageBox.icon(box).name
         shown = Shown(kind, box.windowTitle.strip(), box.text, box.detailedText)
-        buttons = box.buttons()
+        details = QMessageBox.ButtonRole.ActionRole
+        buttons = [button for button in box.buttons() if box.buttonRole(button) != details]
         answer = self.take_answer(shown, True if len(buttons) <= 1 else None)
         if callable(answer):
             return answer(box)

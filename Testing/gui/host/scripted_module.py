@@ -62,7 +62,7 @@ class qSlicerScriptedLoadableModule(QtWidgets.QWidget):
             self.__dict__["_widget"] = qSlicerScriptedLoadableModuleWidget(self)
         return self._widget
 
-    def unload(self):
+    def _unload(self):
         if self._widget is not None:
             self._widget.deleteLater()
             self.__dict__["_widget"] = None

@@ -60,7 +60,7 @@ class Host:
         self.selected, module = name, self.modules.get(name)
         if module is not None:
             module.widgetRepresentation().enter()
-            self.window.show_module(module.widgetRepresentation())
+            self.window._show_module(module.widgetRepresentation())
 
     @property
     def window(self):
@@ -131,10 +131,10 @@ class Host:
         slicer.app.aboutToQuit.emit()
         for name, module in self.modules.items():
             slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
-            module.unload()
+            module._unload()
         self.modules.clear()
         self.selected = None
-        self.window.close_modules()
+        self.window._close_modules()
         self.process()
         slicer.mrmlScene.Clear(1)
 
@@ -174,8 +174,10 @@ def start(slicer_python=None) -> Host:
     from Testing.gui.host import ctk, qt
 
     sys.modules["qt"], sys.modules["ctk"] = qt, ctk
-    slicer.host_application = qt.QApplication.instance() or qt.QApplication(["SlicerHost"])
-    from Testing.gui.host import application, dialogs, qmrml, scripted_module, windows
+    from Testing.gui.host import application
+
+    slicer.app = application.qSlicerApplication()
+    from Testing.gui.host import dialogs, qmrml, scripted_module, windows
 
     core = types.ModuleType("MRMLCorePython")
     core.__dict__.update({name: value for name, value in vars(slicer).items() if name.startswith("vtk")})
@@ -183,7 +185,6 @@ def start(slicer_python=None) -> Host:
     slicer.mrmlScene = slicer.vtkMRMLScene()
     slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
     slicer.moduleNames = types.SimpleNamespace()
-    slicer.app = application.qSlicerApplication()
     for library in (qmrml, scripted_module, windows):
         for name, kind in vars(library).items():
             if name.startswith(("qMRML", "qSlicer")):

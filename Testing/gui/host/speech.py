@@ -11,6 +11,9 @@ import inspect
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from Testing.gui.host import api
+from Testing.gui.host.values import give_setters
+
 LIBRARIES = (QtCore, QtGui, QtWidgets)
 # Layouts and styles call these from C++ and would meet the property again without end.
 _LEFT_AS_METHODS = {"parent", "children", "sizeHint", "minimumSizeHint"}
@@ -55,14 +58,17 @@ def signal_signatures(owner) -> list[str]:
 def _signal(owner, signature):
     if not isinstance(signature, str):
         raise TypeError("connect(signature, slot) takes a signature such as 'clicked(bool)'")
-    name = signature.partition("(")[0]
-    declared = getattr(type(owner), "host_signals", {})
-    if signature in declared:
-        return getattr(owner, declared[signature])
-    if signature not in signal_signatures(owner):
-        alike = [known for known in (*signal_signatures(owner), *declared) if known.startswith(name)]
-        raise ValueError(f"{type(owner).__name__} has no signal {signature}; it has {alike}")
-    return getattr(owner, name)
+    name, kind = signature.partition("(")[0], type(owner)
+    known = (*api.signals(_real_name(kind)), *signal_signatures(owner))
+    if signature not in known:
+        alike = [one for one in known if one.startswith(name)]
+        raise ValueError(f"{kind.__name__} has no signal {signature}; it has {alike}")
+    return getattr(owner, getattr(kind, "_overloads", {}).get(signature, name))
+
+
+def _real_name(kind):
+    """The name of the nearest class that stands for a C++ class."""
+    return next((base.__name__ for base in kind.__mro__ if "_host_cpp" in vars(base)), "")
 
 
 def _caller(slot, signature):
@@ -77,10 +83,16 @@ def _caller(slot, signature):
         any_number = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
         taken = given if any_number else min(given, sum(parameter.kind in positional for parameter in parameters))
 
-    def call(*arguments):
-        slot(*arguments[:taken])
+    # PySide6 chooses among a signal's forms by the number of arguments that a slot takes.
+    return _WITH_ARITY[given](slot, taken)
 
-    return call
+
+_WITH_ARITY = (
+    lambda slot, taken: lambda: slot(),
+    lambda slot, taken: lambda a: slot(*(a,)[:taken]),
+    lambda slot, taken: lambda a, b: slot(*(a, b)[:taken]),
+    lambda slot, taken: lambda a, b, c: slot(*(a, b, c)[:taken]),
+)
 
 
 def connect(self, signature, slot):
@@ -106,8 +118,9 @@ reading_ui = []
 
 def refuse_unknown(self, name, value):
     kind = type(self)
-    of_qt = kind.__module__.startswith("PySide6.") or "host_cpp" in vars(kind)
-    if of_qt and not hasattr(kind, name) and not name.startswith("_") and not reading_ui:
+    of_qt = kind.__module__.startswith("PySide6.") or "_host_cpp" in vars(kind)
+    # PySide6 keeps what it needs for its own slots under names such as __METAOBJECT__.
+    if of_qt and not name.startswith("__") and not hasattr(kind, name) and not reading_ui:
         raise AttributeError(f"{kind.__name__} has no attribute {name!r}, and PythonQt's objects take no new ones")
     held = inspect.getattr_static(kind, name, None)
     if hasattr(held, "__set__"):
@@ -116,11 +129,23 @@ def refuse_unknown(self, name, value):
         self.__dict__[name] = value
 
 
+def _missing(self, name):
+    kind = type(self)
+    if name in api.members(_real_name(kind)):
+        raise AttributeError(
+            f"Slicer's {kind.__name__} has {name!r}, and this host does not: add it to Testing/gui/host"
+        )
+    raise AttributeError(f"{kind.__name__} has no attribute {name!r}")
+
+
 def speak(kind):
-    """Class decorator: a widget of the host that stands for a C++ class of CTK or Slicer."""
-    kind.connect, kind.disconnect, kind.__setattr__, kind.host_cpp = connect, disconnect, refuse_unknown, True
+    """Class decorator: a class of the host that stands for the C++ class of CTK or Slicer with the same name."""
+    kind.connect, kind.disconnect, kind.__setattr__, kind._host_cpp = connect, disconnect, refuse_unknown, True
+    kind.__getattr__ = _missing
     name = kind.__name__
     kind.className = lambda self: name
+    api.offer(kind)
+    give_setters(kind, api.members(name))
     return kind
 
 
@@ -157,7 +182,7 @@ def teach_pyside() -> dict[str, type]:
         kind.connect, kind.disconnect, kind.__setattr__ = connect, disconnect, refuse_unknown
         if name in _WITHOUT_SUBCLASS:
             continue
-        members = {"connect": connect, "disconnect": disconnect, "__setattr__": refuse_unknown, "host_cpp": True}
+        members = {"connect": connect, "disconnect": disconnect, "__setattr__": refuse_unknown, "_host_cpp": True}
         try:
             shown[name] = type(name, (kind,), {**members, "__module__": "qt"})
         except TypeError:  # A class that cannot be inherited from.

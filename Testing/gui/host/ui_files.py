@@ -71,7 +71,7 @@ def loader_class(shown):
                 speech.reading_ui.pop()
             every = [top, *speech.find_children(top, QtCore.QObject)]
             for widget in every:
-                if "host_cpp" in vars(type(widget)):
+                if "_host_cpp" in vars(type(widget)):
                     _give_designer_properties(widget)
             _make_connections(path, connections, {widget.objectName: widget for widget in every if widget.objectName})
             return top

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 
 class Value:
-    """A property with a default; `signal` is emitted and `after` called when it is set, the signal only on a change.
-
-    A setter (`setDecimals` for `decimals`) is made unless the class has its own.
-    """
+    """A property with a default; `after` is called when it is set, and `signal` emitted when it has changed."""
 
     def __init__(self, default, signal=None, cast=None, after=None):
         self.default, self.signal, self.cast, self.after = default, signal, cast, after
 
     def __set_name__(self, owner, name):
-        self.held = "_value_" + name
-        setter = "set" + name[0].upper() + name[1:]
-        if setter not in vars(owner):
-            setattr(owner, setter, lambda widget, value: setattr(widget, name, value))
+        self.name, self.held = name, "_value_" + name
 
     def __get__(self, widget, owner=None):
         return self if widget is None else widget.__dict__.get(self.held, self.default)
@@ -29,3 +23,21 @@ class Value:
             self.after(widget)
         if value != before and self.signal is not None:
             getattr(widget, self.signal).emit(value)
+
+
+def _setter(name):
+    def set_value(self, value):
+        setattr(self, name, value)
+
+    return set_value
+
+
+def give_setters(kind, members):
+    """A slot `setValue` beside the property `value`, where the real class has it as a slot."""
+    held = {
+        name: one for base in kind.__mro__ for name, one in vars(base).items() if isinstance(one, (Value, property))
+    }
+    for name in held:
+        setter = "set" + name[0].upper() + name[1:]
+        if setter in members and not hasattr(kind, setter):
+            setattr(kind, setter, _setter(name))

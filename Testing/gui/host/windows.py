@@ -33,12 +33,12 @@ class qSlicerMainWindow(QtWidgets.QMainWindow):
     def moduleSelector(self):
         return self._selector
 
-    def show_module(self, widget):
+    def _show_module(self, widget):
         if self._stack.indexOf(widget) < 0:
             self._stack.addWidget(widget)
         self._stack.setCurrentWidget(widget)
 
-    def close_modules(self):
+    def _close_modules(self):
         while self._stack.count:
             self._stack.removeWidget(self._stack.widget(0))
 
