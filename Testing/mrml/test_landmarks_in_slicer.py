@@ -8,8 +8,10 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.markups import read_points, write_points
 from VoxelMorphRegistrationLib.files.meshes import read_surface, write_surface
+from VoxelMorphRegistrationLib.mrml.landmarks import markups_at, points_from_markups
 
 RAS = np.array([[1.5, -2.0, 3.0], [-40.25, 50.0, 6.0], [7.0, 8.0, -9.0]])
 LPS = RAS * (-1, -1, 1)
@@ -134,3 +136,22 @@ def test_slicer_opens_a_moved_surface_where_it_belongs(scene, tmp_path):
     assert storage.ReadData(opened)
     np.testing.assert_allclose(vertices(opened), vertices(source) + (-1, -2, 3), atol=1e-4)
     assert opened.GetPolyData().GetFieldData().GetNumberOfArrays() == 0
+
+
+@pytest.mark.parametrize("kind", ["Plane", "ROI"])
+def test_a_markup_that_is_more_than_its_points_is_refused_by_name(scene, kind):
+    node = scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", "around the liver")
+    for position in RAS:
+        node.AddControlPoint(*position)
+    with pytest.raises(InputError, match=f"around the liver.*{kind}.*point list, line or curve"):
+        points_from_markups(node)
+
+
+def test_a_preview_point_moves_and_stays_one(scene):
+    node = markups(scene)
+    node.SetNthControlPointPosition(1, *RAS[1], node.PositionPreview)
+    points = points_from_markups(node)
+    assert np.allclose(points.positions, LPS)
+    copy = markups_at(node, points.at(points.positions + 5))
+    assert np.allclose(positions(copy), RAS + (-5, -5, 5))
+    assert [copy.GetNthControlPointPositionStatus(number) for number in range(3)] == [2, 1, 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +32,8 @@ FCSV = (
     "8,{3},{4},{5},0,0,0,1,0,1,1,B,,,2,0\n"
     "9,0,0,0,0,0,0,1,0,1,1,never placed,,,0,0\n"
 )
+
+CASES = Path(__file__).resolve().parents[1] / "fixtures" / "cases" / "markups"
 
 
 def in_space(space: str) -> np.ndarray:
@@ -291,6 +294,38 @@ def test_colours_and_cells_of_a_surface_are_kept(tmp_path):
         (".mrk.json", "[1, 2]", "no markups"),
         (".mrk.json", '{"markups": [{"type": "ROI", "controlPoints": []}]}', "ROI"),
         (".mrk.json", '{"markups": [{"controlPoints": [{"position": [1, NaN, 2]}]}]}', "point 1"),
+        (".fcsv", "# Markups fiducial file version = 5.6\n1,1,2,3,,,,,,,,,,,7\n", "position status of point 1"),
+        (".mrk.json", '{"markups": [{"controlPoints": null}]}', "no list of points"),
+        (".mrk.json", '{"markups": [{"controlPoints": {"1": {}}}]}', "no list of points"),
+        (".mrk.json", '{"markups": [{"controlPoints": [[1, 2, 3]]}]}', "no list of points"),
+        (".mrk.json", '{"markups": [{"controlPoints": []}]}', "no placed point"),
+        (
+            ".mrk.json",
+            '{"markups": [{"controlPoints": [{"position": [1, 2, 3]}]}, {"controlPoints": null}]}',
+            "no list of points",
+        ),
+        (
+            ".mrk.json",
+            '{"markups": [{"controlPoints": [{"position": [1, 2, 3], "positionStatus": "Defined"}]}]}',
+            "position status of point 1 is 'Defined'",
+        ),
+        (
+            ".mrk.json",
+            '{"markups": [{"controlPoints": [{"position": null, "positionStatus": "preview"}]}]}',
+            "point 1 is preview but has no position",
+        ),
+        (
+            ".mrk.json",
+            '{"markups": [{"coordinateSystem": "RAS", "controlPoints": [{"position": [1, 2, 3], "orientation": 1}]}]}',
+            "orientation of point 1",
+        ),
+        (
+            ".mrk.json",
+            '{"markups": [{"coordinateUnits": "cm", "controlPoints": [{"position": [1, 2, 3]}]}]}',
+            "in cm, not in mm",
+        ),
+        (".mrk.json", '{"markups": ' + "[" * 100_000, "not valid JSON"),
+        (".csv", "l,p,s\n1,2," + "3" * 200_000 + "\n", "no table of points"),
         (".csv", "1,2,3\n4,5,6\n", "columns l,p,s or r,a,s"),
         (".csv", "", "columns l,p,s or r,a,s"),
         (".txt", "1 2 3", "unknown kind"),
@@ -299,6 +334,29 @@ def test_colours_and_cells_of_a_surface_are_kept(tmp_path):
 def test_damaged_point_files_are_refused_and_named(tmp_path, ending, text, complaint):
     with pytest.raises(InputError, match=f"points{ending}.*{complaint}"):
         read_points(points_file(tmp_path, text, ending))
+
+
+@pytest.mark.parametrize("name", ["mixed", "allpreview"])
+def test_points_whose_position_is_a_preview_are_moved_as_defined_ones_are(tmp_path, name):
+    document = json.loads((CASES / f"{name}.mrk.json").read_text())
+    points = read_points(CASES / f"{name}.mrk.json")
+    given = [point["position"] for point in document["markups"][0]["controlPoints"]]
+    assert points.positions.tolist() == given
+    write_points(points.at(points.positions + 3), tmp_path / "moved.mrk.json")
+    moved = json.loads((tmp_path / "moved.mrk.json").read_text())["markups"][0]["controlPoints"]
+    assert [point["position"] for point in moved] == [[value + 3 for value in position] for position in given]
+    statuses = [point["positionStatus"] for point in document["markups"][0]["controlPoints"]]
+    assert [point["positionStatus"] for point in moved] == statuses
+
+
+def test_a_preview_point_of_an_fcsv_is_placed(tmp_path):
+    text = "# Markups fiducial file version = 5.6\n# CoordinateSystem = LPS\n1,1,2,3,0,0,0,1,1,1,0,a,,,1,0\n"
+    assert read_points(points_file(tmp_path, text, ".fcsv")).positions.tolist() == [[1, 2, 3]]
+
+
+def test_a_point_list_without_points_is_refused():
+    with pytest.raises(InputError, match=r"j_null\.mrk\.json: its controlPoints are no list"):
+        read_points(CASES / "j_null.mrk.json")
 
 
 def test_missing_files_are_named(tmp_path):

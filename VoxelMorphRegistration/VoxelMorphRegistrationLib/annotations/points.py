@@ -20,6 +20,15 @@ import numpy as np
 from ..errors import InputError
 from ..space.grid import Grid
 
+#: Markups that are moved point by point; planes and regions of interest are more than their control points.
+MOVABLE_MARKUPS = ("Fiducial", "Line", "Curve", "ClosedCurve", "Angle")
+
+#: What is known of a control point's position, in the order of Slicer's numbers for it.
+POSITION_STATUSES = ("undefined", "preview", "defined", "missing")
+
+#: The statuses with which a point has a position.
+PLACED = ("preview", "defined")
+
 
 @dataclass(frozen=True)
 class Points:
@@ -78,5 +87,5 @@ def placed_points(document: dict) -> Iterator[dict]:
     """The control points of a markups document that have a position, in order."""
     for markup in document["markups"]:
         for point in markup.get("controlPoints", []):
-            if point.get("positionStatus", "defined") == "defined" and point.get("position"):
+            if point.get("positionStatus", "defined") in PLACED and point.get("position"):
                 yield point

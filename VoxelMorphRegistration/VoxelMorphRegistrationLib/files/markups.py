@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..annotations.points import Points, placed_points
+from ..annotations.points import MOVABLE_MARKUPS, PLACED, POSITION_STATUSES, Points, placed_points
 from ..errors import InputError
 from ..space.affine import lps_to_ras
 from .atomic import atomic_write
@@ -27,10 +27,10 @@ _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
     "markups-schema-v1.0.3.json#"
 )
-_MOVABLE = ("Fiducial", "Line", "Curve", "ClosedCurve", "Angle", "PointList")
+_MOVABLE = (*MOVABLE_MARKUPS, "PointList")
+_MILLIMETRES = ("mm", "millimeter", "millimetre")
 _SPACES = {"LPS": "LPS", "RAS": "RAS", "0": "RAS", "1": "LPS"}
 _CSV_COLUMNS = {("l", "p", "s"): "LPS", ("r", "a", "s"): "RAS", ("x", "y", "z"): "LPS"}
-_FCSV_DEFINED = 2
 
 
 def read_points(path: str | Path) -> Points:
@@ -50,7 +50,10 @@ def read_points(path: str | Path) -> Points:
         raise InputError(f"{path}: no such file; check the path") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); give a .mrk.json, .fcsv or .csv file") from error
-    document = readers[kind](text, path)
+    try:
+        document = readers[kind](text, path)
+    except csv.Error as error:
+        raise InputError(f"{path}: is no table of points ({error}); save the points again") from error
     positions = np.asarray([point["position"] for point in placed_points(document)], dtype=float).reshape(-1, 3)
     if len(positions) == 0:
         raise InputError(f"{path}: holds no placed point; give a file with at least one point")
@@ -75,7 +78,7 @@ def write_points(points: Points, path: str | Path) -> None:
 def _read_json(text: str, path: Path) -> dict:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not valid JSON ({error}); save the points again") from error
     markups = document.get("markups") if isinstance(document, dict) else None
     if not isinstance(markups, list) or not all(isinstance(markup, dict) for markup in markups):
@@ -86,17 +89,51 @@ def _read_json(text: str, path: Path) -> dict:
                 f"{path}: a markup of type {markup['type']} is not moved point by point; "
                 "give a point list, line or curve"
             )
+        _check_units(markup.get("coordinateUnits"), path)
         space = _space(markup.get("coordinateSystem", "LPS"), path)
         markup["coordinateSystem"] = "LPS"
-        for number, point in enumerate(markup.get("controlPoints", [])):
-            if not point.get("position"):
-                continue
-            point["position"] = _position(point["position"], space, path, number + 1)
-            if space == "RAS" and len(point.get("orientation", [])) == 9:
-                # Columns are the point's axes: their x and y, the first six numbers, turn like the position.
-                point["orientation"] = [-value for value in point["orientation"][:6]] + point["orientation"][6:]
+        for number, point in enumerate(_control_points(markup, path), 1):
+            _read_control_point(point, space, path, number)
     document.setdefault("@schema", _SCHEMA)
     return document
+
+
+def _control_points(markup: dict, path: Path) -> list[dict]:
+    points = markup.get("controlPoints", [])
+    if not isinstance(points, list) or not all(isinstance(point, dict) for point in points):
+        raise InputError(f"{path}: its controlPoints are no list of points; save the points again in Slicer")
+    return points
+
+
+def _read_control_point(point: dict, space: str, path: Path, number: int) -> None:
+    """Turn a control point of a document to LPS, in place."""
+    status = point.get("positionStatus", "defined")
+    if status not in POSITION_STATUSES:
+        raise InputError(
+            f"{path}: the position status of point {number} is {status!r}, not one of {', '.join(POSITION_STATUSES)}; "
+            "correct it or save the points again in Slicer"
+        )
+    if not point.get("position"):
+        if status in PLACED and "positionStatus" in point:
+            raise InputError(f"{path}: point {number} is {status} but has no position; correct or remove it")
+        return
+    point["position"] = _position(point["position"], space, path, number)
+    if space == "RAS" and point.get("orientation"):
+        try:
+            turned = [float(value) for value in point["orientation"]]
+        except (TypeError, ValueError):
+            turned = []
+        if len(turned) != 9:
+            raise InputError(f"{path}: the orientation of point {number} is not nine numbers; correct or remove it")
+        # Columns are the point's axes: their x and y, the first six numbers, turn like the position.
+        point["orientation"] = [-value for value in turned[:6]] + turned[6:]
+
+
+def _check_units(units: object, path: Path) -> None:
+    """A name, or (as DICOM codes it) a code, its scheme and a name."""
+    named = units if isinstance(units, list) else [units]
+    if units and not any(str(name).lower() in _MILLIMETRES for name in named):
+        raise InputError(f"{path}: its coordinates are in {units}, not in mm; save the points in mm")
 
 
 def _read_fcsv(text: str, path: Path) -> dict:
@@ -108,18 +145,25 @@ def _read_fcsv(text: str, path: Path) -> dict:
         if modern:
             row += [""] * (15 - len(row))
             flags = {"visibility": row[8], "selected": row[9], "locked": row[10]}
-            placed = row[14].strip() in ("", str(_FCSV_DEFINED))
-            point = _point(row[0], row[11], row[12], flags, placed)
+            point = _point(row[0], row[11], row[12], flags, _fcsv_status(row[14].strip(), path, number))
             point["associatedNodeID"] = row[13]
             coordinates = row[1:4]
         else:
             row += [""] * (6 - len(row))
-            point = _point(str(number), row[0], "", {"selected": row[4], "visibility": row[5]}, True)
+            point = _point(str(number), row[0], "", {"selected": row[4], "visibility": row[5]}, "defined")
             coordinates = row[1:4]
-        if point["positionStatus"] == "defined":
+        if point["positionStatus"] in PLACED:
             point["position"] = _position(coordinates, space, path, number)
         points.append(point)
     return _point_list(points)
+
+
+def _fcsv_status(text: str, path: Path, number: int) -> str:
+    if not text:
+        return "defined"
+    if not text.isdigit() or int(text) >= len(POSITION_STATUSES):
+        raise InputError(f"{path}: the position status of point {number} is {text!r}; save the points again in Slicer")
+    return POSITION_STATUSES[int(text)]
 
 
 def _read_csv(text: str, path: Path) -> dict:
@@ -138,7 +182,9 @@ def _read_csv(text: str, path: Path) -> dict:
         flags = {"visibility": row.get("visible"), "selected": row.get("selected"), "locked": row.get("locked")}
         placed = (row.get("defined") or "1").strip() != "0"
         identity = row.get("id") or str(number)
-        point = _point(identity, row.get("label") or "", row.get("description") or "", flags, placed)
+        point = _point(
+            identity, row.get("label") or "", row.get("description") or "", flags, "defined" if placed else "undefined"
+        )
         if placed:
             point["position"] = _position([row[axis] for axis in axes], space, path, number)
         points.append(point)
@@ -157,10 +203,10 @@ def _without_comments(text: str) -> tuple[dict[str, str], list[str]]:
     return comments, lines
 
 
-def _point(identity: str, label: str, description: str, flags: Mapping[str, str | None], placed: bool) -> dict:
+def _point(identity: str, label: str, description: str, flags: Mapping[str, str | None], status: str) -> dict:
     point: dict = {"id": identity, "label": label, "description": description}
     point.update({name: value.strip() != "0" for name, value in flags.items() if value and value.strip()})
-    point["positionStatus"] = "defined" if placed else "undefined"
+    point["positionStatus"] = status
     return point
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 import vtk
 
-from ..annotations.points import Points
+from ..annotations.points import MOVABLE_MARKUPS, PLACED, Points
 from ..annotations.surface import Surface
 from ..errors import InputError
 from ..space.affine import lps_to_ras
@@ -15,11 +15,17 @@ from .volumes import describe
 
 
 def points_from_markups(node: slicer.vtkMRMLMarkupsNode, below: slicer.vtkMRMLTransformNode | None = None) -> Points:
-    """The placed control points of any markups node, LPS mm of the world (or of the coordinates below a transform
-    node).
+    """The placed control points of a point list, line, curve or angle, LPS mm of the world (or of the coordinates below
+    a transform node).
 
-    Raises InputError when none is placed.
+    Raises InputError when none is placed, and for planes and regions of interest: moving their control points does not
+    move what else they are made of.
     """
+    if node.GetMarkupType() not in MOVABLE_MARKUPS:
+        raise InputError(
+            f"{describe(node)}: a markup of type {node.GetMarkupType()} is not moved point by point; "
+            "choose a point list, line or curve"
+        )
     placed = _placed(node)
     if not placed:
         raise InputError(f"{describe(node)}: no control point is placed; place at least one")
@@ -34,7 +40,7 @@ def markups_at(node: slicer.vtkMRMLMarkupsNode, points: Points) -> slicer.vtkMRM
     copy.CopyContent(node)
     copy.SetName(node.GetName())
     for number, position in zip(_placed(node), lps_to_ras(points.positions)):
-        copy.SetNthControlPointPosition(number, *position)
+        copy.SetNthControlPointPosition(number, *position, copy.GetNthControlPointPositionStatus(number))
     return copy
 
 
@@ -61,7 +67,7 @@ def _placed(node: slicer.vtkMRMLMarkupsNode) -> list[int]:
     return [
         number
         for number in range(node.GetNumberOfControlPoints())
-        if node.GetNthControlPointPositionStatus(number) == slicer.vtkMRMLMarkupsNode.PositionDefined
+        if node.GetPositionStatusAsString(node.GetNthControlPointPositionStatus(number)) in PLACED
     ]
 
 
