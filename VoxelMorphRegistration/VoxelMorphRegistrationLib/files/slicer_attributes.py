@@ -19,6 +19,8 @@ MESSAGE = f"{_PREFIX}Message"
 FLAG = f"{_PREFIX}Flag"
 #: '1' of a frame that a person has looked at and found right.
 ACCEPTED = f"{_PREFIX}Accepted"
+#: The file of a run folder that a frame was read from, with its size and time.
+FILE = f"{_PREFIX}File"
 #: A digest of what a frame was given, by which it is known whether a person has edited it since.
 CONTENT = f"{_PREFIX}Content"
 

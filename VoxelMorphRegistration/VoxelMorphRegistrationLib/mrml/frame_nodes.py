@@ -120,6 +120,7 @@ def describe_frame(node: slicer.vtkMRMLNode, result: FrameResult) -> None:
     """How a frame was found and how well, as attributes that are saved with its node."""
     quality = result.quality
     values = {
+        slicer_attributes.FRAME: result.index,
         slicer_attributes.STATUS: result.status,
         slicer_attributes.REFERENCE_FRAME: result.reference,
         slicer_attributes.SIMILARITY_METRIC: quality.metric,

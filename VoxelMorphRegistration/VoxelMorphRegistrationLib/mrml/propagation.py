@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import math
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import SimpleITK as sitk
 import slicer
 
+from ..annotations.points import Points
 from ..annotations.segmentation import Segmentation
+from ..annotations.surface import Surface
 from ..errors import InputError
 from ..propagation.propagate import Propagation
 from ..propagation.settings import PropagationSettings
@@ -62,18 +64,64 @@ def propagate_segmentation(
     large for the scene (with the command that does it by file); DependencyMissing without torch or voxelmorph. Raises
     InputError when several frames fail alike one after another; what is done stays.
     """
-    outputs = outputs or SequenceOutput()
-    frames = SequenceFrames(inputs.sequence)
-    _check_outputs(inputs.sequence, outputs)
-    drawn = _drawn(inputs, frames)
-    if outputs.as_labels is None:
-        outputs = replace(outputs, as_labels=not drawn.node.IsA("vtkMRMLSegmentationNode"))
-    _check_size(inputs, outputs, frames, drawn, memory_limit)
-    propagation = _propagation(inputs, frames, drawn, settings or PropagationSettings(), model)
+    prepared = PreparedSequence.of(inputs, outputs or SequenceOutput(), memory_limit)
+    propagation = _propagation(prepared, settings or PropagationSettings(), model)
     with tempfile.TemporaryDirectory() as scratch:
-        sink = SceneSink(inputs, outputs, frames, drawn, Path(scratch), progress)
+        sink = SceneSink(*prepared.parts, Path(scratch), progress)
         deliver(propagation, sink)
     return sink.output
+
+
+@dataclass(frozen=True)
+class PreparedSequence:
+    """Nodes that were checked: a propagation of them can begin, in this process or in another.
+
+    Attributes:
+        outputs: as given, `as_labels` decided. drawn: what was drawn, on its frames' grids.
+    """
+
+    inputs: SequenceInput
+    outputs: SequenceOutput
+    frames: SequenceFrames
+    drawn: DrawnFrames
+
+    @classmethod
+    def of(cls, inputs: SequenceInput, outputs: SequenceOutput, memory_limit: int | None = None) -> PreparedSequence:
+        """Raises InputError, as `propagate_segmentation` does; no node is changed."""
+        frames = SequenceFrames(inputs.sequence)
+        _check_outputs(inputs.sequence, outputs)
+        drawn = _drawn(inputs, frames)
+        if outputs.as_labels is None:
+            outputs = replace(outputs, as_labels=not drawn.node.IsA("vtkMRMLSegmentationNode"))
+        if frames.plane is not None and (inputs.points is not None or inputs.surface is not None):
+            raise InputError(
+                f"{describe(inputs.sequence)}: its frames are single slices, and points and surfaces are 3D; leave "
+                "them out"
+            )
+        _check_size(inputs, outputs, frames, drawn, memory_limit)
+        return cls(inputs, outputs, frames, drawn)
+
+    @property
+    def parts(self) -> tuple[SequenceInput, SequenceOutput, SequenceFrames, DrawnFrames]:
+        return self.inputs, self.outputs, self.frames, self.drawn
+
+    @property
+    def mask(self) -> sitk.Image | None:
+        """Where images are compared, below the volumes' parent transform; None for everywhere."""
+        node = self.inputs.mask
+        if node is None:
+            return None
+        return _flat(image_from_volume(node, self.drawn.parent, labels=True), self.frames, describe(node))
+
+    @property
+    def points(self) -> Points | None:
+        """The markups that are carried, below the volumes' parent transform."""
+        return None if self.inputs.points is None else points_from_markups(self.inputs.points, self.drawn.parent)
+
+    @property
+    def surface(self) -> Surface | None:
+        """The model that is carried, below the volumes' parent transform."""
+        return None if self.inputs.surface is None else surface_from_model(self.inputs.surface, self.drawn.parent)
 
 
 def _check_outputs(sequence: slicer.vtkMRMLSequenceNode, outputs: SequenceOutput) -> None:
@@ -141,26 +189,19 @@ def _check_size(
 
 
 def _propagation(
-    inputs: SequenceInput,
-    frames: SequenceFrames,
-    drawn: DrawnFrames,
-    settings: PropagationSettings,
-    model: Model | str | Path | None,
+    prepared: PreparedSequence, settings: PropagationSettings, model: Model | str | Path | None
 ) -> Propagation:
     """The propagation set up and checked, in the coordinates below the volumes' parent transform."""
-    if frames.plane is not None and (inputs.points is not None or inputs.surface is not None):
-        raise InputError(
-            f"{describe(inputs.sequence)}: its frames are single slices, and points and surfaces are 3D; leave them out"
-        )
-    if inputs.mask is not None:
-        mask = image_from_volume(inputs.mask, drawn.parent, labels=True)
-        settings = replace(settings, mask=_flat(mask, frames, describe(inputs.mask)))
+    mask = prepared.mask
+    if mask is not None:
+        settings = replace(settings, mask=mask)
+    drawn = prepared.drawn
     return Propagation(
-        frames,
+        prepared.frames,
         list(drawn.segmentations.values()),
         list(drawn.segmentations),
         model,
         settings,
-        points=None if inputs.points is None else points_from_markups(inputs.points, drawn.parent),
-        surface=None if inputs.surface is None else surface_from_model(inputs.surface, drawn.parent),
+        points=prepared.points,
+        surface=prepared.surface,
     )

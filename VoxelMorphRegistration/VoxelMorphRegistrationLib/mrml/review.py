@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import slicer
+import slicer.util
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -45,16 +45,16 @@ class FrameState:
 def frame_states(output: slicer.vtkMRMLSequenceNode) -> list[FrameState]:
     """The frames of an output sequence, ascending."""
     table = output.GetNodeReference(slicer_attributes.TABLE)
-    rows = {row["index_value"]: row for row in rows_of(table).values()} if table is not None else {}
+    rows = rows_of(table) if table is not None else {}
     states = []
     for number in range(output.GetNumberOfDataNodes()):
-        value, node = output.GetNthIndexValue(number), output.GetNthDataNode(number)
-        row: Mapping[str, str] = rows.get(_number(value), {})
+        node = output.GetNthDataNode(number)
+        index = int(node.GetAttribute(slicer_attributes.FRAME) or number)
         status = node.GetAttribute(slicer_attributes.STATUS) or ""
-        reasons = row.get("flag") or node.GetAttribute(slicer_attributes.FLAG) or ""
+        reasons = rows.get(index, {}).get("flag") or node.GetAttribute(slicer_attributes.FLAG) or ""
         if status == "failed":
             reasons = node.GetAttribute(slicer_attributes.MESSAGE) or reasons or "failed"
-        index = int(row["index"]) if row else number
+        value = output.GetNthIndexValue(number)
         states.append(FrameState(index, value, status, reasons, is_accepted(node), is_edited(node)))
     return sorted(states, key=lambda state: state.index)
 
@@ -124,12 +124,3 @@ def _add_segment(found: hashlib.blake2b, segment: slicer.vtkSegment) -> None:
     place = [round(matrix.GetElement(row, column), 4) + 0.0 for row in range(3) for column in range(4)]
     found.update(repr(([start + first for first, _, start in box], place)).encode())
     found.update(np.packbits(inside[tuple(slice(first, last) for first, last, _ in box)]).tobytes())
-
-
-def _number(value: str) -> str:
-    """An index value as the table has it: a whole number without its decimals."""
-    try:
-        number = float(value)
-    except ValueError:
-        return value
-    return str(int(number)) if number == int(number) else repr(number)

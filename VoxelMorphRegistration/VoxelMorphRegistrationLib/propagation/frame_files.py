@@ -97,6 +97,18 @@ class FrameFiles:
         }
         return {what: str(path) for what, path in files.items() if result.status != "failed" and wanted[what]}
 
+    def found(self, index: int) -> dict[str, Path]:
+        """The files that a frame has, under the names of `of`."""
+        labels = self.labels(index)
+        layered = labels.with_suffix(".seg.nrrd")
+        files = {
+            "segmentation": layered if layered.is_file() else labels,
+            "transform": self._transform(index),
+            "points": self._points(index),
+            "surface": self._surface(index),
+        }
+        return {what: path for what, path in files.items() if path.is_file()}
+
     def log_failure(self, result: FrameResult) -> None:
         """Where and why a frame failed, at the end of log.txt. Raises InputError when the disk does not take it."""
         if result.failure is None:

@@ -32,7 +32,7 @@ class FrameTable:
     """
 
     def __init__(self, path: Path, labels: Sequence[int]) -> None:
-        self._path = path
+        self.path = path
         self.labels = tuple(labels)
 
     @property
@@ -46,9 +46,9 @@ class FrameTable:
 
     def read(self) -> dict[int, dict[str, str]]:
         """The whole rows, by frame; a later row replaces an earlier one, and one that was cut short is left out."""
-        if not self._path.is_file():
+        if not self.path.is_file():
             return {}
-        text = self._path.read_text(encoding="utf-8", errors="replace")
+        text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]
         rows = {}
         for row in csv.DictReader(io.StringIO(whole)):
@@ -72,11 +72,11 @@ class FrameTable:
         line = io.StringIO()
         csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(_row(result, run))
         try:
-            with open(self._path, "a", encoding="utf-8", newline="") as stream:
+            with open(self.path, "a", encoding="utf-8", newline="") as stream:
                 stream.write(line.getvalue())
         except OSError as error:
             raise InputError(
-                f"{self._path}: cannot be written ({error.strerror}); free space and start the run again"
+                f"{self.path}: cannot be written ({error.strerror}); free space and start the run again"
             ) from error
 
     def finish(self) -> dict[int, dict[str, str]]:
@@ -91,7 +91,7 @@ class FrameTable:
         return {int(row["index"]): row for row in ordered}
 
     def _rewrite(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with atomic_write(self._path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+        with atomic_write(self.path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)

@@ -1,0 +1,111 @@
+"""A propagation by another process: its input as files in the run folder, its frames as nodes while they appear."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+
+from Testing.support.moving_body import draw
+from Testing.support.propagation_cases import weights_file
+from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles, own_file
+from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
+from VoxelMorphRegistrationLib.mrml.propagation import PreparedSequence
+from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
+from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
+from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+from VoxelMorphRegistrationLib.propagation.frames import open_frames
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return weights_file(tmp_path_factory.mktemp("weights"))
+
+
+def prepared(sequence, organs, output=None):
+    return PreparedSequence.of(SequenceInput(sequence, organs), SequenceOutput(output))
+
+
+def compute(files, folder, weights, *more):
+    options = ["--sequence", files.sequence, *files.options(), "--model", weights, "--output", folder, *more]
+    return main(["propagate", *[str(option) for option in options], "--progress", "none"])
+
+
+def test_frames_are_written_once_and_a_continued_run_finds_them_unchanged(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    files = SequenceFiles(prepared(sequence, organs), tmp_path)
+    assert list(files.write()) == [0.25, 0.5, 0.75, 1.0]
+    written = open_frames(str(files.sequence))
+    assert len(written) == 4
+    for number in range(4):
+        values = slicer.util.arrayFromVolume(sequence.GetNthDataNode(number))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(written[number]), values)
+    assert compute(files, tmp_path, weights, "--frames", "0:2") == 0
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "scratch").rglob("*") if path.is_file()}
+    again = SequenceFiles(prepared(sequence, organs), tmp_path)
+    list(again.write())
+    assert compute(again, tmp_path, weights) == 0
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    assert [row.split(",")[0] for row in (tmp_path / "frames.csv").read_text().splitlines()[1:]] == list("0123")
+
+
+def test_a_frame_that_changed_is_written_anew(scene, sequence, tmp_path):
+    files = SequenceFiles(prepared(sequence, draw(scene)), tmp_path)
+    list(files.write())
+    slicer.util.arrayFromVolume(sequence.GetNthDataNode(2))[:] = 7
+    list(files.write())
+    assert sitk.GetArrayViewFromImage(open_frames(str(files.sequence))[2]).max() == 7
+
+
+def test_frames_appear_in_the_browser_one_by_one_with_table_and_plot_at_the_end(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    ready = prepared(sequence, organs)
+    files = SequenceFiles(ready, tmp_path)
+    list(files.write())
+    assert compute(files, tmp_path, weights) == 0
+    live = LiveRun(ready, tmp_path)
+    assert live.output is None
+    for number in range(4):
+        live.frame(number)
+        assert live.output.GetNumberOfDataNodes() == number + 1
+        assert browser_of(live.output) is browser_of(sequence)
+    live.finish()
+    assert [state.status for state in frame_states(live.output)] == ["reference", "done", "done", "done"]
+    assert live.output.GetNthDataNode(2).GetSegmentation().GetSegment("liver").GetName() == "liver"
+    assert live.output.GetNodeReference("VoxelMorph.Table").GetNumberOfRows() == 4
+    assert live.output.GetNodeReference("VoxelMorph.Plot") is not None
+    assert not any(state.edited for state in frame_states(live.output))
+    assert browser_of(sequence).GetSelectedItemNumber() == 2
+
+
+def test_a_folder_is_caught_up_with_and_what_a_person_accepted_stays(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    ready = prepared(sequence, organs)
+    files = SequenceFiles(ready, tmp_path)
+    list(files.write())
+    assert compute(files, tmp_path, weights) == 0
+    live = LiveRun(ready, tmp_path)
+    assert list(live.catch_up()) == [0, 1, 2, 3]
+    accept(live.output, live.output.GetNthIndexValue(1))
+    kept = live.output.GetNthDataNode(1)
+    assert compute(files, tmp_path, weights, "--overwrite", "--refine", "1") == 0
+    again = LiveRun(prepared(sequence, organs, live.output), tmp_path)
+    assert list(again.catch_up()) == [0, 2, 3]
+    assert again.output is live.output and live.output.GetNthDataNode(1) is kept
+    asked = LiveRun(prepared(sequence, organs, live.output), tmp_path, asked=[1])
+    assert list(asked.catch_up()) == [1]
+
+
+def test_a_loaded_file_goes_by_its_path_until_it_is_changed(scene, tmp_path):
+    path = tmp_path / "volume.nrrd"
+    sitk.WriteImage(sitk.Image(5, 6, 7, sitk.sitkFloat32), str(path))
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "volume")
+    node.AddDefaultStorageNode()
+    node.GetStorageNode().SetFileName(str(path))
+    assert node.GetStorageNode().ReadData(node)
+    assert own_file(node, (".nrrd",)) == path and own_file(node, (".nii",)) is None
+    slicer.util.arrayFromVolume(node)[:] = 1
+    slicer.util.arrayFromVolumeModified(node)
+    assert own_file(node, (".nrrd",)) is None

@@ -1,0 +1,130 @@
+"""The frames of a run folder as nodes of a scene, while another process computes them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import slicer
+
+from ..files import slicer_attributes
+from ..files.displacements import read_displacement
+from ..files.markups import read_points
+from ..files.meshes import read_surface
+from ..files.segmentations import read_segmentation
+from ..propagation.frame_files import FrameFiles, Wanted
+from ..propagation.quality import Quality
+from ..propagation.record import describe_file
+from ..propagation.results import FrameResult
+from ..propagation.table import FrameTable
+from .frame_sequences import FrameSequences
+from .propagation import PreparedSequence
+from .sequences import browser_of, update_proxies
+
+
+class LiveRun:
+    """Puts frames into the input's browser as their files appear.
+
+    Frames that a person accepted or edited stay as they are, but for those in `asked`. The table is what frames.csv
+    holds. No node is made before the first frame is there.
+    """
+
+    def __init__(self, prepared: PreparedSequence, folder: Path, asked: Collection[int] = ()) -> None:
+        wanted = Wanted(
+            1 if prepared.outputs.transforms else 0,
+            prepared.inputs.points is not None,
+            prepared.inputs.surface is not None,
+        )
+        self._prepared, self._asked = prepared, frozenset(asked)
+        self._files = FrameFiles(folder, len(prepared.frames), wanted)
+        self._table = FrameTable(folder / "frames.csv", ())
+        self._nodes: FrameSequences | None = None
+        self._kept: frozenset[int] = frozenset()
+
+    @property
+    def output(self) -> slicer.vtkMRMLSequenceNode | None:
+        """The sequence of segmentations; None before the first frame."""
+        return None if self._nodes is None else self._nodes.output
+
+    def frame(self, index: int) -> None:
+        """Show a frame that is finished or failed."""
+        row = self._table.read().get(index)
+        if row is not None:
+            self._place(index, row)
+
+    def catch_up(self) -> Iterator[int]:
+        """Show the frames that an earlier run finished and the scene does not hold; yields each one's number."""
+        for index, row in self._table.read().items():
+            if index < len(self._prepared.frames) and self._place(index, row):
+                yield index
+
+    def finish(self) -> None:
+        """Fill the table and the plot, and tell each frame why a person should look at it; more frames may follow."""
+        if self._nodes is None:
+            return
+        rows = self._table.read()
+        if rows:
+            self._nodes.tell(self._table.path, rows)
+
+    def _place(self, index: int, row: Mapping[str, str]) -> bool:
+        """Whether the frame is new to the scene."""
+        nodes, first = self._begun()
+        value = self._prepared.frames.value(index)
+        held = nodes.output.GetDataNodeAtValue(value)
+        files = self._files.found(index) if row["status"] != "failed" else {}
+        stamp = describe_file(files.get("segmentation"))
+        if index in self._kept and index not in self._asked:
+            return False
+        if held is not None and stamp and held.GetAttribute(slicer_attributes.FILE) == stamp:
+            return False
+        nodes.place(_result(index, value, row, files))
+        nodes.output.GetDataNodeAtValue(value).SetAttribute(slicer_attributes.FILE, stamp or None)
+        if first:
+            nodes.show()
+            nodes.hide_drawn()
+        else:
+            browser = browser_of(nodes.output)
+            if browser is not None and self._prepared.frames.value(browser.GetSelectedItemNumber()) == value:
+                update_proxies(browser)
+        return True
+
+    def _begun(self) -> tuple[FrameSequences, bool]:
+        """The nodes, and whether they were made just now."""
+        if self._nodes is not None:
+            return self._nodes, False
+        self._nodes = FrameSequences(*self._prepared.parts)
+        self._kept = self._nodes.a_persons()
+        return self._nodes, True
+
+
+def _result(index: int, value: str, row: Mapping[str, str], files: Mapping[str, Path]) -> FrameResult:
+    """The frame of a row of frames.csv, with what its files hold."""
+    quality = Quality(
+        metric=row.get("similarity_metric") or "ncc",
+        similarity_before=_number(row, "similarity_before"),
+        similarity_after=_number(row, "similarity_after"),
+        inverse_consistency_mm=_number(row, "inverse_consistency_mm"),
+    )
+    found = files.get
+    segmentation, transform, points, surface = (
+        found(what) for what in ("segmentation", "transform", "points", "surface")
+    )
+    status = row["status"]
+    assert status in ("reference", "done", "failed")
+    return FrameResult(
+        index,
+        value,
+        status,  # type: ignore[arg-type]
+        int(row["reference_frame"] or 0),
+        segmentation=None if segmentation is None else read_segmentation(segmentation),
+        displacement=None if transform is None else read_displacement(transform),
+        points=None if points is None else read_points(points),
+        surface=None if surface is None else read_surface(surface),
+        quality=quality,
+        folded_percent=_number(row, "folded_percent"),
+        message=row["message"],
+    )
+
+
+def _number(row: Mapping[str, str], name: str) -> float:
+    return float(row.get(name) or "nan")
