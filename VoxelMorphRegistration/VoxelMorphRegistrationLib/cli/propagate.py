@@ -216,7 +216,7 @@ def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagat
     from ..propagation.settings import PropagationSettings
     from ..registration.settings import Settings
 
-    frames = open_frames(args.sequence)
+    frames = open_frames(args.sequence, [*segmentations, *([args.mask] if args.mask else [])])
     settings = PropagationSettings(
         strategy=args.strategy,
         keyframe_step=args.keyframe_step,

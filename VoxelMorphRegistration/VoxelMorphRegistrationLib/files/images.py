@@ -14,6 +14,7 @@ from ..space.checks import check_geometry, check_labels, check_scalar
 from .atomic import atomic_write
 from .compressed import check_expansion
 from .detached import check_readable
+from .dicom import read_dicom
 from .metaimage import check_metaimage
 from .nifti import check_nifti, shear_degrees
 from .nrrd import check_nrrd, read_slice
@@ -37,7 +38,7 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
     another dimension, or of a geometry without volume.
     """
     path = Path(path)
-    image = _read_dicom(path) if path.is_dir() else load_image(path)
+    image = read_dicom(path) if path.is_dir() else load_image(path)
     if image.GetDimension() == 4 and image.GetSize()[3] == 1:
         image = image[:, :, :, 0]
     check_scalar(image, str(path))
@@ -161,18 +162,3 @@ def _stored(path: Path) -> int:
     others = [entry for entry in path.parent.glob(f"{glob.escape(stem)}.*") if entry.is_file() and entry != path]
     detached = path.suffix.lower() in (".hdr", ".img", ".mhd", ".nhdr")
     return path.stat().st_size + (sum(entry.stat().st_size for entry in others) if detached else 0)
-
-
-def _read_dicom(folder: Path) -> sitk.Image:
-    try:
-        return sitk.ReadImage(_dicom_files(folder))
-    except RuntimeError as error:
-        raise _unreadable(folder, error) from error
-
-
-def _dicom_files(folder: Path) -> tuple[str, ...]:
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        found = "no DICOM series" if not series else f"{len(series)} DICOM series"
-        raise InputError(f"{folder}: the folder holds {found}, one is needed; give a file or the folder of one series")
-    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])

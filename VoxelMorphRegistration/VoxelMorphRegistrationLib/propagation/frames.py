@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -17,23 +16,7 @@ from ..errors import InputError, error_summary
 from ..files.images import read_image
 from ..files.series import SeriesFile, open_series
 from ..space.checks import check_geometry, check_scalar
-
-_IMAGE_SUFFIXES = (
-    ".nrrd",
-    ".nhdr",
-    ".nii",
-    ".nii.gz",
-    ".mha",
-    ".mhd",
-    ".hdr",
-    ".tif",
-    ".tiff",
-    ".png",
-    ".jpg",
-    ".bmp",
-    ".vtk",
-)
-_NO_FRAME = (".seg.nrrd", ".seg.nhdr")
+from .frame_names import frames_among, frames_in_folder, frames_in_list
 
 
 class Frames:
@@ -147,38 +130,35 @@ class ReadableFrames(Sequence):
         raise error or IndexError(index)
 
 
-def open_frames(source: Frames | str | Path | Sequence[str | Path | sitk.Image]) -> Frames:
+def open_frames(
+    source: Frames | str | Path | Sequence[str | Path | sitk.Image], without: Collection[str | Path] = ()
+) -> Frames:
     """The frames of `source`; none of them is read yet.
 
     Args:
         source: a 4D file or `.seq.nrrd`; a folder of images, or of DICOM folders, in natural order (2 before 10); a
             pattern such as 'scan/*.nii.gz'; a `.txt` file with one path a line, relative to it; a list of paths or of
-            images.
+            images. What is named like a frame of a folder and cannot be read is a frame that fails, so that those
+            behind it keep their numbers.
+        without: files that are no frames although they may lie among them: the segmentation, a mask.
 
-    Raises InputError when nothing is there, or what is there is no sequence.
+    Raises InputError when nothing is there, what is there is no sequence, or a folder mixes kinds of images.
     """
     if isinstance(source, Frames):
         return source
     if not isinstance(source, (str, os.PathLike)):
-        return _from_list(list(source))
+        return _from_list(list(source), without)
     path = Path(source)
     if path.is_dir():
-        return FileFrames(_in_folder(path))
+        return FileFrames(frames_in_folder(path, without))
     if path.suffix.lower() == ".txt" and path.exists():
-        return FileFrames(_listed(path))
+        return FileFrames(frames_in_list(_listed(path), str(path), without))
     if not path.exists() and glob.has_magic(str(source)):
-        found = sorted(glob.glob(str(source), recursive=True), key=natural_order)
+        found = [Path(name) for name in glob.glob(str(source), recursive=True)]
         if not found:
             raise InputError(f"{source}: no file has such a name; check the pattern, and put it in quotes")
-        return FileFrames(found)
+        return FileFrames(frames_among(found, str(source), without))
     return SeriesFrames(open_series(path))
-
-
-def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
-    """A sorting key by which `frame2` comes before `frame10`."""
-    return [
-        (0, int(part), "") if part.isdigit() else (1, 0, part.lower()) for part in re.split(r"(\d+)", str(path)) if part
-    ]
 
 
 def select_frames(text: str | None, count: int) -> list[int]:
@@ -237,33 +217,46 @@ def _listed_frames(path: Path, count: int) -> list[int]:
     return chosen
 
 
-def _from_list(items: list) -> Frames:
+def _from_list(items: list, without: Collection[str | Path]) -> Frames:
     if not items:
         raise InputError("sequence: the list of frames is empty; give at least one frame")
     if all(isinstance(item, sitk.Image) for item in items):
         return ImageFrames(items)
     if all(isinstance(item, (str, os.PathLike)) for item in items):
-        return FileFrames(items)
+        return FileFrames(frames_in_list([Path(item) for item in items], "sequence", without))
     raise InputError("sequence: a list of frames holds either paths or images; give one kind")
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    visible = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    files = [
-        entry
-        for entry in visible
-        if entry.is_file()
-        and entry.name.lower().endswith(_IMAGE_SUFFIXES)
-        and not entry.name.lower().endswith(_NO_FRAME)
-    ]
-    found = files or [entry for entry in visible if entry.is_dir() and any(entry.iterdir())]
-    if not found:
-        raise InputError(f"{folder}: holds no image files; give the folder of the frames")
-    return sorted(found, key=lambda entry: natural_order(entry.name))
+def _listed_frames(path: Path, count: int) -> list[int]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"frames @{path}: cannot be read ({error_summary(error)}); give a text file with one number a line"
+        ) from error
+    wanted = [line.partition("#")[0].strip() for line in lines]
+    try:
+        chosen = sorted({index for text in wanted if text for index in _part_of_frames(text, count, text)})
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if not chosen:
+        raise InputError(f"{path}: names no frame; write one number a line")
+    return chosen
+
+
+def _from_list(items: list, without: Collection[str | Path]) -> Frames:
+    if not items:
+        raise InputError("sequence: the list of frames is empty; give at least one frame")
+    if all(isinstance(item, sitk.Image) for item in items):
+        return ImageFrames(items)
+    if all(isinstance(item, (str, os.PathLike)) for item in items):
+        return FileFrames(frames_in_list([Path(item) for item in items], "sequence", without))
+    raise InputError("sequence: a list of frames holds either paths or images; give one kind")
 
 
 def _listed(path: Path) -> list[Path]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    # Names that are no UTF-8 are found so, and refused one by one.
+    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()]
     paths = [path.parent / line for line in lines if line and not line.startswith("#")]
     if not paths:
         raise InputError(f"{path}: lists no file; write one path a line")

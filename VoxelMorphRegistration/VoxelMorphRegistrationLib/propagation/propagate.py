@@ -22,7 +22,7 @@ from .context import FrameContext, FrameReader, Registered
 from .failure import SuccessiveFailures
 from .frames import Frames, open_frames
 from .quality import FrameQuality
-from .references import Reference, Source, assign, open_references
+from .references import Reference, Source, assign, files_of, open_references
 from .results import Carried, FrameResult, ResultMaker
 from .settings import PropagationSettings
 from .strategies import STRATEGIES
@@ -54,7 +54,7 @@ class Propagation:
     ) -> None:
         """See `propagate` for the arguments and for what is refused."""
         self.settings = settings or PropagationSettings()
-        self.frames = open_frames(frames)
+        self.frames = open_frames(frames, files_of(segmentation))
         self.references = open_references(self.frames, segmentation, reference)
         self.select = _selected(self.settings.select, self.frames)
         self.points, self.surface = points, surface

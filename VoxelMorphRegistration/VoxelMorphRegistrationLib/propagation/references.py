@@ -69,6 +69,11 @@ def open_references(
     return found
 
 
+def files_of(segmentation: Source | Sequence[Source]) -> list[str | Path]:
+    """Those of the segmentations that are given as files."""
+    return [source for source in _listed(segmentation) if isinstance(source, (str, Path))]
+
+
 def _listed(segmentation: Source | Sequence[Source]) -> list[Source]:
     if segmentation is None or isinstance(segmentation, (Segmentation, sitk.Image, str, Path)):
         return [segmentation]
