@@ -47,6 +47,26 @@ class qSlicerApplication(QtWidgets.QApplication):
     temporaryPath = property(lambda self: self._folder)
     slicerHome = property(lambda self: self._folder)
 
+    def _begin(self, scene, layout_manager):
+        self.__dict__.update(_scene=scene, _layout=layout_manager)
+
+    def layoutManager(self):
+        return self._layout
+
+    def applicationLogic(self):
+        return self._scene.application
+
+    def moduleLogic(self, name):
+        return self._scene.logics.get(name)
+
+    def openNodeModule(self, node, role="", context=""):
+        from Testing.gui.host.core_modules import OPENS
+
+        name = next((name for kind, name in OPENS.items() if node.IsA(kind)), None)
+        if name is not None:
+            self._open(name)
+            getattr(slicer.modules, name.lower()).widgetRepresentation().setEditedNode(node, role, context)
+
     def moduleManager(self):
         return self._manager
 

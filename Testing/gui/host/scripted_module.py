@@ -6,17 +6,17 @@ import importlib.util
 import sys
 
 import slicer
-from PySide6 import QtWidgets
+from PySide6 import QtCore
 
 from Testing.gui.host import qt
+from Testing.gui.host.core_modules import qSlicerAbstractModuleWidget
 from Testing.gui.host.speech import speak
 
 
 @speak
-class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):
+class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
     def __init__(self, module):
-        QtWidgets.QWidget.__init__(self)
-        self.__dict__["_module"] = module
+        qSlicerAbstractModuleWidget.__init__(self, module)
         self.__dict__["_python"] = None
         qt.QVBoxLayout(self)
         self._make()
@@ -35,23 +35,20 @@ class qSlicerScriptedLoadableModuleWidget(QtWidgets.QWidget):
         self._make()
 
     def enter(self):
+        qSlicerAbstractModuleWidget.enter(self)
         if hasattr(self._python, "enter"):
             self._python.enter()
 
     def exit(self):
+        qSlicerAbstractModuleWidget.exit(self)
         if hasattr(self._python, "exit"):
             self._python.exit()
 
-    def setMRMLScene(self, scene):
-        pass
-
 
 @speak
-class qSlicerScriptedLoadableModule(QtWidgets.QWidget):
-    """Slicer's is no widget; only the attributes matter here."""
-
+class qSlicerScriptedLoadableModule(QtCore.QObject):
     def __init__(self, path):
-        QtWidgets.QWidget.__init__(self)
+        QtCore.QObject.__init__(self)
         self.__dict__.update(_path=str(path), _name=path.stem, _widget=None, _values={})
 
     path = property(lambda self: self._path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -36,6 +37,7 @@ class Host:
     exceptions: list[str] = field(default_factory=list)
     modules: dict[str, object] = field(default_factory=dict)
     selected: str | None = None
+    scene: object = None
 
     def open_module(self, path):
         """Load the scripted module file at `path` as Slicer does at its start, and select it; returns its widget."""
@@ -50,6 +52,13 @@ class Host:
         self.modules[module.name] = module
         return module
 
+    def _load_core_modules(self):
+        from Testing.gui.host import core_modules
+
+        self.modules.update(core_modules.make(self.scene))
+        for path in sorted((Path(__file__).resolve().parent / "modules").glob("*.py")):
+            self.load_module(path)
+
     def widget(self, name):
         """The module's Python widget, made at the first call as Slicer does when a module is first opened."""
         return self.modules[name].widgetRepresentation().self()
@@ -57,16 +66,28 @@ class Host:
     def select_module(self, name):
         if self.selected is not None and self.selected != name:
             self.modules[self.selected].widgetRepresentation().exit()
-        self.selected, module = name, self.modules.get(name)
-        if module is not None:
-            module.widgetRepresentation().enter()
-            self.window._show_module(module.widgetRepresentation())
+        if name not in self.modules:
+            raise AssertionError(f"there is no module {name!r} to open; there are {', '.join(sorted(self.modules))}")
+        self.selected, shown = name, self.modules[name].widgetRepresentation()
+        self.window._show_module(shown)
+        shown.enter()
 
     @property
     def window(self):
         import slicer
 
         return slicer.util.mainWindow()
+
+    def click_plot(self, series, index):
+        """Click the point of a plot series with this index in the plot view."""
+        import slicer
+        import vtk
+
+        names, selections, points = vtk.vtkStringArray(), vtk.vtkCollection(), vtk.vtkIdTypeArray()
+        names.InsertNextValue(series.GetID())
+        points.InsertNextValue(index)
+        selections.AddItem(points)
+        slicer.app.layoutManager().plotWidget(0).plotView().dataSelected.emit(names, selections)
 
     def process(self, seconds=0.0):
         """Let the window live for a while."""
@@ -131,12 +152,29 @@ class Host:
         slicer.app.aboutToQuit.emit()
         for name, module in self.modules.items():
             slicer.app.moduleManager().moduleAboutToBeUnloaded.emit(name)
-            module._unload()
+            if hasattr(module, "_unload"):
+                module._unload()
         self.modules.clear()
         self.selected = None
         self.window._close_modules()
+        gc.collect()  # A process without a parent ends with the Python object that holds it.
         self.process()
-        slicer.mrmlScene.Clear(1)
+        slicer.mrmlScene.Clear(0)
+        self._load_core_modules()
+
+    def save_scene(self, path):
+        """File > Save as one .mrb."""
+        import slicer
+
+        assert slicer.mrmlScene.WriteToMRB(str(path)), f"{path} was not written"
+
+    def load_scene(self, path):
+        """Close the scene and load one from a .mrb."""
+        import slicer
+
+        slicer.mrmlScene.Clear(0)
+        assert slicer.mrmlScene.ReadFromMRB(str(path)), f"{path} was not read"
+        self.process()
 
 
 def _import_python_files(slicer_python):
@@ -177,22 +215,28 @@ def start(slicer_python=None) -> Host:
     from Testing.gui.host import application
 
     slicer.app = application.qSlicerApplication()
-    from Testing.gui.host import dialogs, qmrml, scripted_module, windows
+    from Testing.gui.host import core_modules, dialogs, qmrml, scripted_module, views, windows
+    from Testing.gui.host.scene import Scene
+
+    scene = Scene(slicer.app.temporaryPath)
+    slicer.mrmlScene = scene.scene
+    slicer.app._begin(scene, views.qSlicerLayoutManager(scene))
 
     core = types.ModuleType("MRMLCorePython")
     core.__dict__.update({name: value for name, value in vars(slicer).items() if name.startswith("vtk")})
     sys.modules["MRMLCorePython"] = core
-    slicer.mrmlScene = slicer.vtkMRMLScene()
     slicer.modules = sys.modules["slicer.modules"] = types.ModuleType("slicer.modules")
     slicer.moduleNames = types.SimpleNamespace()
-    for library in (qmrml, scripted_module, windows):
+    for library in (qmrml, scripted_module, windows, views, core_modules):
         for name, kind in vars(library).items():
             if name.startswith(("qMRML", "qSlicer")):
                 setattr(slicer, name, kind)
     shown = dialogs.Dialogs()
     dialogs.catch(shown)
     _import_python_files(chosen)
-    _host = Host(chosen, shown)
+    _host = Host(chosen, shown, scene=scene)
     windows.make_main_window(_host)
+    slicer.app.__dict__["_open"] = _host.select_module
+    _host._load_core_modules()
     sys.excepthook = lambda *error: _host.exceptions.append("".join(traceback.format_exception(*error)))
     return _host

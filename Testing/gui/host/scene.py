@@ -1,0 +1,91 @@
+"""The scene as Slicer's application has it: its singletons, its logics, and its habits when nodes come."""
+
+from __future__ import annotations
+
+import os
+
+import slicer
+import vtk
+
+# Node classes that the core's subject hierarchy plugins put into the tree by themselves.
+_IN_THE_TREE = (
+    "vtkMRMLScalarVolumeNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLTransformNode",
+    "vtkMRMLModelNode",
+    "vtkMRMLMarkupsNode",
+    "vtkMRMLTableNode",
+    "vtkMRMLTextNode",
+    "vtkMRMLPlotChartNode",
+    "vtkMRMLPlotSeriesNode",
+)
+SLICE_VIEWS = ("Red", "Green", "Yellow")
+
+
+class Scene:
+    """Slicer's one scene and the logics that observe it, kept for as long as the application lives."""
+
+    def __init__(self, folder):
+        self.scene = scene = slicer.vtkMRMLScene()
+        cache = slicer.vtkCacheManager()
+        cache.SetRemoteCacheDirectory(folder)
+        cache.SetMRMLScene(scene)
+        data = slicer.vtkDataIOManager()
+        data.SetCacheManager(cache)
+        scene.SetCacheManager(cache)
+        scene.SetDataIOManager(data)
+        scene.SetRootDirectory(os.path.expanduser("~"))
+        self.application = slicer.vtkSlicerApplicationLogic()
+        self.application.SetMRMLScene(scene)
+        self.layout = slicer.vtkMRMLLayoutLogic()
+        self.layout.SetMRMLScene(scene)
+        self.slices = {}
+        for name in SLICE_VIEWS:
+            logic = slicer.vtkMRMLSliceLogic()
+            logic.SetMRMLScene(scene)
+            logic.AddSliceNode(name)
+            self.slices[name] = logic
+        plot_view = slicer.vtkMRMLPlotViewNode()
+        plot_view.SetSingletonTag("PlotView1")
+        plot_view.SetName("PlotView1")
+        self.plot_view = scene.AddNode(plot_view)
+        self.logics = {name: self._logic(kind) for name, kind in _LOGICS.items()}
+        factory = slicer.vtkSegmentationConverterFactory.GetInstance()
+        if factory.ConstructRepresentationObjectByRepresentation("Binary labelmap") is None:
+            factory.RegisterConverterRule(slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule())
+            factory.RegisterConverterRule(slicer.vtkClosedSurfaceToBinaryLabelmapConversionRule())
+        slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+        self._keep = (cache, data)
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def added(caller, event, node):
+            self._into_tree(node)
+
+        scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
+
+    def _logic(self, kind):
+        logic = getattr(slicer, kind)()
+        logic.SetMRMLApplicationLogic(self.application)
+        logic.SetMRMLScene(self.scene)
+        return logic
+
+    def _into_tree(self, node):
+        if self.scene.IsImporting() or node.GetHideFromEditors():
+            return
+        if any(node.IsA(kind) for kind in _IN_THE_TREE):
+            tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+            if not tree.GetItemByDataNode(node):
+                tree.CreateItem(tree.GetSceneItemID(), node)
+
+
+_LOGICS = {
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+}
