@@ -1,0 +1,32 @@
+"""Slicer's light and dark look, and pictures of widgets. The colours are those of Slicer's own two styles."""
+
+from __future__ import annotations
+
+from PySide6 import QtGui, QtWidgets
+
+_ROLES = ("Window", "WindowText", "Base", "AlternateBase", "Text", "Button", "ButtonText", "Highlight", "Link")
+_COLORS = {
+    "light": ("white", "black", "white", "#e4e4fe", "black", "#fcfcfc", "black", "#308cc6", "#0000ff"),
+    "dark": ("#323232", "white", "#1e1e1e", "#323232", "white", "#323232", "white", "#3ca4ff", "#3ca4ff"),
+}
+_DISABLED = {"light": "#bebebe", "dark": "#6d6d6d"}
+
+
+def set_look(look):
+    """`look` is "light" or "dark"; what is open changes at once."""
+    palette = QtGui.QPalette()
+    for role, color in zip(_ROLES, _COLORS[look]):
+        palette.setColor(getattr(QtGui.QPalette.ColorRole, role), QtGui.QColor(color))
+    for role in ("WindowText", "Text", "ButtonText"):
+        disabled = QtGui.QPalette.ColorGroup.Disabled
+        palette.setColor(disabled, getattr(QtGui.QPalette.ColorRole, role), QtGui.QColor(_DISABLED[look]))
+    QtWidgets.QApplication.setStyle("Fusion")
+    QtWidgets.QApplication.setPalette(palette)
+
+
+def picture(widget, width=None):
+    """A picture of a widget as wide as wished (in the window's own pixels) and as high as its contents."""
+    if width is not None:
+        widget.resize(width, max(QtWidgets.QWidget.sizeHint(widget).height(), 1))
+    QtWidgets.QApplication.processEvents()
+    return QtWidgets.QWidget.grab(widget)
