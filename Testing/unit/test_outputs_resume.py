@@ -1,0 +1,119 @@
+"""What a run of `slicer-voxelmorph propagate` keeps of an earlier one in the same folder, and what it makes anew."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from Testing.support.propagate_command import ball_case, command, same, table, voxels
+from Testing.support.propagation_cases import frame, write_sequence
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    return ball_case(tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture(scope="module")
+def plain(case, tmp_path_factory):
+    output = tmp_path_factory.mktemp("plain") / "out"
+    assert command(case, output) == 0
+    return output
+
+
+def test_a_finished_run_computes_nothing_again(case, plain, monkeypatch):
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
+
+    before = {p: p.stat().st_mtime_ns for p in (plain / "segmentation").iterdir()}
+    monkeypatch.setattr(Registrar, "register", lambda *_: pytest.fail("a finished frame was computed again"))
+    assert command(case, plain) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (plain / "segmentation").iterdir()}
+
+
+@pytest.mark.parametrize("strategy", ["direct", "sequential", "keyframes"])
+def test_a_run_cut_between_any_two_frames_goes_on_to_the_same_voxels(case, tmp_path, monkeypatch, strategy):
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
+
+    options = ("--strategy", strategy, "--keyframe-step", "3")
+    assert command(case, tmp_path / "whole", *options) == 0
+    register, calls = Registrar.register, []
+    limit = [0]
+
+    def counted(self, *arguments):
+        if len(calls) >= limit[0]:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return register(self, *arguments)
+
+    monkeypatch.setattr(Registrar, "register", counted)
+    statuses = []
+    for _ in range(12):
+        calls.clear()
+        limit[0] = 2
+        statuses.append(command(case, tmp_path / "cut", *options))
+        if statuses[-1] == 0:
+            break
+    assert statuses[-1] == 0 and set(statuses[:-1]) == {130}
+    assert same(voxels(tmp_path / "whole"), voxels(tmp_path / "cut"))
+    assert [row["index"] for row in table(tmp_path / "cut")] == [str(i) for i in range(6)]
+
+
+def test_what_a_killed_run_left_half_written_is_made_anew(case, plain, tmp_path):
+    output = tmp_path / "out"
+    assert command(case, output, "--frames", "0:4") == 0
+    (output / "segmentation" / ".0004-abc.nrrd").write_bytes(b"half")
+    with open(output / "frames.csv", "a") as stream:
+        stream.write("4,4,done,0.9,0.9")
+    (output / "segmentation" / "0002.nrrd").unlink()
+    assert command(case, output) == 0
+    assert same(voxels(output), voxels(plain))
+
+
+def test_a_frame_whose_file_changed_is_made_anew_and_only_it(case, tmp_path):
+    frames, segmentation = write_sequence(tmp_path, 4)
+    output = tmp_path / "out"
+    assert command(case, output, sequence=frames, segmentation=segmentation) == 0
+    before = {p.name: p.stat().st_mtime_ns for p in (output / "segmentation").iterdir()}
+    sitk.WriteImage(frame(9), str(frames / "frame2.nrrd"))
+    assert command(case, output, sequence=frames, segmentation=segmentation) == 0
+    after = {p.name: p.stat().st_mtime_ns for p in (output / "segmentation").iterdir()}
+    assert [name for name in sorted(after) if after[name] != before[name]] == ["0002.nrrd"]
+
+
+def test_other_settings_are_refused_and_change_nothing(case, plain, capsys):
+    before = {p: p.stat().st_mtime_ns for p in plain.rglob("*") if p.is_file()}
+    assert command(case, plain, "--strategy", "sequential") == 1
+    line = capsys.readouterr().err.strip()
+    assert "\n" not in line and "strategy: direct there, sequential here" in line and "--overwrite" in line
+    assert before == {p: p.stat().st_mtime_ns for p in plain.rglob("*") if p.is_file()}
+
+
+def test_chosen_frames_are_redone_with_other_settings_and_kept_so(case, tmp_path):
+    output = tmp_path / "out"
+    assert command(case, output) == 0
+    first = voxels(output)
+    assert command(case, output, "--overwrite", "--frames", "3:5", "--label-interpolation", "smooth") == 0
+    redone = voxels(output)
+    assert [n for n in first if not np.array_equal(first[n], redone[n])] == ["0003.nrrd", "0004.nrrd"]
+    record = json.loads((output / "run.json").read_text(encoding="utf-8"))
+    assert record["frame_runs"] == {"3": 1, "4": 1}
+    assert record["reruns"][0]["settings"]["label_interpolation"] == "smooth"
+    assert command(case, output) == 0
+    assert same(voxels(output), redone)
+    assert command(case, output, "--overwrite") == 0
+    assert same(voxels(output), first) and json.loads((output / "run.json").read_text(encoding="utf-8"))["reruns"] == []
+
+
+def test_an_adapted_network_is_trained_once_and_kept_for_the_runs_that_continue(case, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    assert command(case, output, "--adapt", "2steps", "--frames", "0:3") == 0
+    assert (output / "adapted" / "network.pt").is_file()
+    assert json.loads((output / "run.json").read_text(encoding="utf-8"))["settings"]["adapt"] == "2steps"
+    from VoxelMorphRegistrationLib.training import adaptation
+
+    monkeypatch.setattr(adaptation, "adapt", lambda *_, **__: pytest.fail("the network was adapted again"))
+    assert command(case, output, "--adapt", "2steps") == 0
+    assert command(case, output) == 1
