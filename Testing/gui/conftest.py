@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+
+from Testing.gui import MODULE_FILE
 
 pytest.importorskip("slicer", reason="slicer-core is not installed")
 try:
     from PySide6 import QtWidgets  # noqa: F401
 except ImportError as error:
     pytest.skip(f"Qt cannot be loaded: {error}", allow_module_level=True)
-
-MODULE_FILE = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration" / "VoxelMorphRegistration.py"
 
 
 @pytest.fixture

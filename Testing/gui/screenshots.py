@@ -53,11 +53,12 @@ def _set_up(panel):
 
 
 def render(folder, scale):
+    from Testing.gui import MODULE_FILE
     from Testing.gui.host import start
     from Testing.gui.host.appearance import picture, set_look
 
     host = start()
-    panel = host.open_module(_ROOT / "VoxelMorphRegistration" / "VoxelMorphRegistration.py")
+    panel = host.open_module(MODULE_FILE)
     _scene(host)
     for mode, choose in _set_up(panel).items():
         choose()

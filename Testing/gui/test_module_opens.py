@@ -1,6 +1,12 @@
 """The module in Slicer's window: it opens, and its own test runs."""
 
+import os
+import subprocess
+import sys
+
 import slicer
+
+from Testing.gui import MODULE_FILE
 
 
 def test_the_panel_opens_with_an_empty_scene(host, panel):
@@ -18,3 +24,35 @@ def test_apply_waits_for_two_volumes(host, panel):
 
 def test_slicers_self_test_of_the_module_passes(host, panel):
     slicer.modules.VoxelMorphRegistrationInstance.runTest()
+
+
+_WITHOUT = """
+import sys
+for name in ("torch", "voxelmorph", "neurite", "nibabel", "h5py", "platformdirs", "tqdm", "scipy", "SimpleITK"):
+    sys.modules[name] = None
+from Testing.gui.host import start
+host = start()
+panel = host.open_module({module!r})
+host.process(0.2)
+host.quit()
+assert not host.exceptions, host.exceptions
+assert not host.dialogs.shown, host.dialogs.shown
+print("opened", panel.moduleName)
+"""
+
+
+def test_the_panel_opens_before_anything_is_installed(host):
+    """A process of its own, for torch cannot be unlearned."""
+    root = MODULE_FILE.parents[1]
+    paths = os.pathsep.join([str(root), str(root / "VoxelMorphRegistration")])
+    code = _WITHOUT.format(module=str(MODULE_FILE))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "opened VoxelMorphRegistration" in done.stdout

@@ -245,7 +245,9 @@ class qMRMLNodeComboBox(_Nodes, QtWidgets.QWidget):
             self._scene.RemoveNode(self._node)
 
     def renameCurrentNode(self):
-        name, accepted = QtWidgets.QInputDialog.getText(self, "Rename", "New name:", text=self._node.GetName())
+        name, accepted = QtWidgets.QInputDialog.getText(
+            self, "Rename", "New name:", QtWidgets.QLineEdit.EchoMode.Normal, self._node.GetName()
+        )
         if accepted:
             self._node.SetName(name)
             self._show()

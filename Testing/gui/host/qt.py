@@ -11,6 +11,8 @@ _shown = speech.teach_pyside()
 for _library in speech.LIBRARIES:
     globals().update({name: value for name, value in vars(_library).items() if not name.startswith("_")})
 globals().update(_shown)
+for _name in ("Signal", "Slot", "Property", "QSignalBlocker"):  # PySide6's own ways, or other ways in PythonQt.
+    globals().pop(_name, None)
 
 QUiLoader = loader_class(_shown)
 

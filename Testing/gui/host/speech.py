@@ -72,17 +72,13 @@ def _real_name(kind):
 
 
 def _caller(slot, signature):
-    """PythonQt hands a slot the arguments of the signature, as many as the slot takes, and keeps the slot alive."""
+    """PythonQt keeps the slot alive and hands it the arguments of the signature; to a function or a method with a fixed
+    number of parameters no more than those, to any other callable all of them.
+    """
     given = len([part for part in signature.partition("(")[2].rstrip(")").split(",") if part])
-    try:
-        parameters = inspect.signature(slot).parameters.values()
-    except (TypeError, ValueError):
-        taken = given
-    else:
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        any_number = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
-        taken = given if any_number else min(given, sum(parameter.kind in positional for parameter in parameters))
-
+    taken, function = given, getattr(slot, "__func__", slot)
+    if inspect.isfunction(function) and not function.__code__.co_flags & inspect.CO_VARARGS:
+        taken = min(given, function.__code__.co_argcount - inspect.ismethod(slot))
     # PySide6 chooses among a signal's forms by the number of arguments that a slot takes.
     return _WITH_ARITY[given](slot, taken)
 
@@ -173,6 +169,13 @@ def _find_children(subclass_of):
     return find
 
 
+def _without_keywords(kind):
+    def __init__(self, *arguments):
+        kind.__init__(self, *arguments)
+
+    return __init__
+
+
 def teach_pyside() -> dict[str, type]:
     """Change PySide6's classes in place, once in a process; returns the classes by name that `qt` shows instead."""
     shown, subclass_of = {}, {}
@@ -182,7 +185,14 @@ def teach_pyside() -> dict[str, type]:
         kind.connect, kind.disconnect, kind.__setattr__ = connect, disconnect, refuse_unknown
         if name in _WITHOUT_SUBCLASS:
             continue
-        members = {"connect": connect, "disconnect": disconnect, "__setattr__": refuse_unknown, "_host_cpp": True}
+        # PySide6 takes Qt's properties as keywords, PythonQt takes no keywords.
+        members = {
+            "__init__": _without_keywords(kind),
+            "connect": connect,
+            "disconnect": disconnect,
+            "__setattr__": refuse_unknown,
+            "_host_cpp": True,
+        }
         try:
             shown[name] = type(name, (kind,), {**members, "__module__": "qt"})
         except TypeError:  # A class that cannot be inherited from.
