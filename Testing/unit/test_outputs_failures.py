@@ -72,6 +72,25 @@ def test_the_log_holds_the_traceback_of_every_frame_that_failed_and_verbose_show
     assert len((tmp_path / "out" / "log.txt").read_text(encoding="utf-8")) == 2 * len(log)
 
 
+def test_the_log_begins_anew_with_the_results_unless_it_is_what_the_run_prints_into(case, tmp_path, monkeypatch):
+    frames, segmentation = write_sequence(tmp_path, 2)
+    files = {"sequence": frames, "segmentation": segmentation}
+    whole = (frames / "frame1.nrrd").read_bytes()
+    (frames / "frame1.nrrd").write_bytes(b"broken")
+    log = tmp_path / "out" / "log.txt"
+    assert command(case, log.parent, **files) == 4 and log.is_file()
+    (frames / "frame1.nrrd").write_bytes(whole)
+    kept = os.dup(2)
+    try:
+        with open(log, "a") as stream:
+            os.dup2(stream.fileno(), 2)
+        assert command(case, log.parent, "--overwrite", **files) == 0 and "Traceback" in log.read_text()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    assert command(case, log.parent, "--overwrite", **files) == 0 and not log.exists()
+
+
 def test_frames_that_fail_alike_one_after_another_stop_the_run_which_goes_on_afterwards(
     case, plain, tmp_path, monkeypatch, capsys
 ):

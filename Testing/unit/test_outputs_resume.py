@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -117,3 +118,40 @@ def test_an_adapted_network_is_trained_once_and_kept_for_the_runs_that_continue(
     monkeypatch.setattr(adaptation, "adapt", lambda *_, **__: pytest.fail("the network was adapted again"))
     assert command(case, output, "--adapt", "2steps") == 0
     assert command(case, output) == 1
+
+
+@pytest.mark.parametrize("more", [(), ("--overwrite",)])
+def test_a_run_killed_while_it_begins_goes_on_by_the_same_command(case, plain, tmp_path, monkeypatch, more):
+    from VoxelMorphRegistrationLib.propagation.frame_files import FrameFiles
+    from VoxelMorphRegistrationLib.propagation.table import FrameTable
+
+    output = tmp_path / "out"
+    if more:
+        assert command(case, output, "--label-interpolation", "smooth") == 0
+    for step in ((FrameFiles, "clear"), (FrameFiles, "make_folders"), (FrameTable, "start")):
+        with monkeypatch.context() as patch:
+            patch.setattr(*step, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            assert command(case, output, *more) == (130 if more or step[1] != "clear" else 0)
+    assert command(case, output) == 0
+    assert same(voxels(output), voxels(plain))
+
+
+def test_an_empty_folder_of_a_run_that_wrote_nothing_is_no_result(case, tmp_path):
+    (tmp_path / "out" / "segmentation").mkdir(parents=True)
+    assert command(case, tmp_path / "out", "--frames", "0:1") == 0
+
+
+def test_a_second_run_in_the_folder_is_refused_and_the_first_ends_well(case, tmp_path, monkeypatch, capsys):
+    from VoxelMorphRegistrationLib.registration.registrar import Registrar
+
+    register, statuses = Registrar.register, []
+
+    def meanwhile(self, *arguments):
+        if not statuses:
+            statuses.append(command(case, tmp_path / "out"))
+        return register(self, *arguments)
+
+    monkeypatch.setattr(Registrar, "register", meanwhile)
+    assert command(case, tmp_path / "out", "--frames", "0:2") == 0
+    assert statuses == [1] and f"process {os.getpid()} on" in capsys.readouterr().err
+    assert len(table(tmp_path / "out")) == 2 and not (tmp_path / "out" / ".lock").exists()

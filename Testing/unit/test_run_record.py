@@ -48,7 +48,15 @@ def test_the_file_on_disk_has_the_form_that_earlier_versions_wrote_and_read(tmp_
     assert content["fingerprint"] == "589cd753f2d9c65542bf2a2fd0c0032cc06541cb8a39ec397fb0d98ae718f5fd"
 
 
-@pytest.mark.parametrize("change", [{"settings": {}}, {"inputs": {}}, {"model": {"name": "any-anatomy", "sha256": ""}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": {}},
+        {"inputs": {}},
+        {"model": {"name": "any-anatomy", "sha256": ""}},
+        {"model": {"name": "any-anatomy-fast", "sha256": "ab" * 32}},
+    ],
+)
 def test_what_changes_results_makes_another_run(change, tmp_path):
     assert RunRecord(tmp_path / "run.json", [RUN]).matching(replace(RUN, **change)) is None
 
@@ -65,6 +73,10 @@ def test_where_and_how_fast_it_ran_and_more_frames_do_not(change, tmp_path):
     [
         ({"settings": {"align": "none", "strategy": "sequential"}}, "strategy: direct there, sequential here"),
         ({"model": {"name": "mine", "sha256": "cd" * 32}}, "model: any-anatomy there, mine here"),
+        (
+            {"model": {"name": "any-anatomy-fast", "sha256": "ab" * 32}},
+            "model: any-anatomy there, any-anatomy-fast here",
+        ),
         ({"inputs": {"segmentation of frame 0": "liver.nrrd | 11 | 6"}}, "frame 0: liver.nrrd has changed since"),
         ({"inputs": {"segmentation of frame 0": "spleen.nrrd | 10 | 5"}}, "frame 0: another one"),
         ({"inputs": {**RUN.inputs, "mask": "m.nrrd | 1 | 1"}}, "mask: another one"),

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..files.displacements import read_displacement
 from ..files.segmentations import read_segmentation
 from ..files.series import open_series
+from ..propagation.table import plain_cell
 from .segmentations import colour_table, update_segmentation_node
 from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like
 from .tables import plot_volumes, table_from_csv
@@ -172,7 +173,7 @@ def _node_ids(scene: slicer.vtkMRMLScene) -> list[str]:
 def _rows(folder: Path) -> list[dict[str, str]]:
     try:
         with open(folder / "frames.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            rows = [{name: plain_cell(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
     except OSError as error:
         raise InputError(
             f"{folder}: holds no frames.csv ({error.strerror}); choose the output folder of a propagation"

@@ -12,6 +12,7 @@ import slicer
 import vtk
 
 from ..errors import InputError
+from ..propagation.table import plain_cell
 
 _TEXT_COLUMNS = ("status", "message", "similarity_metric", "flag")
 _VOLUME = "volume_ml_"
@@ -51,7 +52,7 @@ def table_from_csv(
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file))
+            lines = [[plain_cell(cell) for cell in line] for line in csv.reader(file)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); choose the folder of a finished run") from error
     if not lines or not lines[0]:

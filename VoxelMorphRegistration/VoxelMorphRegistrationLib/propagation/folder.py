@@ -26,6 +26,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files import slicer_attributes
 from ..files.label_sequences import SequenceFrame, write_label_sequence
+from ..files.lock import FolderLock
 from ..space.grid import Grid
 from .frame_files import FOLDERS, FrameFiles, Wanted
 from .frames import FileFrames, Frames
@@ -67,7 +68,8 @@ class RunFolder:
             written: called with each frame and its files once all of them, and its row, are on disk; in the thread that
                 writes.
 
-        Raises InputError when it holds another run (and `overwrite` is not set) or cannot be written to.
+        Raises InputError when it holds another run (and `overwrite` is not set), when another process writes there, or
+        when it cannot be written to.
         """
         self.path = Path(folder)
         self._frames, self._written = frames, written
@@ -77,17 +79,12 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.path}: cannot be made ({error.strerror}); choose another output folder") from error
-        self._record, self._run, rows = self._opened(run, overwrite, chosen)
+        self._lock = FolderLock(self.path)
         try:
-            self._files.make_folders()
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: cannot be written to ({error.strerror}); choose another output folder"
-            ) from error
-        self._files.remove_leftovers()
-        self._table = FrameTable(self.path / "frames.csv", labels)
-        self._table.start(rows)
-        self._record.write()
+            rows = self._begin(run, labels, overwrite, chosen)
+        except BaseException:
+            self._lock.release()
+            raise
         self.finished = frozenset(index for index, row in rows.items() if row["status"] != "failed")
         self._writer = ThreadPoolExecutor(1, "voxelmorph-write")
         self._waiting: list[Future] = []
@@ -117,6 +114,7 @@ class RunFolder:
     def abandon(self) -> None:
         """Finish the file that is being written, and leave the rest."""
         self._writer.shutdown(wait=True, cancel_futures=True)
+        self._lock.release()
 
     def finish(self, reference: Grid) -> dict[int, dict[str, str]]:
         """Flag the frames, assemble the label sequence on the reference's grid, complete the record.
@@ -143,6 +141,7 @@ class RunFolder:
             )
         if len(made) == len(self._frames):
             shutil.rmtree(self.path / ".resume", ignore_errors=True)
+        self._lock.release()
         return rows
 
     def _value(self, index: int, row: Mapping[str, str]) -> str:
@@ -158,16 +157,40 @@ class RunFolder:
             self._files.release(index)
         self._written(result, self._files.of(result))
 
+    def _begin(
+        self, run: Run, labels: tuple[int, ...], overwrite: bool, chosen: list[int] | None
+    ) -> dict[int, dict[str, str]]:
+        """Make the folder ready; returns the rows to keep.
+
+        The record is written before anything else that is new: a run that is killed here goes on by the same command.
+        """
+        self._record, self._run, rows = self._opened(run, overwrite, chosen)
+        self._record.write()
+        if overwrite and chosen is None:
+            self._clear()
+        try:
+            self._files.make_folders()
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: cannot be written to ({error.strerror}); choose another output folder"
+            ) from error
+        self._files.remove_leftovers()
+        self._table = FrameTable(self.path / "frames.csv", labels)
+        self._table.start(rows)
+        return rows
+
     def _opened(
         self, run: Run, overwrite: bool, chosen: list[int] | None
     ) -> tuple[RunRecord, int, dict[int, dict[str, str]]]:
         """The record, the number of this run in it, and the rows to keep."""
         path = self.path / "run.json"
         if overwrite and chosen is None:
-            self._clear()
+            # Without rows no frame counts as finished, whenever this run is killed.
+            (self.path / "frames.csv").unlink(missing_ok=True)
+            return RunRecord(path, [run]), 0, {}
         record = RunRecord.read(path)
         if record is None:
-            if not overwrite and any((self.path / name).exists() for name in ("segmentation", *_FILES)):
+            if not overwrite and self._holds_results():
                 raise InputError(
                     f"{self.path}: holds results that no run.json describes; give another folder, or --overwrite"
                 )
@@ -199,10 +222,16 @@ class RunFolder:
             return False
         return record.runs[made_by].frame(index) == run.frame(index) and self._files.exist(index)
 
+    def _holds_results(self) -> bool:
+        segmentation = self.path / "segmentation"
+        drawn = segmentation.is_dir() and any(segmentation.iterdir())
+        return drawn or any((self.path / name).exists() for name in _FILES)
+
     def _clear(self) -> None:
-        """Remove what an earlier run wrote, and nothing else; the log goes on."""
+        """Remove what an earlier run wrote but its record, and nothing else."""
         for name in _FILES:
-            (self.path / name).unlink(missing_ok=True)
+            if name != "run.json":
+                (self.path / name).unlink(missing_ok=True)
         self._files.clear()
 
     def _refuse_inputs_inside(self, frames: Frames) -> None:

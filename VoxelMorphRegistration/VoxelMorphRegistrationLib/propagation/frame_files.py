@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -116,7 +116,7 @@ class FrameFiles:
         path = self._folder / "log.txt"
         told = f"{datetime.now().astimezone().isoformat(timespec='seconds')} {result.message}\n"
         try:
-            with open(path, "a", encoding="utf-8") as stream:
+            with open(path, "a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(f"{told}{result.failure.traceback}\n")
         except OSError as error:
             raise InputError(
@@ -128,8 +128,10 @@ class FrameFiles:
         try:
             with np.load(self._kept(index)) as kept:
                 grid = Grid(*(tuple(kept[name].tolist()) for name in ("size", "spacing", "origin", "direction")))
-                return grid.image(kept["vectors"], vector=True)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+                vectors = kept["vectors"]
+                whole = vectors.shape == (*grid.shape, grid.dimension) and bool(np.isfinite(vectors).all())
+                return grid.image(vectors, vector=True) if whole else None
+        except Exception:  # Whatever damage it has met: it is then made anew.
             return None
 
     def release(self, index: int) -> None:
@@ -137,7 +139,9 @@ class FrameFiles:
         self._kept(index).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove what an earlier run wrote, and nothing else."""
+        """Remove what an earlier run wrote, and nothing else. A log that this very process prints into goes on."""
+        if not _is_printed_into(self._folder / "log.txt"):
+            (self._folder / "log.txt").unlink(missing_ok=True)
         for folder in FOLDERS:
             for entry in (self._folder / folder).glob("*"):
                 if entry.is_file() and (entry.name[:1].isdigit() or entry.name.startswith((".", "network."))):
@@ -181,6 +185,17 @@ class FrameFiles:
 
     def _kept(self, index: int) -> Path:
         return self._folder / ".resume" / f"{self.name(index)}.npz"
+
+
+def _is_printed_into(path: Path) -> bool:
+    """Whether standard output or error of this process goes into a file."""
+    for stream in (1, 2):
+        try:
+            if os.path.samestat(os.fstat(stream), path.stat()):
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def every_nth(displacement: sitk.Image, step: int) -> sitk.Image:

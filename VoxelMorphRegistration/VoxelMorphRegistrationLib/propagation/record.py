@@ -56,7 +56,7 @@ class Run:
             mine, theirs = self.settings.get(name), other.settings.get(name)
             if mine != theirs:
                 return f"{name}: {theirs} there, {mine} here"
-        if self.model["sha256"] != other.model["sha256"]:
+        if self.model != other.model:
             return f"model: {other.model['name']} there, {self.model['name']} here"
         for role in {**self.inputs, **other.inputs}:
             mine, theirs = self.inputs.get(role), other.inputs.get(role)
@@ -99,8 +99,11 @@ class RunRecord:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def matching(self, run: Run) -> int | None:
-        """The number of the run with the same fingerprint."""
-        return next((n for n, known in enumerate(self.runs) if known.fingerprint == run.fingerprint), None)
+        """The number of the run with the same fingerprint and model: two models can share their weights."""
+        return next(
+            (n for n, one in enumerate(self.runs) if one.fingerprint == run.fingerprint and one.model == run.model),
+            None,
+        )
 
 
 def describe_file(path: str | Path | None) -> Input:

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
@@ -22,6 +23,8 @@ FURTHER_COLUMNS = (
     "similarity_metric", "inside_before", "inside_after", "around_before", "around_after", "inverse_consistency_mm",
     "interpolation_error_mm", "reference_frame", "volume_jump_percent", "centroid_jump_mm", "flag", "run",
 )  # fmt: skip
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class FrameTable:
@@ -51,7 +54,8 @@ class FrameTable:
         text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]
         rows = {}
-        for row in csv.DictReader(io.StringIO(whole)):
+        for cells in csv.DictReader(io.StringIO(whole)):
+            row = {name: plain_cell(cell) for name, cell in cells.items()}
             if row.get("index", "").isdigit() and None not in row.values() and None not in row:
                 rows[int(row["index"])] = row
         return rows
@@ -70,9 +74,9 @@ class FrameTable:
     def append(self, result: FrameResult, run: int) -> None:
         """Raises InputError when the disk does not take the row."""
         line = io.StringIO()
-        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(_row(result, run))
+        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(_quoted(_row(result, run)))
         try:
-            with open(self.path, "a", encoding="utf-8", newline="") as stream:
+            with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
                 stream.write(line.getvalue())
         except OSError as error:
             raise InputError(
@@ -91,10 +95,38 @@ class FrameTable:
         return {int(row["index"]): row for row in ordered}
 
     def _rewrite(self, rows: Iterable[Mapping[str, str]]) -> None:
-        with atomic_write(self.path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+        with (
+            atomic_write(self.path) as partial,
+            open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
             writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(_quoted(row) for row in rows)
+
+
+def plain_cell(cell: Any) -> Any:
+    """The text of a cell of frames.csv without the apostrophe that keeps a spreadsheet from running it as a formula.
+
+    What is no text (the cells that a row has too many, or lacks) comes back as it is.
+    """
+    quoted = isinstance(cell, str) and cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA)
+    return cell[1:] if quoted else cell
+
+
+def _quoted(row: Mapping[str, str]) -> dict[str, str]:
+    """A spreadsheet would run text that comes from a file as a formula where it begins like one."""
+    return {name: f"'{cell}" if _is_formula(cell) else cell for name, cell in row.items()}
+
+
+def _is_formula(cell: str) -> bool:
+    bare = cell.lstrip("'")
+    if bare != cell or not bare.startswith(_FORMULA):
+        return bare.startswith(_FORMULA)
+    try:
+        float(cell)
+    except ValueError:
+        return True
+    return False
 
 
 def _row(result: FrameResult, run: int) -> dict[str, str]:
@@ -107,7 +139,7 @@ def _row(result: FrameResult, run: int) -> dict[str, str]:
         "similarity_after": _text(quality.similarity_after),
         "folded_percent": _text(result.folded_percent),
         "seconds": _text(result.seconds, 3),
-        "message": " ".join(result.message.split()),
+        "message": _one_line(result.message),
         "similarity_metric": quality.metric if result.status != "failed" else "",
         "inside_before": _text(quality.inside_before),
         "inside_after": _text(quality.inside_after),
@@ -123,6 +155,12 @@ def _row(result: FrameResult, run: int) -> dict[str, str]:
         for axis, value in zip("ras", centroid):
             row[f"centroid_{axis}_{label}"] = _text(value, 6)
     return row
+
+
+def _one_line(text: str) -> str:
+    """In characters that every reader of a table takes; what is no Unicode (old names of files) is written out."""
+    known = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return " ".join("".join(one if one.isprintable() else " " for one in known).split())
 
 
 def _text(value: float, digits: int = 5) -> str:
