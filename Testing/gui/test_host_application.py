@@ -16,7 +16,11 @@ def test_a_new_node_is_in_the_subject_hierarchy_and_a_hidden_one_is_not(host):
     hidden = slicer.vtkMRMLScalarVolumeNode()
     hidden.SetHideFromEditors(True)
     slicer.mrmlScene.AddNode(hidden)
-    assert tree.GetItemByDataNode(_volume("seen")) and not tree.GetItemByDataNode(hidden)
+    seen = _volume("seen")
+    item = tree.GetItemByDataNode(seen)
+    assert item and not tree.GetItemByDataNode(hidden)
+    slicer.mrmlScene.RemoveNode(seen)
+    assert not tree.GetItemName(item)
 
 
 def test_the_segment_editor_opens_on_a_segmentation_and_its_volume(host):

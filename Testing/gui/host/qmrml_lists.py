@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shiboken6
 import slicer
 from PySide6 import QtWidgets
 from PySide6.QtCore import Qt, Signal
@@ -83,6 +84,12 @@ class _Nodes:
             self._changed(node)
 
     def _refresh(self):
+        if not shiboken6.isValid(self):
+            # Its window is gone; in C++ the observers would have gone with it.
+            for owner, tag in self._tags:
+                owner.RemoveObserver(tag)
+            self.__dict__["_tags"] = []
+            return
         if "_node" not in self.__dict__ or (self._scene is not None and self._scene.IsBatchProcessing()):
             return
         nodes = self._nodes()

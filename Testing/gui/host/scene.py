@@ -61,7 +61,12 @@ class Scene:
         def added(caller, event, node):
             self._into_tree(node)
 
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def leaves(caller, event, node):
+            self._out_of_tree(node)
+
         scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
+        scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, leaves)
 
     def _logic(self, kind):
         logic = getattr(slicer, kind)()
@@ -76,6 +81,14 @@ class Scene:
             tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
             if not tree.GetItemByDataNode(node):
                 tree.CreateItem(tree.GetSceneItemID(), node)
+
+    def _out_of_tree(self, node):
+        if self.scene.IsClosing() or node.IsA("vtkMRMLSubjectHierarchyNode"):
+            return
+        tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self.scene)
+        item = tree.GetItemByDataNode(node)
+        if item:
+            tree.RemoveItem(item, False, False)
 
 
 _LOGICS = {
