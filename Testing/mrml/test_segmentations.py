@@ -171,7 +171,7 @@ def test_a_label_volume_serves_as_a_segmentation_with_its_colour_tables_names(sc
     segmentation = segmentations.segmentation_from_node(node, Grid.of(frame))
     assert [(segment.name, segment.label) for segment in segmentation.segments] == [("spleen", 3)]
     np.testing.assert_array_equal(sitk.GetArrayFromImage(segmentation.layers[0]), sitk.GetArrayFromImage(labels))
-    made = segmentations.colour_table(scene, segmentation, "made")
+    made = segmentations.colour_table(scene, segmentation.segments, "made")
     assert made.GetColorName(3) == "spleen"
 
 

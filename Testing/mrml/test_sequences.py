@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -12,8 +14,10 @@ from Testing.support.scenery import node_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
+from VoxelMorphRegistrationLib.mrml.segmentations import segmentation_from_node, update_segmentation_node
 from VoxelMorphRegistrationLib.mrml.sequences import SequenceFrames, browser_of
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 
 @pytest.fixture(scope="module")
@@ -319,3 +323,22 @@ def test_frames_of_a_sequence_are_what_slicer_saves_for_them(scene, sequence, tm
     for number in range(4):
         np.testing.assert_array_equal(sitk.GetArrayFromImage(frames[number]), sitk.GetArrayFromImage(by_file[number]))
         assert Grid.of(frames[number]).same_as(Grid.of(by_file[number]))
+
+
+def test_segments_of_several_frames_are_told_by_their_names_whatever_their_numbers(scene, sequence, model):
+    first = draw(scene)
+    drawn = segmentation_from_node(draw(scene, SHIFTS[3]), Grid.of(SequenceFrames(sequence).volume(3)))
+    others = {1: 2, 2: 1}
+    swapped = drawn.with_distinct_labels().with_segments(
+        [replace(one, id=f"x{one.label}", label=others[one.label]) for one in drawn.with_distinct_labels().segments]
+    )
+    last = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "last")
+    update_segmentation_node(last, swapped)
+    output = run(sequence, [first, last], model, reference=[0, 3], as_labels=True)
+    names = [one.name for one in drawn.segments]
+    voxels = [slicer.util.arrayFromVolume(output.GetNthDataNode(number)) for number in range(4)]
+    for label in (1, 2):
+        counts = [np.count_nonzero(array == label) for array in voxels]
+        assert max(counts) < 1.2 * min(counts)
+    colours = output.GetNthDataNode(3).GetDisplayNode() or browser_of(output).GetProxyNode(output).GetDisplayNode()
+    assert [colours.GetColorNode().GetColorName(label) for label in (1, 2)] == names

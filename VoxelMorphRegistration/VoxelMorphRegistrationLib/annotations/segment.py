@@ -26,12 +26,22 @@ class Segment:
     name_generated: bool = False
     colour_generated: bool = False
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether nothing is known of it but the value of its label: `generated_segment` made it, or Slicer so."""
+        told = any(tag.startswith("TerminologyEntry:") for tag in self.tags.split("|"))
+        return self.name_generated and not told and self.id == self.name and self.name.rstrip("_") == _name(self.label)
+
 
 def generated_segment(label: int, layer: int = 0, taken: frozenset[str] = frozenset()) -> Segment:
     """A segment for a label value nothing is known about, named as Slicer names it when it imports a label map."""
-    name = f"Segment_{label}"
+    name = _name(label)
     while name in taken:
         name += "_"
     # Steps of the golden ratio around the colour wheel keep neighbouring values apart.
     red, green, blue = (round(part, 4) for part in colorsys.hsv_to_rgb((label * 0.61803398875) % 1.0, 0.6, 0.9))
     return Segment(name, name, label, layer, (red, green, blue), "", True, True)
+
+
+def _name(label: int) -> str:
+    return f"Segment_{label}"

@@ -87,10 +87,15 @@ class Segmentation:
             label = segment.label if segment.label not in used else next(n for n in free if n not in used | every)
             used.add(label)
             segments.append(replace(segment, label=label))
+        return self.with_segments(segments)
+
+    def with_segments(self, segments: Sequence[Segment]) -> Segmentation:
+        """The same voxels under other segments, one in place of each; voxels get the label values of these."""
+        labels = [segment.label for segment in segments]
         layers = []
         for number, layer in enumerate(self.layers):
             pairs = [(old.label, new.label) for old, new in zip(self.segments, segments) if old.layer == number]
-            layers.append(_relabelled(layer, pairs, max(used)))
+            layers.append(_relabelled(layer, pairs, labels))
         return replace(self, layers=tuple(layers), segments=tuple(segments))
 
     def flattened(self) -> Segmentation:
@@ -185,11 +190,14 @@ def _values(labels: sitk.Image) -> set[int]:
     return {int(value) for value in np.unique(sitk.GetArrayViewFromImage(labels)) if value != 0}
 
 
-def _relabelled(layer: sitk.Image, pairs: list[tuple[int, int]], highest: int) -> sitk.Image:
-    """The layer with each first value of `pairs` replaced by the second, in a type that holds `highest`."""
+def _relabelled(layer: sitk.Image, pairs: list[tuple[int, int]], labels: Sequence[int]) -> sitk.Image:
+    """The layer with each first value of `pairs` replaced by the second, in a type that holds all `labels`."""
     array = sitk.GetArrayViewFromImage(layer)
-    fits = array.dtype.kind == "f" or highest <= np.iinfo(array.dtype).max
-    changed = array.astype(array.dtype if fits else np.min_scalar_type(highest))
+    lowest, highest = min(labels, default=0), max(labels, default=0)
+    dtype = array.dtype
+    if dtype.kind != "f" and not np.iinfo(dtype).min <= lowest <= highest <= np.iinfo(dtype).max:
+        dtype = np.result_type(dtype, np.min_scalar_type(lowest), np.min_scalar_type(highest))
+    changed = array.astype(dtype)
     for old, new in pairs:
         if old != new:
             changed[array == old] = new

@@ -116,6 +116,9 @@ def run(args: argparse.Namespace) -> Exit:
     from ..propagation.progress import Progress
 
     propagation = _propagation(args, segmentations)
+    for reference in propagation.references:
+        for note in reference.notes:
+            print(f"note: frame {reference.index}: {note}", file=sys.stderr)
     wanted = Wanted(args.save_transforms, bool(args.points), bool(args.surface))
     if args.dry_run:
         dry_run.tell(propagation, Path(args.output), wanted, args)

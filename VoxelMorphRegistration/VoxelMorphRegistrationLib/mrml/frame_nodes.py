@@ -86,7 +86,9 @@ class FrameNodes:
             update_label_volume(node, segmentation)
         else:
             node = slicer.vtkMRMLSegmentationNode()
-            update_segmentation_node(node, segmentation, None if source is None else source.held)
+            # Segments that several references have are those of the first one.
+            like = self._sources[self._drawn.first] or source
+            update_segmentation_node(node, segmentation, None if like is None else like.held)
         return node
 
     def _lifted(self, segmentation: Segmentation, index: int) -> Segmentation:

@@ -100,7 +100,7 @@ class FrameSequences:
             if data is not None:
                 data.SetAttribute(slicer_attributes.FLAG, row["flag"] or None)
         table = table_from_csv(output.GetScene(), csv, f"{self._drawn.node.GetName()} frames", self.table)
-        segments = self._drawn.segmentation.with_distinct_labels().segments
+        segments = self._drawn.segments
         chart = plot_volumes(
             table,
             {segment.label: segment.name for segment in segments},
@@ -173,7 +173,7 @@ class FrameSequences:
         node = self._drawn.node
         shown = None if node.IsA("vtkMRMLSegmentationNode") else node.GetDisplayNode()
         colours = shown.GetColorNode() if shown is not None else None
-        if colours is not None:
+        if colours is not None and len(self._drawn.nodes) == 1:
             return colours
         scene = self._inputs.sequence.GetScene()
-        return colour_table(scene, self._drawn.segmentation, f"{node.GetName()} labels")
+        return colour_table(scene, self._drawn.segments, f"{node.GetName()} labels")

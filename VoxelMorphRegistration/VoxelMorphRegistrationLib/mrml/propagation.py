@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import slicer
 
 from ..annotations.points import Points
+from ..annotations.segment_matching import match_segments
 from ..annotations.segmentation import Segmentation
 from ..annotations.surface import Surface
 from ..errors import InputError
@@ -147,7 +148,11 @@ def _drawn(inputs: SequenceInput, frames: SequenceFrames) -> DrawnFrames:
         raise InputError(f"reference frames {sorted(numbers)}: one is named twice; give one segmentation a frame")
     parent = proxy_parent(inputs.sequence)
     segmentations = {number: _on_frame(node, frames, number, parent) for node, number in zip(nodes, numbers)}
-    return DrawnFrames(dict(zip(numbers, nodes)), segmentations, parent)
+    matched = match_segments(
+        [segmentation.simplified() for segmentation in segmentations.values()],
+        [f"{describe(node)}, segmentation of frame {number}" for node, number in zip(nodes, numbers)],
+    )
+    return DrawnFrames(dict(zip(numbers, nodes)), dict(zip(numbers, matched.segmentations)), matched.segments, parent)
 
 
 def _on_frame(

@@ -8,6 +8,7 @@ from typing import Any
 
 import slicer
 
+from ..annotations.segment import Segment
 from ..annotations.segmentation import Segmentation
 
 
@@ -58,12 +59,14 @@ class DrawnFrames:
 
     Attributes:
         nodes: segmentation nodes or label volumes.
-        segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`.
+        segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`, under common segments.
+        segments: every segment of any of them, once.
         parent: the transform that the sequence's volumes hang under.
     """
 
     nodes: dict[int, slicer.vtkMRMLNode]
     segmentations: dict[int, Segmentation]
+    segments: tuple[Segment, ...]
     parent: slicer.vtkMRMLTransformNode | None
 
     @property

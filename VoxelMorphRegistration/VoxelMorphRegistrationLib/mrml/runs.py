@@ -105,7 +105,7 @@ class _Loader:
                 save_as_one_file(sequence)
             colours = None
             if is_labels and self._drawn is not None:
-                colours = colour_table(self._scene, self._drawn.flattened(), f"{self._folder.name} labels")
+                colours = colour_table(self._scene, self._drawn.flattened().segments, f"{self._folder.name} labels")
             master = self._volumes or run.segmentation or sequence
             if browser_of(master) is None:
                 name = self._scene.GenerateUniqueName(f"{self._folder.name} browser")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -103,13 +104,15 @@ def update_label_volume(node: slicer.vtkMRMLLabelMapVolumeNode, segmentation: Se
     update_volume(node, segmentation.label_image())
 
 
-def colour_table(scene: slicer.vtkMRMLScene, segmentation: Segmentation, name: str) -> slicer.vtkMRMLColorTableNode:
-    """A colour table that gives the label values of a segmentation their names and colours."""
+def colour_table(scene: slicer.vtkMRMLScene, segments: Sequence[Segment], name: str) -> slicer.vtkMRMLColorTableNode:
+    """A colour table that gives the label values of segments their names and colours."""
     table = scene.AddNewNodeByClass("vtkMRMLColorTableNode", name)
     table.SetTypeToUser()
-    table.SetNumberOfColors(max(segmentation.labels(), default=0) + 1)
+    table.SetNumberOfColors(max((segment.label for segment in segments), default=0) + 1)
     table.SetColor(0, "background", 0.0, 0.0, 0.0, 0.0)
-    for segment in segmentation.segments:
+    for segment in segments:
+        if segment.label < 1:
+            continue  # A colour table counts from 0.
         table.SetColor(segment.label, segment.name, *segment.colour, 1.0)
     return table
 

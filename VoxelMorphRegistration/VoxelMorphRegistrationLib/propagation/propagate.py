@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import SimpleITK as sitk
 
 from ..annotations.points import Points, count_outside
+from ..annotations.segment import Segment
 from ..annotations.surface import Surface
 from ..errors import InputError
 from ..network_space.grid import network_grid
@@ -22,7 +23,7 @@ from .context import FrameContext, FrameReader, Registered
 from .failure import SuccessiveFailures
 from .frames import Frames, open_frames
 from .quality import FrameQuality
-from .references import Reference, Source, assign, files_of, open_references
+from .references import Reference, Source, assign, files_of, open_references, segments_of
 from .results import Carried, FrameResult, ResultMaker
 from .settings import PropagationSettings
 from .strategies import STRATEGIES
@@ -81,10 +82,13 @@ class Propagation:
     def model(self) -> Model:
         return self.registrar.model
 
+    def segments(self) -> tuple[Segment, ...]:
+        """Every segment of some reference, ascending by label value; a value means the same in all frames."""
+        return segments_of(self.references)
+
     def labels(self) -> tuple[int, ...]:
         """Every label value that some reference's segments have, ascending."""
-        drawn = [one.segmentation.with_distinct_labels() for one in self.references if one.segmentation is not None]
-        return tuple(sorted({label for segmentation in drawn for label in segmentation.labels()}))
+        return tuple(segment.label for segment in self.segments())
 
     def network_grid(self) -> Grid:
         """The grid on which the network sees the first reference frame."""
@@ -200,7 +204,8 @@ def propagate(
     Args:
         frames: whatever `open_frames` takes: a 4D file, a folder, a list of files or of `sitk.Image`.
         segmentation: a `Segmentation`, a label image or their file; several with as many `reference` frames: each frame
-            uses the nearest, at equal distance the more similar. None when only points or a surface are carried.
+            uses the nearest, at equal distance the more similar. Their segments are the same by id, then by name. None
+            when only points or a surface are carried.
         reference: number of the segmented frame; negative counts from the end.
         model: a name, a weights file or a loaded model; default the bundled network.
         settings: how, see `PropagationSettings`.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import SimpleITK as sitk
 
+from ..annotations.segment import Segment
+from ..annotations.segment_matching import match_segments
 from ..annotations.segmentation import Segmentation, check_labelled
 from ..errors import InputError
 from ..files.segmentations import read_segmentation
@@ -19,7 +21,10 @@ from .quality import FrameQuality
 
 @dataclass(frozen=True)
 class Reference:
-    """A segmented frame. The segmentation lies on the frame's grid; it is None when only points are carried."""
+    """A segmented frame. The segmentation lies on the frame's grid; it is None when only points are carried.
+
+    The segmentations of several frames have their segments in common, see `annotations.segment_matching`.
+    """
 
     index: int
     image: sitk.Image
@@ -40,8 +45,8 @@ def open_references(
         reference: frame numbers, from 0; negative ones count from the end.
 
     Raises InputError for a frame number that is not there or named twice, for another number of segmentations than of
-    frames, for a frame without content, for a segmentation that does not lie on its frame, and for several of which
-    some have overlapping segments and some have not.
+    frames, for a frame without content, for a segmentation that does not lie on its frame, for several of which some
+    have overlapping segments and some have not, and for several whose segments cannot be told apart.
     """
     sources = _listed(segmentation)
     numbers = [reference] if isinstance(reference, int) else list(reference)
@@ -66,7 +71,24 @@ def open_references(
         raise InputError(
             "reference frames: some segmentations have overlapping segments and some have not; draw them alike"
         )
-    return found
+    return _with_common_segments(found)
+
+
+def segments_of(references: Sequence[Reference]) -> tuple[Segment, ...]:
+    """Every segment of the references, each once."""
+    drawn = [one.segmentation for one in references if one.segmentation is not None]
+    found = {segment.label: segment for segmentation in reversed(drawn) for segment in segmentation.segments}
+    return tuple(found[label] for label in sorted(found))
+
+
+def _with_common_segments(references: list[Reference]) -> list[Reference]:
+    drawn = {one.index: one.segmentation for one in references if one.segmentation is not None}
+    matched = match_segments(list(drawn.values()), [f"segmentation of frame {index}" for index in drawn])
+    for index, segmentation, notes in zip(drawn, matched.segmentations, matched.notes):
+        number = next(number for number, one in enumerate(references) if one.index == index)
+        one = references[number]
+        references[number] = replace(one, segmentation=segmentation, notes=(*one.notes, *notes))
+    return references
 
 
 def files_of(segmentation: Source | Sequence[Source]) -> list[str | Path]:
