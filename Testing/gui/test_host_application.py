@@ -69,6 +69,20 @@ def test_a_saved_scene_comes_back_after_the_application_was_quit(host, tmp_path)
     assert slicer.util.arrayFromVolume(slicer.util.getNode("kept")).shape == (3, 4, 5)
 
 
+def test_volumes_segmentations_and_points_are_loaded_and_saved_as_in_the_console(host, tmp_path):
+    volume = _volume("saved")
+    assert slicer.util.saveNode(volume, str(tmp_path / "v.nrrd"))
+    assert slicer.util.loadVolume(str(tmp_path / "v.nrrd"), {"name": "again"}).GetName() == "again"
+    assert slicer.util.loadLabelVolume(tmp_path / "v.nrrd").IsA("vtkMRMLLabelMapVolumeNode")
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    points.AddControlPoint(1.0, 2.0, 3.0)
+    assert slicer.util.exportNode(points, str(tmp_path / "p.mrk.json"))
+    assert slicer.util.loadMarkups(str(tmp_path / "p.mrk.json")).GetNumberOfControlPoints() == 1
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    assert slicer.util.saveNode(transform, str(tmp_path / "t.h5"))
+    assert slicer.util.loadTransform(str(tmp_path / "t.h5")).IsLinear()
+
+
 def test_a_combo_box_follows_the_scene_and_makes_nodes_under_its_base_name(host):
     box = slicer.qMRMLNodeComboBox()
     box.nodeTypes, box.showChildNodeTypes, box.baseName = ["vtkMRMLScalarVolumeNode"], False, "warped"

@@ -10,6 +10,7 @@ import slicer
 from PySide6 import QtCore, QtWidgets
 
 from Testing.gui.host import qt
+from Testing.gui.host.files import qSlicerCoreIOManager
 from Testing.gui.host.speech import speak
 
 
@@ -48,7 +49,10 @@ class qSlicerApplication(QtWidgets.QApplication):
     slicerHome = property(lambda self: self._folder)
 
     def _begin(self, scene, layout_manager):
-        self.__dict__.update(_scene=scene, _layout=layout_manager)
+        self.__dict__.update(_scene=scene, _layout=layout_manager, _io=qSlicerCoreIOManager(scene))
+
+    def coreIOManager(self):
+        return self._io
 
     def layoutManager(self):
         return self._layout

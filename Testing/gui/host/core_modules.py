@@ -88,6 +88,7 @@ def _module_class(name):
     return speak(type(f"qSlicer{name}Module", (_Module,), {"__module__": __name__}))
 
 
+qSlicerColorsModule = _module_class("Colors")
 qSlicerMarkupsModule = _module_class("Markups")
 qSlicerModelsModule = _module_class("Models")
 qSlicerPlotsModule = _module_class("Plots")

@@ -36,6 +36,8 @@ class Scene:
         scene.SetDataIOManager(data)
         scene.SetRootDirectory(os.path.expanduser("~"))
         self.application = slicer.vtkSlicerApplicationLogic()
+        self.application.SetHomeDirectory(folder)
+        self.application.SetShareDirectory("share")
         self.application.SetMRMLScene(scene)
         self.layout = slicer.vtkMRMLLayoutLogic()
         self.layout.SetMRMLScene(scene)
@@ -49,7 +51,7 @@ class Scene:
         plot_view.SetSingletonTag("PlotView1")
         plot_view.SetName("PlotView1")
         self.plot_view = scene.AddNode(plot_view)
-        self.logics = {name: self._logic(kind) for name, kind in _LOGICS.items()}
+        self.logics = {name: self._logic(name, kind) for name, kind in _LOGICS.items()}
         factory = slicer.vtkSegmentationConverterFactory.GetInstance()
         if factory.ConstructRepresentationObjectByRepresentation("Binary labelmap") is None:
             factory.RegisterConverterRule(slicer.vtkBinaryLabelmapToClosedSurfaceConversionRule())
@@ -68,8 +70,9 @@ class Scene:
         scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, added)
         scene.AddObserver(slicer.vtkMRMLScene.NodeAboutToBeRemovedEvent, leaves)
 
-    def _logic(self, kind):
+    def _logic(self, name, kind):
         logic = getattr(slicer, kind)()
+        self.application.SetModuleLogic(name, logic)
         logic.SetMRMLApplicationLogic(self.application)
         logic.SetMRMLScene(self.scene)
         return logic
@@ -92,6 +95,7 @@ class Scene:
 
 
 _LOGICS = {
+    "Colors": "vtkSlicerColorLogic",
     "Markups": "vtkSlicerMarkupsLogic",
     "Models": "vtkSlicerModelsLogic",
     "Plots": "vtkSlicerPlotsLogic",
