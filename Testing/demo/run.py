@@ -58,7 +58,8 @@ Frames:         {output / "frames"}
 Segmentations:  {result / "segmentation"}
 One sequence:   {result / "segmentation.seq.nrrd"}
 Table:          {result / "frames.csv"}
-In Slicer: drag segmentation.seq.nrrd and the frames into the window and play them in the Sequences toolbar.""")
+In Slicer: drag segmentation.seq.nrrd and the frames into the window and play them in the Sequences toolbar.
+Look first:     {result / "report.html"}""")
     return 0
 
 

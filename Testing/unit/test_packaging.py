@@ -40,15 +40,16 @@ def test_every_resource_is_listed_for_slicers_build_and_no_other():
     assert set(resources) == on_disk(MODULE / "Resources", lambda path: path.suffix != ".py")
 
 
-def test_the_wheel_holds_the_whole_library_and_the_bundled_networks(tmp_path):
+def test_the_wheel_holds_the_whole_library_the_bundled_networks_and_the_parts_of_the_pages(tmp_path):
     pytest.importorskip("hatchling", reason="hatchling, which builds the wheel, is not installed")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     library = set(on_disk(MODULE / "VoxelMorphRegistrationLib", lambda path: True))
-    models = on_disk(MODULE / "Resources" / "Models", lambda path: True)
-    assert held == library | {f"VoxelMorphRegistrationLib/{name}" for name in models}
+    beside = on_disk(MODULE / "Resources" / "Models", lambda path: True)
+    beside |= on_disk(MODULE / "Resources" / "Report", lambda path: True)
+    assert held == library | {f"VoxelMorphRegistrationLib/{name}" for name in beside}
 
 
 def test_every_folder_of_the_library_is_a_package():

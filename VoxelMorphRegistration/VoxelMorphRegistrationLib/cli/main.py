@@ -17,6 +17,7 @@ _COMMANDS = {
     "register": ("register", "register one pair: a displacement, and the warped volume and labels"),
     "propagate": ("propagate", "carry a segmentation from one frame to all frames of a sequence"),
     "convert": ("convert", "read a displacement of another tool and write it for another"),
+    "report": ("report", "make the page of a run again: what is fine, and where to look"),
     "models": ("models", "list, inspect, download, import and remove networks"),
     "worker": ("worker", "take jobs as JSON lines on standard input until it closes"),
 }

@@ -6,7 +6,8 @@ import argparse
 import signal
 import sys
 import threading
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,14 @@ from . import dry_run
 from .exit_status import Exit
 from .options import add_registration_options, add_verbose_option, millimetres, settings_from
 from .run_description import describe_run
+from .run_folder_sink import RunFolderSink
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from ..models.loading import Model
     from ..propagation.folder import RunFolder
     from ..propagation.progress import Progress
     from ..propagation.propagate import Propagation
-    from ..propagation.results import FrameResult
-    from ..space.grid import Grid
+    from ..propagation.sinks import FrameSink
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, time one frame, write nothing")
     parser.add_argument(
+        "--no-report", action="store_true", help="leave out DIR/report.html, the page a person looks at"
+    )
+    parser.add_argument(
         "--progress",
         choices=("auto", "bar", "json", "none"),
         default="auto",
@@ -144,21 +146,25 @@ def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFold
     from ..propagation.sinks import deliver
 
     finished = len(folder.finished.intersection(propagation.select))
-    sink = _RunFolderSink(folder, progress)
+    sink = RunFolderSink(folder, progress)
     with _terminated_as_interrupt():
         if args.adapt and finished < len(propagation.select):
+            started = time.perf_counter()
             try:
                 propagation = propagation.with_model(_adapted(args, propagation, folder, progress))
             except BaseException as error:
                 sink.abort(error)
                 raise
-        deliver(propagation, sink)
+            folder.seconds["adapting"] = time.perf_counter() - started
+        deliver(propagation, _with_page(args, sink, folder))
     failed = [index for index in propagation.select if sink.rows.get(index, {}).get("status") == "failed"]
     flagged = [index for index in propagation.select if sink.rows.get(index, {}).get("flag") and index not in failed]
     status = Exit.SOME_FRAMES if failed else Exit.DONE
     progress.finish(exit=status, failed=failed, flagged=flagged, output=str(folder.path))
     if args.progress != "json":
         _tell(folder.path, propagation.select, failed, flagged)
+        if (folder.path / "report.html").is_file():
+            print(f"{folder.path / 'report.html'}: the page to look at first, in a browser")
     if failed:
         print(
             f"slicer-voxelmorph: {len(failed)} frame(s) failed: {_numbers(failed)}; the column message of "
@@ -168,46 +174,12 @@ def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFold
     return status
 
 
-class _RunFolderSink:
-    """Frames into the folder of a run, while it is said how far the run is."""
+def _with_page(args: argparse.Namespace, sink: FrameSink, folder: RunFolder) -> FrameSink:
+    if args.no_report:
+        return sink
+    from ..report.sink import ReportingSink
 
-    def __init__(self, folder: RunFolder, progress: Progress) -> None:
-        self._folder, self._progress = folder, progress
-        self._reference: Grid | None = None
-        self.rows: dict[int, dict[str, str]] = {}
-
-    @property
-    def finished(self) -> Collection[int]:
-        return self._folder.finished
-
-    def recall(self, index: int) -> sitk.Image | None:
-        return self._folder.recall(index)
-
-    def begin(self, propagation: Propagation) -> None:
-        from ..space.grid import Grid
-
-        self._reference = Grid.of(propagation.references[0].image)
-
-    def frame(self, result: FrameResult) -> bool:
-        self._folder.add(result)
-        return True
-
-    def finish(self) -> None:
-        assert self._reference is not None
-        self._progress.stage("assembling", 0.0)
-        self.rows = self._folder.finish(self._reference)
-        self._progress.stage("assembling", 1.0)
-
-    def abort(self, error: BaseException) -> None:
-        """What was computed is still written, unless a person interrupts and waits."""
-        self._progress.close()
-        try:
-            if isinstance(error, Exception):
-                self._folder.close()
-        except Exception:
-            pass  # The error that ended the run is the one to be told.
-        finally:
-            self._folder.abandon()
+    return ReportingSink(sink, folder.path, lambda message: print(f"note: {message}", file=sys.stderr))
 
 
 def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagation:

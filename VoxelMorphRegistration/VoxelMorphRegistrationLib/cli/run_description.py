@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -46,5 +47,9 @@ def describe_run(args: argparse.Namespace, propagation: Propagation) -> Run:
         "sequence": args.sequence,
         "frames": args.frames,
         "arguments": args.argv,
+        "working_folder": os.getcwd(),
+        "wanted": len(propagation.select),
+        "total": count,
+        "cores": os.cpu_count(),
     }
     return Run(settings, model, inputs, describe_frames(propagation.frames), circumstances, installed_versions())

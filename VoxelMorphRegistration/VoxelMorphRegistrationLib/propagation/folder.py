@@ -17,6 +17,7 @@ a row are finished and the others are made anew.
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -85,6 +86,8 @@ class RunFolder:
         except BaseException:
             self._lock.release()
             raise
+        #: Of stages that the caller timed and of the assembling; `finish` writes them into run.json.
+        self.seconds: dict[str, float] = {}
         self.finished = frozenset(index for index, row in rows.items() if row["status"] != "failed")
         self._writer = ThreadPoolExecutor(1, "voxelmorph-write")
         self._waiting: list[Future] = []
@@ -122,6 +125,7 @@ class RunFolder:
         Returns the rows of frames.csv, by frame.
         """
         self.close()
+        started = time.perf_counter()
         rows = self._table.finish()
         self._record.frame_runs = {index: int(row["run"]) for index, row in rows.items()}
         self._record.write()
@@ -139,6 +143,10 @@ class RunFolder:
                 self._frames.index_unit,
                 self._frames.index_type,
             )
+        self.seconds["assembling"] = time.perf_counter() - started
+        circumstances = self._record.runs[self._run].circumstances
+        circumstances["seconds"] = {name: round(value, 3) for name, value in self.seconds.items()}
+        self._record.write()
         if len(made) == len(self._frames):
             shutil.rmtree(self.path / ".resume", ignore_errors=True)
         self._lock.release()
