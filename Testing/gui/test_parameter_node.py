@@ -74,6 +74,18 @@ def test_a_value_out_of_range_or_of_another_type_is_refused(Parameters):
     assert given.margin == 15.0 and given.fixed is None and given.device == "cpu"
 
 
+def test_a_union_of_nodes_without_none_cannot_be_made(host):
+    from slicer import vtkMRMLLabelMapVolumeNode, vtkMRMLSegmentationNode
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    @parameterNodeWrapper
+    class WithoutNone:
+        labels: vtkMRMLSegmentationNode | vtkMRMLLabelMapVolumeNode
+
+    with pytest.raises(TypeError):
+        WithoutNone(_node())
+
+
 def test_widgets_and_parameters_follow_each_other(host, Parameters):
     import ctk
     import qt

@@ -36,6 +36,7 @@ class Scene:
         scene.SetDataIOManager(data)
         scene.SetRootDirectory(os.path.expanduser("~"))
         self.application = slicer.vtkSlicerApplicationLogic()
+        os.makedirs(os.path.join(folder, "share", "ColorFiles"), exist_ok=True)
         self.application.SetHomeDirectory(folder)
         self.application.SetShareDirectory("share")
         self.application.SetMRMLScene(scene)

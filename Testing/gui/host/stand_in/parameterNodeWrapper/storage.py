@@ -56,13 +56,17 @@ class Node:
 
     default = None
 
-    def __init__(self, classes, validators):
-        self.validators = [IsInstance(classes), *validators]
+    def __init__(self, kind, validators):
+        self.validators = [IsInstance(node_classes(kind)), *validators]
+        # Slicer takes None for one node class, but not for a Union that does not name it, and None is its default.
+        self._refuses_none = typing.get_origin(kind) is not None and type(None) not in typing.get_args(kind)
 
     def holds(self, node, name):
         return node.HasParameter(name)
 
     def write(self, node, name, value):
+        if value is None and self._refuses_none:
+            raise TypeError(f"{name} cannot be None: a Union of nodes needs None among its types")
         for validator in self.validators:
             validator.validate(value)
         node.SetParameter(name, "")
@@ -122,7 +126,7 @@ def _storage(kind, validators):
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return Text(next(iter(kind)), lambda value: value.name, kind.__getitem__, [IsInstance(kind), *validators])
     if node_classes(kind):
-        return Node(node_classes(kind), validators)
+        return Node(kind, validators)
     if typing.get_origin(kind) is list:
         return List(storage(typing.get_args(kind)[0])[0])
     raise NotImplementedError(f"{kind} in a parameter node: not in this stand-in")
