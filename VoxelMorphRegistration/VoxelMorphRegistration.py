@@ -195,6 +195,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         seed=0,
         progress=None,
         interactive=False,
+        keyframes=None,
     ):
         """Carry a segmentation (or label volume) of one frame of a volume sequence to all its frames; returns the
         output sequence.
@@ -236,6 +237,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             refine=refine,
             device=device,
             seed=seed,
+            keyframes=keyframes,
         )
         return propagate_segmentation(inputs, outputs, settings, model, progress)
 

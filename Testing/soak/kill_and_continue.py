@@ -27,7 +27,7 @@ import VoxelMorphRegistrationLib.propagation.folder  # noqa: E402, F401
 from Testing.support.propagation_cases import weights_file, write_sequence  # noqa: E402
 from VoxelMorphRegistrationLib.cli.main import main as main_of_the_command  # noqa: E402
 
-FRAMES = 16
+FRAMES = 20
 REFERENCE = 5
 
 
@@ -132,9 +132,9 @@ def main() -> int:
         write_sequence(folder, FRAMES, REFERENCE)
         weights_file(folder)
         for number in range(args.rounds):
-            for strategy in ("direct", "sequential", "keyframes"):
+            for strategy in ("direct", "sequential", "keyframes", "motion-model"):
                 kills = soak(folder, strategy, number, chance)
-                print(f"round {number} {strategy:10} killed {kills} times, nothing differs", flush=True)
+                print(f"round {number} {strategy:12} killed {kills} times, nothing differs", flush=True)
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..propagation.frame_files import Wanted
     from ..propagation.propagate import Propagation
+    from ..propagation.settings import PropagationSettings
 
 
 def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.Namespace) -> None:
@@ -40,15 +41,24 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
         seconds, message = _timed(propagation, others)
         if message:
             print(f"a frame failed  {message}")
-        registered = (
-            count / propagation.settings.keyframe_step if propagation.settings.strategy == "keyframes" else count
-        )
+        registered = _registrations(count, propagation.settings)
         print(
             f"time            {seconds:.2f} s a registration, about {_duration(seconds * registered)} in all"
             + (f", after {args.adapt} of adapting" if args.adapt else "")
         )
     print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
     print(f"disk            at most {disk / 1e6:.0f} MB, {_free_bytes(output) / 1e6:.0f} MB are free at {output}")
+
+
+def _registrations(count: int, settings: PropagationSettings) -> float:
+    """As many registrations take about as long as `count` frames with the strategy that was chosen."""
+    if settings.strategy == "keyframes":
+        return count / settings.keyframe_step
+    if (
+        settings.strategy == "motion-model"
+    ):  # A look and the check of what it led to; some frames are unlike the others.
+        return min(count, (settings.keyframes or 12) + 0.2 * count)
+    return count
 
 
 def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,10 +62,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--strategy",
         choices=STRATEGY_NAMES,
         default="direct",
-        help="each frame with the reference, each with the one before, or every K-th and interpolated "
-        "between (default: %(default)s)",
+        help="each frame with the reference; each with the one before; every K-th and interpolated between; or few "
+        "frames, and every other one combined from theirs (default: %(default)s)",
     )
     parser.add_argument("--keyframe-step", type=_positive, default=8, metavar="K", help="(default: %(default)s)")
+    parser.add_argument(
+        "--keyframes",
+        type=_positive,
+        metavar="N",
+        help="for motion-model: how many frames are registered (default: as many as the motion asks for)",
+    )
     parser.add_argument("--adapt", metavar="5min|500steps", help="train the network on this sequence first")
     parser.add_argument(
         "--mask-margin",
@@ -156,6 +163,7 @@ def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFold
                 sink.abort(error)
                 raise
             folder.seconds["adapting"] = time.perf_counter() - started
+        propagation = propagation.kept_in(folder.path, partial(progress.stage, "looking"))
         deliver(propagation, _with_page(args, sink, folder))
     failed = [index for index in propagation.select if sink.rows.get(index, {}).get("status") == "failed"]
     flagged = [index for index in propagation.select if sink.rows.get(index, {}).get("flag") and index not in failed]
@@ -199,6 +207,7 @@ def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagat
         mask=read_image(args.mask) if args.mask else None,
         mask_margin=args.mask_margin,
         registration=Settings(**settings_from(args)),
+        keyframes=args.keyframes,
     )
     return Propagation(
         frames,

@@ -29,6 +29,8 @@ def describe_run(args: argparse.Namespace, propagation: Propagation) -> Run:
     }
     if args.strategy == "keyframes":
         settings["keyframe_step"] = args.keyframe_step
+    if args.strategy == "motion-model":
+        settings["keyframes"] = args.keyframes
     if args.mask_margin is not None:
         settings["mask_margin"] = args.mask_margin
     inputs: dict[str, Any] = {}

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import SimpleITK as sitk
 
 from ..errors import DependencyMissing
+from .choices import StrategyName
 from .failure import Failure
 from .frames import Frames
 from .references import Reference
+
+if TYPE_CHECKING:
+    from .motion_model_means import MotionMeans
 
 #: Of no single frame: a package that is missing is missing for all of them.
 OF_THE_RUN = (DependencyMissing, ImportError)
@@ -37,6 +41,7 @@ class Outcome:
         direct_too: the direct displacement, where an interpolated one is to be compared with it.
         keep: the displacement is needed to go on from here after an interruption.
         release: frames whose kept displacement is needed no more once this frame is recorded.
+        strategy: which strategy found it, where that is another one than was asked for.
     """
 
     index: int
@@ -47,6 +52,7 @@ class Outcome:
     direct_too: sitk.Image | None = None
     keep: bool = False
     release: tuple[int, ...] = ()
+    strategy: StrategyName | None = None
 
 
 class FrameReader:
@@ -84,7 +90,8 @@ class FrameContext:
         register: of (fixed, moving).
         finished: frames that an earlier run finished: no outcome is wanted of them.
         recall: the displacement that was kept of a finished frame, None when there is none.
-        keyframe_step: for strategies with key frames.
+        keyframe_step: for strategy keyframes.
+        motion: for strategy motion-model.
     """
 
     reference: Reference
@@ -94,6 +101,13 @@ class FrameContext:
     finished: Collection[int] = frozenset()
     recall: Callable[[int], sitk.Image | None] = lambda index: None
     keyframe_step: int = 1
+    motion: MotionMeans | None = None
+
+    def itself(self) -> Iterator[Outcome]:
+        """The reference, where it is wanted."""
+        index = self.reference.index
+        if index in self.indices and index not in self.finished:
+            yield Outcome(index, self.reference.image)
 
     def attempt(self, index: int, ahead: int | None, find: Callable[[sitk.Image], Outcome]) -> Outcome:
         """The outcome of `find` for the frame's image; any error of reading or finding becomes a failed outcome.
@@ -122,3 +136,8 @@ class FrameContext:
         """The displacement of a frame that an earlier run finished: as it was kept, or else registered again."""
         kept = self.recall(index)
         return self.direct(index) if kept is None else Outcome(index, displacement=kept)
+
+
+def with_next(indices: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+    """Each frame with the one that is read ahead while it is worked on."""
+    return zip(indices, [*indices[1:], None])

@@ -4,6 +4,7 @@
     transforms/0000.nrrd     points/0000.mrk.json     surface/0000.vtp       when asked for
     segmentation.seq.nrrd    all of them as one label sequence for Slicer
     frames.csv  run.json     see `table` and `record`
+    motion.csv  motion-model.npz   see `motion_model_store`
     log.txt                  where and why frames failed
     .resume/                 displacements that a run which is continued starts from
 
@@ -29,6 +30,7 @@ from ..files import slicer_attributes
 from ..files.label_sequences import SequenceFrame, write_label_sequence
 from ..files.lock import FolderLock
 from ..space.grid import Grid
+from . import motion_model_store
 from .frame_files import FOLDERS, FrameFiles, Wanted
 from .frames import FileFrames, Frames
 from .record import Run, RunRecord
@@ -36,7 +38,7 @@ from .results import FrameResult
 from .table import FrameTable
 
 _LABELS_ONLY = Wanted()
-_FILES = ("segmentation.seq.nrrd", "frames.csv", "run.json")
+_FILES = ("segmentation.seq.nrrd", "frames.csv", "run.json", motion_model_store.CURVE)
 _WAITING = 2  # finished frames that may wait for the disk
 #: Columns of frames.csv that a frame's node in Slicer is told.
 _TOLD = {
@@ -237,9 +239,9 @@ class RunFolder:
 
     def _clear(self) -> None:
         """Remove what an earlier run wrote but its record, and nothing else."""
-        for name in _FILES:
-            if name != "run.json":
-                (self.path / name).unlink(missing_ok=True)
+        named = [self.path / name for name in _FILES if name != "run.json"]
+        for path in [*named, *self.path.glob(motion_model_store.MODELS)]:
+            path.unlink(missing_ok=True)
         self._files.clear()
 
     def _refuse_inputs_inside(self, frames: Frames) -> None:

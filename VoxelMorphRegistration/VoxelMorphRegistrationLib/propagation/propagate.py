@@ -22,7 +22,10 @@ from ..space.grid import Grid
 from .context import FrameContext, FrameReader, Registered
 from .failure import SuccessiveFailures
 from .frames import Frames, open_frames
-from .quality import FrameQuality
+from .motion_model_look import CoarseLook
+from .motion_model_means import MotionMeans
+from .motion_model_store import MotionStore
+from .quality import FrameQuality, near
 from .references import Reference, Source, assign, files_of, open_references, segments_of
 from .results import Carried, FrameResult, ResultMaker
 from .settings import PropagationSettings
@@ -63,12 +66,23 @@ class Propagation:
         self._masks = {one.index: _mask(one, self.settings) for one in self.references}
         self.registrar = Registrar(model, self.settings.registration)
         self._check_dimension()
+        self._folder: Path | None = None
+        self._looked: Callable[[float], None] = lambda share: None
 
     def with_model(self, model: Model) -> Propagation:
         """The same propagation with another network, one adapted to its frames for instance."""
         other = copy.copy(self)
         other.registrar = Registrar(model, self.settings.registration)
         other._check_dimension()
+        return other
+
+    def kept_in(self, folder: Path, looked: Callable[[float], None] = lambda share: None) -> Propagation:
+        """The same propagation, which keeps in a run's folder what strategy motion-model finds and goes on from.
+
+        `looked` is called with the share, 0 to 1, of the frames that were looked at before any is finished.
+        """
+        other = copy.copy(self)
+        other._folder, other._looked = folder, looked
         return other
 
     def trial(self, select: Sequence[int]) -> Propagation:
@@ -114,6 +128,7 @@ class Propagation:
         with FrameReader(self.frames) as reader:
             for reference, indices in groups:
                 mask = self._masks[reference.index]
+                measure = FrameQuality(reference.image, self.model.card.metric, mask)
                 context = FrameContext(
                     reference,
                     indices,
@@ -122,8 +137,9 @@ class Propagation:
                     frozenset(finished),
                     recall,
                     self.settings.keyframe_step,
+                    self._motion(reference, measure, len(groups) == 1),
                 )
-                maker = self._maker(reference, mask)
+                maker = self._maker(reference, measure)
                 outcomes = STRATEGIES[self.settings.strategy](context)
                 while True:
                     started = time.perf_counter()
@@ -138,10 +154,19 @@ class Propagation:
         registration = self.registrar.register(fixed, moving, mask)
         return Registered(registration.displacement, registration.notes)
 
-    def _maker(self, reference: Reference, mask: sitk.Image | None) -> ResultMaker:
+    def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:
         carried = Carried(self.points, self.surface, self.settings.registration.label_interpolation)
-        measure = FrameQuality(reference.image, self.model.card.metric, mask)
-        return ResultMaker(self.frames, reference, carried, measure)
+        return ResultMaker(self.frames, reference, carried, measure, self.settings.strategy)
+
+    def _motion(self, reference: Reference, measure: FrameQuality, alone: bool) -> MotionMeans | None:
+        """What strategy motion-model works with; None for the others. `alone`: no other reference serves frames."""
+        if self.settings.strategy != "motion-model":
+            return None
+        look = CoarseLook(self.registrar, reference.image)
+        store = MotionStore(self._folder, self.frames, reference.index, look.identity, alone)
+        region = None if reference.segmentation is None else near(reference.segmentation)
+        alike = partial(measure.inside, region=region)
+        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked)
 
     def _check_dimension(self) -> None:
         first = self.references[0]
@@ -210,8 +235,9 @@ def propagate(
         model: a name, a weights file or a loaded model; default the bundled network.
         settings: how, see `PropagationSettings`.
         points, surface: drawn on the reference frame; they follow the tissue.
-        options: instead of `settings`, single options: those of `PropagationSettings` (strategy, keyframe_step, select,
-            mask, mask_margin) and of `Settings` for each pair (align='none' unless given, refine, ...).
+        options: instead of `settings`, single options: those of `PropagationSettings` (strategy, keyframe_step,
+            keyframes, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless given, refine,
+            ...).
 
     Raises InputError for a model, reference, segmentation or setting that is not usable, TypeError for an option that
     there is not.

@@ -87,6 +87,39 @@ class FrameQuality:
         back = math.nan if displacement is None else _there_and_back(displacement, near.points[inside.ravel()])
         return Quality(self._metric, before, after, in_before, in_after, out_before, out_after, back, volumes)
 
+    def inside(
+        self, frame: sitk.Image, displacement: sitk.Image, region: np.ndarray | None = None
+    ) -> tuple[float, float]:
+        """Similarity before and after, where the displacement leads into a region of the reference.
+
+        Args:
+            displacement: on the frame's grid.
+            region: on the reference's array, true where the images are compared; None for the whole frame.
+        """
+        box = None
+        if region is not None:
+            box = self._reaching(Grid.of(frame), displacement, region)
+            if box is None:
+                return math.nan, math.nan
+        lattice = _Lattice(frame, displacement, box, _LATTICE_POINTS)
+        chosen = np.ones(len(lattice.points), bool)
+        if region is not None:
+            chosen = _nearest(region, self._grid, lattice.moved)
+        return self._alike(lattice, chosen)
+
+    def _reaching(self, grid: Grid, displacement: sitk.Image, region: np.ndarray) -> tuple[slice, ...] | None:
+        """The box of a frame's array from which a displacement can lead into the region; None where none can."""
+        where = np.argwhere(region)
+        if len(where) == 0:
+            return None
+        corners = np.stack(np.meshgrid(*zip(where.min(0), where.max(0)), indexing="ij"), -1).reshape(-1, region.ndim)
+        index = grid.to_index(self._grid.to_physical(corners[:, ::-1]))
+        reach = float(np.abs(sitk.GetArrayViewFromImage(displacement)).max()) * math.sqrt(region.ndim)
+        steps = reach / np.asarray(grid.spacing)
+        low = np.clip(np.floor(index.min(0) - steps), 0, grid.size).astype(int)[::-1]
+        high = np.clip(np.ceil(index.max(0) + steps) + 1, 0, grid.size).astype(int)[::-1]
+        return tuple(slice(a, b) for a, b in zip(low, high)) if np.all(low < high) else None
+
     def _alike(self, lattice: _Lattice, chosen: np.ndarray) -> tuple[float, float]:
         values, points, moved = lattice.values[chosen], lattice.points[chosen], lattice.moved[chosen]
         before = self._compare(values, points)
@@ -103,6 +136,12 @@ class FrameQuality:
         if self._metric == "ncc":
             return _ncc(values[seen], reference)
         return nmi(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (values[seen], reference)))
+
+
+def near(segmentation: Segmentation) -> np.ndarray:
+    """Where a voxel lies in a segmentation or within 10 mm of it: bool, on its array."""
+    labelled = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in segmentation.layers], axis=0)
+    return labelled | _within(labelled, tuple(reversed(segmentation.grid.spacing)), _AROUND_MM)
 
 
 class _Lattice:

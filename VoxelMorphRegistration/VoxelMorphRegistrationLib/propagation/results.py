@@ -17,6 +17,7 @@ from ..registration.choices import LabelInterpolation
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from ..space.inverse import invert_at
+from .choices import StrategyName
 from .context import OF_THE_RUN, Outcome
 from .failure import Failure
 from .frames import Frames
@@ -45,6 +46,7 @@ class FrameResult:
         message: one line: what a person should know of the frame, or why it failed.
         failure: of a failed frame; with the traceback.
         keep, release: for resuming, see `context.Outcome`.
+        strategy: what found the displacement; '' for the reference and for a failure.
     """
 
     index: int
@@ -63,6 +65,7 @@ class FrameResult:
     failure: Failure | None = None
     keep: bool = False
     release: tuple[int, ...] = ()
+    strategy: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,11 @@ class Carried:
 class ResultMaker:
     """Makes the results of the frames that one reference serves."""
 
-    def __init__(self, frames: Frames, reference: Reference, carried: Carried, measure: FrameQuality) -> None:
+    def __init__(
+        self, frames: Frames, reference: Reference, carried: Carried, measure: FrameQuality, strategy: StrategyName
+    ) -> None:
         self._frames, self._reference, self._carried, self._measure = frames, reference, carried, measure
+        self._strategy = strategy
         self._grid = Grid.of(reference.image)
 
     def make(self, outcome: Outcome, started: float) -> FrameResult:
@@ -135,6 +141,7 @@ class ResultMaker:
         return replace(
             result,
             status="done",
+            strategy=outcome.strategy or self._strategy,
             segmentation=labels,
             displacement=displacement,
             points=points,

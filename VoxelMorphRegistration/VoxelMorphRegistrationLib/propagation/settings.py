@@ -24,7 +24,7 @@ class PropagationSettings:
         'rigid'
 
     Attributes:
-        strategy: 'direct', 'sequential' or 'keyframes', see `strategies`.
+        strategy: 'direct', 'sequential', 'keyframes' or 'motion-model', see `strategies`.
         keyframe_step: for 'keyframes', every so many-th selected frame is registered.
         select: numbers of the frames wanted, from 0; None for all.
         mask: image (any grid); similarity counts only where it is not zero.
@@ -32,8 +32,10 @@ class PropagationSettings:
             that what lies further off does not pull. As wide as the motion, or wider.
         registration: how each pair is registered. Without it: `Settings`' own values, but align='none', since the
             frames of a sequence share one space.
+        keyframes: for 'motion-model', how many frames are registered; None for as many as the motion asks for.
 
-    Raises InputError for an unknown strategy, a step below 1, a margin that is no distance, a mask and a margin.
+    Raises InputError for an unknown strategy, a step or a number of key frames below 1, a margin that is no distance, a
+    mask and a margin.
     """
 
     strategy: StrategyName = "direct"
@@ -42,12 +44,15 @@ class PropagationSettings:
     mask: sitk.Image | None = field(default=None, compare=False)
     mask_margin: float | None = None
     registration: Settings = field(default_factory=lambda: Settings(align="none"))
+    keyframes: int | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGY_NAMES:
             raise InputError(f"strategy {self.strategy!r}: unknown; use one of {', '.join(STRATEGY_NAMES)}")
         if self.keyframe_step < 1:
             raise InputError(f"keyframe step {self.keyframe_step}: must be 1 or more")
+        if self.keyframes is not None and self.keyframes < 1:
+            raise InputError(f"keyframes {self.keyframes}: must be 1 or more")
         if self.mask is not None and self.mask_margin is not None:
             raise InputError("mask and mask margin: both say where images are compared; give one of them")
         if self.mask_margin is not None and not (math.isfinite(self.mask_margin) and self.mask_margin >= 0):

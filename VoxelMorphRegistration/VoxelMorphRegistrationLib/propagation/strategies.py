@@ -5,6 +5,8 @@ sequential  each frame is registered with the one before it, outward from the re
             composed; labels are warped once, from the reference. For motion too large for one registration.
 keyframes   every K-th frame is registered with the reference, and displacements are interpolated linearly between. On
             some frames between the interpolation is compared with the direct registration.
+motion-model  few frames are registered with the reference, every other one is the combination of theirs that a coarse
+            look at it asks for, checked against its image: see `motion_model`.
 
 A strategy takes a `FrameContext` and yields an `Outcome` for each of its frames that no earlier run finished. A frame
 that fails is left out, and the others are found without it.
@@ -22,7 +24,8 @@ import SimpleITK as sitk
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from .choices import StrategyName
-from .context import FrameContext, Outcome
+from .context import FrameContext, Outcome, with_next
+from .motion_model import motion_model
 
 _CHECKS = 10  # about so many interpolated frames are compared with the direct registration
 
@@ -30,7 +33,7 @@ _CHECKS = 10  # about so many interpolated frames are compared with the direct r
 def direct(context: FrameContext) -> Iterator[Outcome]:
     """Ascending; each frame with the reference."""
     reference = context.reference
-    for index, following in _with_next([index for index in context.indices if index not in context.finished]):
+    for index, following in with_next([index for index in context.indices if index not in context.finished]):
         if index == reference.index:
             yield Outcome(index, reference.image)
         else:
@@ -48,11 +51,11 @@ class _Reached:
 
 def sequential(context: FrameContext) -> Iterator[Outcome]:
     """The reference, the frames after it, then those before it backwards; each with the last one that was found."""
-    yield from _reference_itself(context)
+    yield from context.itself()
     for chain in _outward(context):
         reached = _Reached(context.reference.index, context.reference.image)
         passed: list[int] = []  # finished frames beyond the one reached
-        for index, following in _with_next(chain):
+        for index, following in with_next(chain):
             if index in context.finished:
                 passed.append(index)
                 continue
@@ -96,7 +99,7 @@ class _Key:
 
 def keyframes(context: FrameContext) -> Iterator[Outcome]:
     """The reference, then outward: each key frame, and after it the frames between it and the key frame before."""
-    yield from _reference_itself(context)
+    yield from context.itself()
     for chain in _outward(context):
         yield from _along_keyframes(context, chain)
 
@@ -125,11 +128,11 @@ def _along_keyframes(context: FrameContext, chain: Sequence[int]) -> Iterator[Ou
             continue
         if between and near.displacement is None and near.index != reference:
             near = _Key(near.index, context.recalled(near.index).displacement)
-        for index, following in _with_next(between):
+        for index, following in with_next(between):
             outcome = _between(context, index, following, near, _Key(key, far.displacement), index == check)
             yield outcome if following is not None else _releasing(outcome, near.index, reference)
         near = _Key(key, far.displacement)
-    for index, following in _with_next(waiting):
+    for index, following in with_next(waiting):
         yield context.direct(index, following)
 
 
@@ -159,6 +162,7 @@ STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Iterator[Outcome]]] =
     "direct": direct,
     "sequential": sequential,
     "keyframes": keyframes,
+    "motion-model": motion_model,
 }
 
 
@@ -169,22 +173,12 @@ def _vectors(displacement: sitk.Image, grid: Grid) -> np.ndarray:
     return sitk.GetArrayFromImage(displacement)
 
 
-def _reference_itself(context: FrameContext) -> Iterator[Outcome]:
-    index = context.reference.index
-    if index in context.indices and index not in context.finished:
-        yield Outcome(index, context.reference.image)
-
-
 def _outward(context: FrameContext) -> list[list[int]]:
     """The frames after the reference, then those before it, each starting next to it."""
     middle = context.reference.index
     after = [index for index in context.indices if index > middle]
     before = [index for index in reversed(context.indices) if index < middle]
     return [after, before]
-
-
-def _with_next(indices: Sequence[int]) -> Iterator[tuple[int, int | None]]:
-    return zip(indices, [*indices[1:], None])
 
 
 def _releasing(outcome: Outcome, index: int, reference: int) -> Outcome:

@@ -21,7 +21,7 @@ FIXED_COLUMNS = (
 )  # fmt: skip
 FURTHER_COLUMNS = (
     "similarity_metric", "inside_before", "inside_after", "around_before", "around_after", "inverse_consistency_mm",
-    "interpolation_error_mm", "reference_frame", "volume_jump_percent", "centroid_jump_mm", "flag", "run",
+    "interpolation_error_mm", "reference_frame", "volume_jump_percent", "centroid_jump_mm", "flag", "run", "strategy",
 )  # fmt: skip
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -31,7 +31,8 @@ class FrameTable:
     """The rows on disk; memory holds which frames they are and no more.
 
     Columns: `FIXED_COLUMNS`, then volume_ml_L, centroid_r_L, centroid_a_L, centroid_s_L for each label L (RAS mm), then
-    `FURTHER_COLUMNS`. `flag` says why a person should look at the frame; `run` is the run of run.json that made it.
+    `FURTHER_COLUMNS`. `flag` says why a person should look at the frame; `run` is the run of run.json that
+    made it, `strategy` what found the displacement.
     """
 
     def __init__(self, path: Path, labels: Sequence[int]) -> None:
@@ -149,6 +150,7 @@ def _row(result: FrameResult, run: int) -> dict[str, str]:
         "interpolation_error_mm": _text(result.interpolation_error_mm),
         "reference_frame": str(result.reference),
         "run": str(run),
+        "strategy": result.strategy,
     }
     for label, (millilitres, centroid) in quality.labels.items():
         row[f"volume_ml_{label}"] = _text(millilitres, 6)

@@ -80,6 +80,11 @@ class Registrar:
         with watch.stage("total"):
             return self._register(fixed, moving, mask, watch)
 
+    @property
+    def initial_transform(self) -> sitk.Transform | None:
+        """Fixed point to moving point, LPS mm, before the alignment; None where the settings name none."""
+        return self._initial
+
     def _register(
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch
     ) -> Registration:

@@ -1,0 +1,242 @@
+"""Strategy motion-model: few frames are registered, every other one is a combination of theirs.
+
+1. A cheap coarse look (`motion_model_look`) at every frame, each read once.
+2. Frames unlike all others (cough, another contrast, a patient who moved) are set apart, and among the rest those that
+   differ most become key frames (`motion_model_fit`).
+3. Key frames are registered with the reference. One that moved far is also reached through the key frame most like it
+   and finished against the reference; what is more similar in the end is taken.
+4. Every other frame: the combination of the key frames' displacements that its look asks for.
+5. It is held against the frame's own image, in and around the segmentation, by what the key frames reached. Where it
+   falls short it is finished by one registration of what is left, and where that does not do, and for the frames set
+   apart, the frame is registered directly.
+
+Averaging over key frames lowers the errors of a single registration, so that the combination is not only cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..space import displacement as displacements
+from ..space.grid import Grid
+from .context import FrameContext, Outcome, with_next
+from .motion_model_fit import DOUBTFUL, FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
+from .motion_model_means import MotionMeans
+from .motion_model_store import Choice
+
+_FAR = 0.75  # voxels of the looks' grid; key frames that moved by more are reached through others too
+_NEAR_SHARE = 0.6  # of the way to the reference, within which another key frame is a step towards it
+_FAR_PERCENTILE = 95
+_AS_GOOD, _GOOD_ENOUGH = 0.05, 0.25  # shares of what key frames usually gain that a combination may miss
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Key:
+    index: int
+    look: np.ndarray
+    displacement: sitk.Image
+
+
+@dataclass
+class _Basis:
+    """The key frames that were registered, and the similarity of each before and after that."""
+
+    keys: list[_Key] = field(default_factory=list)
+    similarity: list[tuple[float, float]] = field(default_factory=list)
+
+    def reached(self, share: float) -> float:
+        """What the least similar key frame reached, less a share of what key frames usually gain."""
+        before, after = np.array(self.similarity).T
+        return float(after.min() - share * max(0.0, float(np.median(after - before))))
+
+
+def motion_model(context: FrameContext) -> Iterator[Outcome]:
+    """The reference, the key frames, then the others ascending."""
+    means = context.motion
+    assert means is not None, "strategy motion-model without what it works with"
+    yield from context.itself()
+    others = [index for index in context.indices if index != context.reference.index]
+    waiting = [index for index in others if index not in context.finished]
+    earlier = means.store.choice()
+    if len(waiting) == 0 or (earlier is None and len(waiting) < FEWEST_FRAMES):
+        for index, following in with_next(waiting):
+            yield _directly(context, index, following)
+        return
+    looks = _looks(context, means, others)
+    choice = _chosen(means, looks, others, earlier)
+    basis = _Basis()
+    for index in choice.keys:
+        if index in looks:
+            outcome = _key(context, means, index, looks, basis)
+            if index not in context.finished:
+                yield outcome
+    rest = [index for index in waiting if index not in choice.keys]
+    for index, following in with_next(rest):
+        if index in choice.unlike or index not in looks:
+            outcome = _directly(context, index, following, "unlike the other frames, registered directly")
+        elif not basis.keys:
+            outcome = _directly(context, index, following)
+        else:
+            outcome = context.attempt(index, following, partial(_combined, context, means, basis, looks[index], index))
+        yield outcome if following is not None else replace(outcome, release=choice.keys)
+
+
+def _directly(context: FrameContext, index: int, following: int | None, *notes: str) -> Outcome:
+    outcome = context.direct(index, following)
+    if outcome.failure is not None:
+        return outcome
+    return replace(outcome, notes=(*notes, *outcome.notes), strategy="direct")
+
+
+def _looks(context: FrameContext, means: MotionMeans, indices: Sequence[int]) -> dict[int, np.ndarray]:
+    """The look at each frame that can be read: as an earlier run kept it, or a new one."""
+    looks: dict[int, np.ndarray] = {}
+    missing = []
+    for index in indices:
+        kept = means.store.look(index)
+        if kept is None:
+            missing.append(index)
+        else:
+            looks[index] = kept
+    for done, (index, following) in enumerate(with_next(missing)):
+        means.told(done / len(missing))
+        seen: list[np.ndarray] = []
+
+        def find(image: sitk.Image, index: int = index, seen: list[np.ndarray] = seen) -> Outcome:
+            seen.append(means.look.at(image))
+            return Outcome(index)
+
+        context.attempt(index, following, find)  # A frame that fails says so when its turn comes.
+        if seen and np.isfinite(seen[0]).all():
+            looks[index] = seen[0]
+            means.store.keep_look(index, seen[0])
+    if missing:
+        means.told(1.0)
+    return {index: looks[index] for index in indices if index in looks}
+
+
+def _chosen(
+    means: MotionMeans, looks: Mapping[int, np.ndarray], others: Sequence[int], earlier: Choice | None
+) -> Choice:
+    """Key frames and frames set apart, as an earlier run chose them among the same frames, or anew."""
+    if len(looks) < FEWEST_FRAMES:
+        return Choice(tuple(others), (), ())
+    numbers = np.array(list(looks))
+    stacked = np.stack(list(looks.values()))
+    stacked = stacked.reshape(len(stacked), -1, stacked.shape[-1])
+    modes, apart = find_modes(stacked)
+    if earlier is not None and earlier.frames == tuple(others):
+        choice = earlier
+    else:
+        keys = choose_keys(stacked, np.flatnonzero(apart <= UNLIKE), means.keyframes)
+        unlike = np.setdiff1d(np.flatnonzero(apart > DOUBTFUL), keys)
+        choice = Choice(tuple(others), tuple(numbers[keys].tolist()), tuple(numbers[unlike].tolist()))
+        means.store.keep_choice(choice)
+    means.store.write_model(modes, choice, means.look.grid)
+    means.store.write_curve(_curve(modes, stacked, numbers, choice, means.store.reference))
+    return choice
+
+
+def _curve(modes: Modes, stacked: np.ndarray, numbers: np.ndarray, choice: Choice, reference: int) -> list[Row]:
+    """The rows of motion.csv; that of the reference is all zero."""
+    kinds = {**dict.fromkeys(choice.keys, "key"), **dict.fromkeys(choice.unlike, "unlike")}
+    found = np.column_stack([modes.coefficients(stacked), modes.left(stacked)[0]])
+    names = [*(f"mode_{n + 1}_mm" for n in range(found.shape[1] - 1)), "unexplained_mm"]
+    rows = [{"index": str(reference), **dict.fromkeys(names, "0"), "frame": "reference"}]
+    for index, values in zip(numbers.tolist(), found.tolist()):
+        told = {name: f"{value:.3f}" for name, value in zip(names, values)}
+        rows.append({"index": str(index), **told, "frame": kinds.get(index, "")})
+    return rows
+
+
+def _key(
+    context: FrameContext, means: MotionMeans, index: int, looks: Mapping[int, np.ndarray], basis: _Basis
+) -> Outcome:
+    """A key frame's outcome; with what it reached it joins the basis, unless it fails."""
+    kept = context.recall(index) if index in context.finished else None
+
+    def find(image: sitk.Image) -> Outcome:
+        if kept is not None:
+            found = Outcome(index, image, kept)
+        else:
+            found = _registered_key(context, means, basis, looks[index], index, image)
+        assert found.displacement is not None
+        basis.similarity.append(means.alike(image, found.displacement))
+        basis.keys.append(_Key(index, looks[index], found.displacement))
+        return found
+
+    return context.attempt(index, None, find)
+
+
+def _registered_key(
+    context: FrameContext, means: MotionMeans, basis: _Basis, look: np.ndarray, index: int, image: sitk.Image
+) -> Outcome:
+    displacement, notes = context.register(image, context.reference.image)
+    direct = Outcome(index, image, displacement, notes=("key frame", *notes), keep=True, strategy="direct")
+    step = _step_towards_reference(means, basis, look)
+    if step is None:
+        return direct
+    through = context.register(image, context.reader.read(step.index)).displacement
+    chained = _finished(context, image, displacements.compose(through, step.displacement))
+    if not means.alike(image, chained)[1] > means.alike(image, displacement)[1]:
+        return direct
+    notes = (f"key frame, reached through frame {step.index}", *notes)
+    return replace(direct, displacement=chained, notes=notes, strategy="sequential")
+
+
+def _step_towards_reference(means: MotionMeans, basis: _Basis, look: np.ndarray) -> _Key | None:
+    """The key frame most like one that moved far, where it is much nearer to it than the reference is."""
+    lengths = np.linalg.norm(look.astype(np.float32), axis=-1)
+    if not basis.keys or np.percentile(lengths, _FAR_PERCENTILE) < _FAR * min(means.look.grid.spacing):
+        return None
+    nearest = min(basis.keys, key=lambda key: _distance(look, key.look))
+    return nearest if _distance(look, nearest.look) < _NEAR_SHARE * _distance(look, np.zeros_like(look)) else None
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.linalg.norm(one.astype(np.float32) - other.astype(np.float32)))
+
+
+def _combined(
+    context: FrameContext, means: MotionMeans, basis: _Basis, look: np.ndarray, index: int, image: sitk.Image
+) -> Outcome:
+    """The combination that a frame's look asks for, finished or replaced where its image speaks against it."""
+    keys = basis.keys
+    weights = combination(np.stack([key.look for key in keys]), look)
+    found = _weighted([key.displacement for key in keys], weights, Grid.of(image))
+    outcome = Outcome(index, image, found, strategy="motion-model")
+    before, after = means.alike(image, found)
+    if after >= basis.reached(_AS_GOOD):
+        return outcome
+    finished = _finished(context, image, found)
+    then = means.alike(image, finished)[1]
+    if then > after:
+        outcome = replace(outcome, displacement=finished, notes=("finished by registering what was left",))
+    if max(after, then) >= max(basis.reached(_GOOD_ENOUGH), before):
+        return outcome
+    displacement, notes = context.register(image, context.reference.image)
+    told = "the motion model does not fit this frame, registered directly"
+    return Outcome(index, image, displacement, notes=(told, *notes), strategy="direct")
+
+
+def _finished(context: FrameContext, image: sitk.Image, displacement: sitk.Image) -> sitk.Image:
+    """A displacement followed by the registration of the frame with the reference as it warps it."""
+    reference = context.reference.image
+    outside = float(sitk.GetArrayViewFromImage(reference).min())
+    warped = displacements.warp(reference, displacement, "linear", outside)
+    return displacements.compose(context.register(image, warped).displacement, displacement)
+
+
+def _weighted(fields: Sequence[sitk.Image], weights: np.ndarray, grid: Grid) -> sitk.Image:
+    total = np.zeros((*grid.shape, grid.dimension), np.float32)
+    for one, weight in zip(fields, weights):
+        resampled = one if Grid.of(one).same_as(grid) else displacements.resample(one, grid)
+        total += np.float32(weight) * sitk.GetArrayViewFromImage(resampled)
+    return displacements.from_array(total, grid)

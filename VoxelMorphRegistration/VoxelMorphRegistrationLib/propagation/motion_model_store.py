@@ -1,0 +1,137 @@
+"""What strategy motion-model keeps in the folder of a run: looks and key frames to go on from, the model, the curve.
+
+    .resume/0007.look.npz     the coarse look at a frame
+    .resume/0000.keys.npz     which frames are key frames, by the number of their reference
+    motion-model.npz          mean, modes, explained share (with several references motion-model-0000.npz, ...)
+    motion.csv                the coefficients over time
+
+Docs/motion-model.md says what each of them holds.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..files.atomic import atomic_write
+from ..space.grid import Grid
+from .frames import Frames
+from .motion_model_fit import Modes
+from .record import describe_file
+
+CURVE = "motion.csv"
+MODELS = "motion-model*.npz"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen among the frames that one reference serves: frame numbers.
+
+    Attributes:
+        frames: all of them that were looked at or could not be. keys: in the order chosen. unlike: those apart.
+    """
+
+    frames: tuple[int, ...]
+    keys: tuple[int, ...]
+    unlike: tuple[int, ...]
+
+
+class MotionStore:
+    """Files of one run's folder, for the frames of one reference; without a folder nothing is kept.
+
+    Args:
+        seen_by: what looks at the frames: looks of another network or at another spacing are not taken.
+        alone: whether this reference serves all frames.
+    """
+
+    def __init__(self, folder: Path | None, frames: Frames, reference: int, seen_by: str = "", alone: bool = True):
+        self._folder, self._frames, self.reference = folder, frames, reference
+        self._seen_by, self._alone = seen_by, alone
+        self._digits = max(4, len(str(len(frames) - 1)))
+
+    def look(self, index: int) -> np.ndarray | None:
+        """The look that was kept of a frame as it is now; None when there is none."""
+        kept = self._load(self._path(index, "look"))
+        if kept is None or str(kept.get("made_of")) != self._made_of(index):
+            return None
+        return kept.get("look")
+
+    def keep_look(self, index: int, look: np.ndarray) -> None:
+        self._save(self._path(index, "look"), {"look": look, "made_of": np.array(self._made_of(index))})
+
+    def choice(self) -> Choice | None:
+        kept = self._load(self._path(self.reference, "keys"))
+        if kept is None or not {"frames", "keys", "unlike"} <= kept.keys():
+            return None
+        return Choice(*(tuple(kept[name].astype(int).tolist()) for name in ("frames", "keys", "unlike")))
+
+    def keep_choice(self, choice: Choice) -> None:
+        named = {"frames": choice.frames, "keys": choice.keys, "unlike": choice.unlike}
+        self._save(self._path(self.reference, "keys"), {name: np.array(v, int) for name, v in named.items()})
+
+    def write_model(self, modes: Modes, choice: Choice, grid: Grid) -> None:
+        """Mean and modes on the grid of the looks."""
+        name = "motion-model.npz" if self._alone else f"motion-model-{self._name(self.reference)}.npz"
+        shape = (*grid.shape, grid.dimension)
+        content = {
+            "mean": modes.mean.reshape(shape),
+            "modes": modes.vectors.reshape(-1, *shape),
+            "explained": modes.explained,
+            "key_frames": np.array(choice.keys, int),
+            "unlike_frames": np.array(choice.unlike, int),
+            "reference_frame": np.array(self.reference),
+            "size": np.array(grid.size),
+            "spacing": np.array(grid.spacing),
+            "origin": np.array(grid.origin),
+            "direction": np.array(grid.direction),
+        }
+        if self._folder is not None:
+            self._save(self._folder / name, content)
+
+    def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
+        """The rows of this reference's frames, ascending; where there are other references, their frames' rows stay."""
+        if self._folder is None:
+            return
+        path = self._folder / CURVE
+        earlier: list[dict[str, str]] = []
+        if path.is_file() and not self._alone:
+            with open(path, encoding="utf-8", newline="") as stream:
+                earlier = [row for row in csv.DictReader(stream) if row.get("index", "").isdigit()]
+        mine = {row["index"] for row in rows}
+        others = [row for row in earlier if row["index"] not in mine]
+        ordered = sorted([*others, *rows], key=lambda row: int(row["index"]))
+        columns = max((list(row) for row in ordered), key=len)
+        with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(ordered)
+
+    def _made_of(self, index: int) -> str:
+        file, own = self._frames.file(index), self._frames.file(self.reference)
+        return " | ".join([self._seen_by, str(self.reference), describe_file(own), describe_file(file)])
+
+    def _name(self, index: int) -> str:
+        return f"{index:0{self._digits}d}"
+
+    def _path(self, index: int, what: str) -> Path:
+        return (self._folder or Path()) / ".resume" / f"{self._name(index)}.{what}.npz"
+
+    def _load(self, path: Path) -> dict[str, np.ndarray] | None:
+        if self._folder is None:
+            return None
+        try:
+            with np.load(path) as kept:
+                return dict(kept)
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def _save(self, path: Path, content: Mapping[str, np.ndarray]) -> None:
+        if self._folder is None:
+            return
+        with atomic_write(path) as partial, open(partial, "wb") as stream:
+            np.savez(stream, **content)  # type: ignore[arg-type]
