@@ -111,6 +111,18 @@ def test_widgets_and_parameters_follow_each_other(host, Parameters):
     assert given.margin == 3.5
 
 
+def test_a_combo_box_of_an_abstract_class_of_nodes_is_refused(host):
+    from slicer import vtkMRMLMarkupsNode
+    from slicer.parameterNodeWrapper import parameterNodeWrapper
+
+    @parameterNodeWrapper
+    class AnyMarkups:
+        points: vtkMRMLMarkupsNode
+
+    with pytest.raises(TypeError):
+        AnyMarkups(_node()).connectParametersToGui({"points": slicer.qMRMLNodeComboBox()})
+
+
 def test_a_widget_that_slicer_cannot_connect_is_refused(host, Parameters):
     import qt
 

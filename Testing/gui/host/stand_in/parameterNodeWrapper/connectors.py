@@ -109,7 +109,8 @@ class _PlainText(Connector):
 class _Node(Connector):
     def __init__(self, widget, classes):
         super().__init__(widget, "currentNodeChanged", "currentNode")
-        widget.nodeTypes = [kind.__name__ for kind in classes]
+        # Slicer makes a node of each class to ask its name, which an abstract class (vtkMRMLMarkupsNode) refuses.
+        widget.nodeTypes = [kind().GetClassName() for kind in classes]
 
     def read(self):
         return self.widget.currentNode()
