@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
+from ..files.array_archives import load_torch, npz_shapes, read_npy, read_npz
 from ..files.atomic import atomic_write
 from .context import warn
 
@@ -35,21 +34,14 @@ def read_array(path: Path) -> np.ndarray:
     """The one field in a .npy, .npz or torch file. Raises InputError when there is none or more than one."""
     if not path.is_file():
         raise InputError(f"{path}: no such file; give an existing array file")
-    try:
-        if path.suffix.lower() == ".npy":
-            return as_array(np.load(path))
-        if path.suffix.lower() == ".npz":
-            with np.load(path) as archive:
-                return _only_field({name: archive[name] for name in archive.files}, path)
-        import torch
-
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: not readable as an array ({error_summary(error)}); save the field alone, as plain numbers"
-        ) from error
+    if path.suffix.lower() == ".npy":
+        return as_array(read_npy(path))
+    if path.suffix.lower() == ".npz":
+        axes = {name: len(shape) for name, shape in npz_shapes(path).items()}
+        return as_array(read_npz(path, _only_field(axes, path)))
+    loaded = load_torch(path)
     if isinstance(loaded, dict):
-        return _only_field(loaded, path)
+        return as_array(loaded[_only_field({name: getattr(one, "ndim", 0) for name, one in loaded.items()}, path)])
     return as_array(loaded)
 
 
@@ -83,14 +75,15 @@ def write_array(array: np.ndarray, path: Path, dtype: str, unit_mm: float, size:
             raise InputError(f"{path}: an array is written as {', '.join(SUFFIXES)}; rename the output")
 
 
-def _only_field(named: dict[str, Any], path: Path) -> np.ndarray:
-    fields = {name: value for name, value in named.items() if getattr(value, "ndim", 0) >= 2}
+def _only_field(axes: dict[str, int], path: Path) -> str:
+    """The name of the field, of arrays of so many axes."""
+    fields = [name for name, count in axes.items() if count >= 2]
     if len(fields) > 1:
-        known = {name: value for name, value in fields.items() if name in _FIELD_NAMES}
+        known = [name for name in fields if name in _FIELD_NAMES]
         fields = known if len(known) == 1 else fields
     if len(fields) != 1:
         raise InputError(
-            f"{path}: it holds {', '.join(map(str, named)) or 'nothing'}, and which is the field is not clear; save the"
+            f"{path}: it holds {', '.join(map(str, axes)) or 'nothing'}, and which is the field is not clear; save the"
             " field alone"
         )
-    return as_array(next(iter(fields.values())))
+    return fields[0]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, error_summary
+from .guarded import check_hdf5
 
 if TYPE_CHECKING:
     import h5py
@@ -136,6 +137,7 @@ def _matlab_matrix(raw: bytes, position: int, path: Path) -> tuple[str, np.ndarr
 def _of_hdf5(path: Path) -> list[TransformRecord]:
     import h5py
 
+    check_hdf5(path)
     try:
         with h5py.File(path) as file:
             if "TransformGroup" not in file:

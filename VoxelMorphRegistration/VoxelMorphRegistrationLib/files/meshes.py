@@ -15,6 +15,8 @@ from ..annotations.surface import Surface, require_vtk
 from ..errors import InputError
 from ..space.affine import lps_to_ras
 from .atomic import atomic_write
+from .detached import check_readable
+from .guarded import check_surface
 
 if TYPE_CHECKING:
     import vtk
@@ -39,9 +41,10 @@ def read_surface(path: str | Path) -> Surface:
     kind = path.suffix.lower()
     if kind not in _READERS:
         raise InputError(f"{path}: unknown kind of surface; give a {', '.join(_READERS)} file")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    reader = getattr(require_vtk(), _READERS[kind])()
+    check_readable(path)
+    vtk = require_vtk()
+    check_surface(path, _READERS[kind])
+    reader = getattr(vtk, _READERS[kind])()
     reader.SetFileName(str(path))
     complaints = _heard(reader)
     reader.Update()

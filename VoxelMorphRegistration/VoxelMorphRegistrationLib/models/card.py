@@ -103,7 +103,7 @@ class Card:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise InputError(f"{path}: the model card cannot be read ({error.strerror}); check the path") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: the model card is not valid JSON ({error}); correct it") from error
         return cls.from_dict(content, str(path))
 

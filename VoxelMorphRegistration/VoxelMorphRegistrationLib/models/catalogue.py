@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ..errors import DependencyMissing, InputError
 from .card import Card
@@ -97,16 +98,41 @@ def published() -> dict[str, Published]:
 @lru_cache(maxsize=1)
 def _read_catalogue(path: Path) -> dict[str, Published]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        items = json.loads(path.read_text(encoding="utf-8"))["models"]
     except FileNotFoundError as error:
         raise InputError(f"{path}: the catalogue of models is missing; install the program again") from error
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: the catalogue of models is damaged; install the program again") from error
     found = {}
-    for item in content["models"]:
-        card = Card.from_dict(item["card"], f"{path} ({item['card'].get('name')})")
-        found[card.name] = Published(
-            card, item["url"], item.get("sha256"), item.get("size"), tuple(item.get("recognised_sha256", ()))
-        )
+    for number, item in enumerate(items if isinstance(items, list) else []):
+        try:
+            entry = _published_entry(item, f"{path} (model {number + 1})")
+        except InputError as error:
+            _leave_out(error)
+        else:
+            found[entry.card.name] = entry
     return found
+
+
+def _published_entry(item: Any, where: str) -> Published:
+    if not isinstance(item, dict):
+        raise InputError(f"{where}: is no object of a card and an address")
+    card = Card.from_dict(item.get("card"), where)
+    known, recognised = item.get("sha256"), item.get("recognised_sha256", [])
+    sums = [known, *recognised] if isinstance(recognised, list) else [recognised]
+    if not all(isinstance(text, str) and re.fullmatch("[0-9a-f]{64}", text) for text in sums if text is not None):
+        raise InputError(f"{where}: its sha256 is not one of 64 hexadecimal digits")
+    url, size = item.get("url"), item.get("size")
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise InputError(f"{where}: its address {url!r} is none of the web")
+    if size is not None and not (type(size) is int and size > 0):
+        raise InputError(f"{where}: its size {size!r} is not a number of bytes")
+    return Published(card, url, known, size, tuple(recognised))
+
+
+def _leave_out(error: Exception) -> None:
+    """One card gone wrong must not take every other model away."""
+    logging.getLogger(__name__).warning("%s; this model is left out", error)
 
 
 def list_models() -> list[Entry]:
@@ -192,8 +218,7 @@ def _in_folder(folder: Path, state: State) -> list[Entry]:
         try:
             card = Card.read(path)
         except InputError as error:
-            # One card gone wrong must not take every other model away.
-            logging.getLogger(__name__).warning("%s; this model is left out", error)
+            _leave_out(error)
             continue
         weights = weights_beside(path, card)
         if weights is not None and weights.is_file():

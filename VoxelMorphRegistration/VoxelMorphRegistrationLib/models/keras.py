@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..errors import DependencyMissing, InputError
+from ..files.guarded import check_hdf5
 from ..networks import build_network
 from .file_contents import Weights, dense_architecture
 
@@ -26,6 +27,7 @@ def read_keras(path: Path, architecture: dict | None = None) -> Weights:
         raise DependencyMissing("h5py is needed to read .h5 weights; install it with: pip install h5py") from error
     if path.suffix.lower() == ".keras":
         raise InputError(f"{path}: Keras 3 archives are not VoxelMorph's format; save the network as .h5")
+    check_hdf5(path)
     try:
         with h5py.File(path, "r") as file:
             shape = None

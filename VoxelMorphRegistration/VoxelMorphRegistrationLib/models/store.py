@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 30
 _BLOCK = 1 << 16
+_LONGEST_SECONDS = 1800
+_LARGEST_BYTES = 2 << 30
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", "lpt") for number in range(10))}
 
 
 def download_model(name: str, progress: Callable[[int, int | None], None] | None = None) -> Entry:
@@ -55,7 +60,7 @@ def download_model(name: str, progress: Callable[[int, int | None], None] | None
         )
     weights, card = _target(name, item.file, item.card, item.sha256)
     with atomic_write(weights) as partial:
-        received = _fetch(item.url, partial, progress)
+        received = _fetch(item.url, partial, progress, item.size)
         if received != item.sha256:
             raise InputError(
                 f"{item.url}: what was received is not the published file (sha256 {received[:12]}..., expected "
@@ -77,6 +82,7 @@ def import_model(name: str, file: str | Path, **options: Unpack[ImportOptions]) 
         InputError: the name is taken, the file is not a network, or not the one the name stands for.
     """
     file = Path(file)
+    _refuse_reserved(name)
     _refuse_existing(name)
     if name in published():
         return _import_published(published()[name], file, options)
@@ -141,6 +147,12 @@ def _refuse_existing(name: str) -> None:
             raise InputError(f"model {name!r} is there already ({entry.state}); {remedy}")
 
 
+def _refuse_reserved(name: str) -> None:
+    """Names whose files are something else: the catalogue, and devices of Windows under any ending."""
+    if name.lower() == "catalogue" or name.lower().partition(".")[0] in _DEVICES or name.endswith((".", " ")):
+        raise InputError(f"model {name!r}: this name is reserved; choose another one")
+
+
 def _copy_in(name: str, file: Path, card: Card, sha256: str) -> Entry:
     weights, card = _target(name, file.name, card, sha256)
     with atomic_write(weights) as partial:
@@ -172,24 +184,37 @@ def _installed(weights: Path, card: Card) -> Entry:
     return Entry(card.name, "installed", card, weights, card_path, card.source, card.sha256, weights.stat().st_size)
 
 
-def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] | None) -> str:
-    """Download `url` into `target` and return the sha256 of what was received."""
+def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] | None, size: int | None = None) -> str:
+    """Download `url` into `target` and return the sha256 of what was received.
+
+    No more than the published size (else 2 GB) is taken, and no longer than half an hour.
+    """
     digest = hashlib.sha256()
-    received = 0
+    received, started, most = 0, time.monotonic(), size or _LARGEST_BYTES
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, open(target, "wb") as stream:
             length = response.headers.get("Content-Length")
-            total = int(length) if length is not None else None
-            while block := response.read(_BLOCK):
+            total = int(length) if length is not None and length.isdecimal() else None
+            while block := response.read1(_BLOCK):
                 stream.write(block)
                 digest.update(block)
                 received += len(block)
+                if received > most:
+                    raise InputError(
+                        f"{url}: the server sends more than the {most} bytes of the published file; nothing was "
+                        "installed, try again later"
+                    )
+                if time.monotonic() - started > _LONGEST_SECONDS:
+                    raise InputError(
+                        f"{url}: only {received} bytes came in {_LONGEST_SECONDS // 60} minutes; nothing was installed,"
+                        " try again over a faster connection"
+                    )
                 if progress is not None:
                     progress(received, total)
     except urllib.error.HTTPError as error:
         raise InputError(f"{url}: the server answers {error.code} {error.reason}; the file may have moved") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
+    except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise InputError(f"{url}: it cannot be reached ({reason}); check the connection and try again") from error
     if total is not None and received != total:
         raise InputError(f"{url}: the connection ended after {received} of {total} bytes; try again")

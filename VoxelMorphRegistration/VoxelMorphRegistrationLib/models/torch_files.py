@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
+from ..files.array_archives import load_torch
 from .file_contents import Weights, dense_architecture
 
 
 def read_torch(path: Path, architecture: dict | None = None) -> Weights:
     """The weights in a torch file: VoxelMorph 0.2's {'config', 'model_state'} or a bare state_dict."""
-    content = _load_torch(path)
+    content = load_torch(path, "weights")
     if not isinstance(content, dict):
         raise InputError(f"{path}: it holds a {type(content).__name__} and no network's weights; save its state_dict()")
     if "config" in content and "model_state" in content:
@@ -39,24 +40,6 @@ def read_torch(path: Path, architecture: dict | None = None) -> Weights:
         f"{path}: this is not a VoxelMorph network (its first entry is {first!r}); "
         "VxmPairwise (0.3) and VxmDense (0.2) files are supported"
     )
-
-
-def _load_torch(path: Path):
-    with open(path, "rb") as stream:
-        start = stream.read(2)
-    if start != b"PK" and start[:1] != b"\x80":  # a zip archive, or a pickle of torch before 1.6
-        raise InputError(f"{path}: not a torch weights file; check where it comes from")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises nearly anything on a file that is not its own
-        if "weights_only" in str(error) or "Unsupported" in str(error) or "global" in str(error).lower():
-            raise InputError(
-                f"{path}: it holds Python objects and not weights alone, and is not opened for safety; "
-                "save the network's state_dict() and import that"
-            ) from error
-        raise InputError(
-            f"{path}: not a torch weights file, or a truncated one ({error_summary(error)}); copy it again"
-        ) from error
 
 
 def _tensors(path: Path, content: dict) -> dict[str, torch.Tensor]:

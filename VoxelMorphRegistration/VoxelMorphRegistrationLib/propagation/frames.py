@@ -227,33 +227,6 @@ def _from_list(items: list, without: Collection[str | Path]) -> Frames:
     raise InputError("sequence: a list of frames holds either paths or images; give one kind")
 
 
-def _listed_frames(path: Path, count: int) -> list[int]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"frames @{path}: cannot be read ({error_summary(error)}); give a text file with one number a line"
-        ) from error
-    wanted = [line.partition("#")[0].strip() for line in lines]
-    try:
-        chosen = sorted({index for text in wanted if text for index in _part_of_frames(text, count, text)})
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    if not chosen:
-        raise InputError(f"{path}: names no frame; write one number a line")
-    return chosen
-
-
-def _from_list(items: list, without: Collection[str | Path]) -> Frames:
-    if not items:
-        raise InputError("sequence: the list of frames is empty; give at least one frame")
-    if all(isinstance(item, sitk.Image) for item in items):
-        return ImageFrames(items)
-    if all(isinstance(item, (str, os.PathLike)) for item in items):
-        return FileFrames(frames_in_list([Path(item) for item in items], "sequence", without))
-    raise InputError("sequence: a list of frames holds either paths or images; give one kind")
-
-
 def _listed(path: Path) -> list[Path]:
     # Names that are no UTF-8 are found so, and refused one by one.
     lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()]
