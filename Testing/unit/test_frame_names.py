@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -152,3 +153,14 @@ def test_dicom_folders_are_frames_and_an_empty_one_among_them_keeps_its_number(t
     assert frames[3].GetSize() == (7, 6, 5)
     with pytest.raises(InputError, match="phase1"):
         frames[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_a_frame_whose_name_is_not_utf_8_fails_alone_and_can_be_written_about(tmp_path):
+    write(tmp_path, "frame0.nrrd", "frame2.nrrd")
+    os.rename(tmp_path / "frame0.nrrd", os.fsdecode(os.fsencode(tmp_path) + b"/frame1\xe9.nrrd"))
+    frames = open_frames(tmp_path)
+    with pytest.raises(InputError, match="rename it"):
+        frames[0]
+    assert frames.name(0).encode() == rb"frame 0 (frame1\udce9.nrrd)"
+    assert frames[1].GetSize() == (6, 6, 6)

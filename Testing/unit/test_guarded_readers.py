@@ -164,3 +164,22 @@ def test_one_bad_entry_of_the_catalogue_takes_no_other_away(tmp_path, change):
 def test_a_damaged_catalogue_is_named(tmp_path):
     (tmp_path / "catalogue.json").write_text("[1, 2")
     refused(lambda: catalogue._read_catalogue(tmp_path / "catalogue.json"), "catalogue.json", "install the program")
+
+
+def test_the_bytes_of_a_surface_do_not_depend_on_what_was_written_before(tmp_path):
+    vtk = pytest.importorskip("vtk")
+    from VoxelMorphRegistrationLib.annotations.surface import Surface
+    from VoxelMorphRegistrationLib.files.meshes import write_surface
+
+    def written(order, folder):
+        sphere = vtk.vtkSphereSource()
+        sphere.Update()
+        mesh = sphere.GetOutput()
+        mesh.GetPointData().SetNormals(None)
+        surface = Surface(mesh)
+        (tmp_path / folder).mkdir()
+        for shift in order:
+            write_surface(surface.at(surface.points + shift), tmp_path / folder / f"{shift}.vtp")
+        return [(tmp_path / folder / f"{shift}.vtp").read_bytes() for shift in range(3)]
+
+    assert written((0, 1, 2), "forwards") == written((2, 1, 0), "backwards")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, error_summary
 from ..space.grid import Grid
 
 if TYPE_CHECKING:
@@ -27,7 +27,10 @@ def vectors_of(image: nibabel.spatialimages.SpatialImage, name: str) -> tuple[np
 
     Raises InputError for another shape or values that are not finite.
     """
-    array = np.asarray(image.dataobj, dtype=np.float64)
+    try:
+        array = np.asarray(image.dataobj, dtype=np.float64)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise InputError(f"{name}: cut short or damaged ({error_summary(error)}); copy or export it again") from error
     if array.ndim == 5 and array.shape[3] == 1:
         array = array[:, :, :, 0]
     if array.ndim == 4 and array.shape[2] == 1 and array.shape[3] == 2:

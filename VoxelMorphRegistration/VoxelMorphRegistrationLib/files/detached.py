@@ -7,15 +7,19 @@ from pathlib import Path
 from ..errors import InputError
 
 
-def check_readable(path: Path) -> None:
-    """Raises InputError when a file is missing, is a folder, device or pipe, or has a name that is not UTF-8.
-
-    SimpleITK ends the whole process over such a name; a pipe would be waited for.
-    """
+def check_name(path: Path) -> None:
+    """Raises InputError for a name that is not UTF-8: SimpleITK ends the whole process over one."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise InputError(f"{path}: its name is not UTF-8 text; rename it") from None
+
+
+def check_readable(path: Path) -> None:
+    """Raises InputError when a file is missing, is a folder, device or pipe (which would be waited for), or has a name
+    that is not UTF-8.
+    """
+    check_name(path)
     if not path.exists():
         raise InputError(f"{path}: no such file; check the path")
     if not path.is_file():

@@ -15,7 +15,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
-from .detached import check_readable
+from .detached import check_name
 
 _POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 #: What may tell slices of one position apart, the plainest first, with its unit.
@@ -63,18 +63,24 @@ def read_dicom(folder: Path) -> sitk.Image:
 
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder itself holds files of a DICOM series."""
+    _check_names(folder)
     return bool(sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder)))
 
 
 def _series(folder: Path) -> tuple[str, ...]:
-    for entry in folder.iterdir():
-        if entry.is_file():
-            check_readable(entry)  # GDCM opens every file of the folder
+    _check_names(folder)
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
     if len(series) != 1:
         found = "no DICOM series" if not series else f"{len(series)} DICOM series"
         raise InputError(f"{folder}: the folder holds {found}, one is needed; give a file or the folder of one series")
     return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+
+
+def _check_names(folder: Path) -> None:
+    """GDCM opens every file of the folder."""
+    check_name(folder)
+    for entry in folder.iterdir():
+        check_name(entry)
 
 
 def _slices(files: tuple[str, ...]) -> list[_Slice]:

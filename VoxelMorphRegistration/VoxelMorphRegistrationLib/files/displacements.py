@@ -14,7 +14,7 @@ from ..space.checks import check_displacement
 from ..space.displacement import to_transform
 from ..space.grid import Grid
 from .atomic import atomic_write
-from .detached import check_readable
+from .detached import check_name, check_readable
 from .images import load_image
 from .itk_transforms import read_transform
 
@@ -31,6 +31,7 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
     """
     path = Path(path)
     suffix = _suffix(path)
+    check_name(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:
         if suffix == ".h5":

@@ -13,7 +13,7 @@ from ..errors import InputError, error_summary
 from ..space.checks import check_geometry, check_labels, check_scalar
 from .atomic import atomic_write
 from .compressed import check_expansion
-from .detached import check_readable
+from .detached import check_name, check_readable
 from .dicom import read_dicom
 from .metaimage import check_metaimage
 from .nifti import check_nifti, shear_degrees
@@ -88,6 +88,7 @@ def image_information(path: Path) -> sitk.ImageFileReader:
 
 def header_of(path: Path) -> sitk.ImageFileReader:
     """A reader that knows the header of an image file, as SimpleITK takes it; raises InputError when it cannot."""
+    check_readable(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -121,6 +122,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     permission).
     """
     path = check_output(path)
+    check_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -69,15 +69,13 @@ def write_surface(surface: Surface, path: str | Path) -> None:
         raise InputError(f"{path}: surfaces are written as .vtp; end the name so")
     vtk = require_vtk()
     mesh = vtk.vtkPolyData()
-    mesh.ShallowCopy(surface.mesh)
-    # A shallow copy shares its field data with the surface, which has no marker while in memory.
-    fields = vtk.vtkFieldData()
-    fields.ShallowCopy(surface.mesh.GetFieldData())
+    # Writing notes ranges in the arrays it is given; frames that shared them would differ by the order of writing.
+    mesh.DeepCopy(surface.mesh)
+    fields = mesh.GetFieldData()
     marker = vtk.vtkStringArray()
     marker.SetName(_SPACE_FIELD)
     marker.InsertNextValue("LPS")
     fields.AddArray(marker)
-    mesh.SetFieldData(fields)
     writer = vtk.vtkXMLPolyDataWriter()
     writer.SetInputData(mesh)
     writer.SetDataModeToAppended()

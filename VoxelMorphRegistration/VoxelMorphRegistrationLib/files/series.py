@@ -209,12 +209,14 @@ def _nrrd_grid(header: NrrdHeader, list_axis: int) -> Grid:
 def _header_only(grid: Grid) -> sitk.Image:
     """One voxel with the geometry of the grid: enough to be checked."""
     image = sitk.Image([1] * grid.dimension, sitk.sitkUInt8)
-    image.SetSpacing(grid.spacing)
-    image.SetOrigin(grid.origin)
     try:
+        image.SetSpacing(grid.spacing)
+        image.SetOrigin(grid.origin)
         image.SetDirection(grid.direction)
     except RuntimeError:
-        raise InputError(f"direction {grid.direction}: singular; correct the file's header") from None
+        raise InputError(
+            f"spacing {grid.spacing}, direction {grid.direction}: give no volume; correct the file's header"
+        ) from None
     return image
 
 

@@ -18,7 +18,7 @@ from ..files.segmentations import read_segmentation
 from ..files.series import open_series
 from ..propagation.table import plain_cell
 from .segmentations import colour_table, update_segmentation_node
-from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like
+from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like, tell_apart
 from .tables import plot_volumes, table_from_csv
 from .transforms import update_transform
 from .volumes import describe
@@ -131,6 +131,7 @@ class _Loader:
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         if self._volumes is not None:
             sequence_like(self._volumes, title, sequence)
+        tell_apart(sequence, [value for value, _ in files])
         for value, path in files:
             sequence.SetDataNodeAtValue(read(path), value)
         return sequence
@@ -141,6 +142,7 @@ class _Loader:
         title = self._scene.GenerateUniqueName(f"{self._folder.name} segmentation")
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         storage = self._scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
+        tell_apart(sequence, series.values)
         _read(sequence, storage, path)
         sequence.SetAndObserveStorageNodeID(storage.GetID())
         if self._volumes is not None:
@@ -157,9 +159,16 @@ class _Loader:
             if stem.isdigit():
                 numbered[int(stem)] = path
         found = [
-            (row["index_value"], numbered.get(int(row["index"]))) for row in self._rows if row.get("status") != "failed"
+            (self._value(row["index_value"]), numbered.get(int(row["index"])))
+            for row in self._rows
+            if row.get("status") != "failed"
         ]
         return [(value, path) for value, path in found if path is not None]
+
+    def _value(self, text: str) -> str:
+        """An index value as the sequence of volumes writes it."""
+        number = -1 if self._volumes is None else self._volumes.GetItemNumberFromIndexValue(text)
+        return text if number < 0 else self._volumes.GetNthIndexValue(number)
 
     def _check_size(self, what: str, needed: int) -> None:
         remedy = f"open single frames from {self._folder} instead"
@@ -184,8 +193,8 @@ def _rows(folder: Path) -> list[dict[str, str]]:
 
 
 def _check_belongs(folder: Path, rows: list[dict[str, str]], volumes: slicer.vtkMRMLSequenceNode) -> None:
-    values = {volumes.GetNthIndexValue(number) for number in range(volumes.GetNumberOfDataNodes())}
-    strange = [row["index_value"] for row in rows if row["index_value"] not in values]
+    # Slicer reads numbers of single precision, and says whether one is there within its tolerance.
+    strange = [row["index_value"] for row in rows if volumes.GetItemNumberFromIndexValue(row["index_value"]) < 0]
     if strange:
         raise InputError(
             f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence "

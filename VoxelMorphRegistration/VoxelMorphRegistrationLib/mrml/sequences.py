@@ -6,6 +6,7 @@ Frames are read from the sequence itself, so the item a person looks at in the b
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import SimpleITK as sitk
 import slicer
@@ -103,7 +104,20 @@ def sequence_like(
     output.SetIndexName(sequence.GetIndexName())
     output.SetIndexUnit(sequence.GetIndexUnit())
     output.SetIndexType(sequence.GetIndexType())
+    # Values nearer to each other than this are one to Slicer: frames .4 ms apart, in seconds, are nearer than its own.
+    output.SetNumericIndexValueTolerance(sequence.GetNumericIndexValueTolerance())
     return output
+
+
+def tell_apart(sequence: slicer.vtkMRMLSequenceNode, values: Sequence[str]) -> None:
+    """Lower the tolerance of a sequence, where needed, so that each of these index values keeps an item of its own."""
+    try:
+        numbers = sorted({float(value) for value in values})
+    except ValueError:
+        return
+    gaps = [after - before for before, after in zip(numbers, numbers[1:])]
+    if gaps and min(gaps) < 2 * sequence.GetNumericIndexValueTolerance():
+        sequence.SetNumericIndexValueTolerance(min(gaps) / 2)
 
 
 def remove_other_values(output: slicer.vtkMRMLSequenceNode, sequence: slicer.vtkMRMLSequenceNode) -> None:

@@ -78,7 +78,8 @@ class FileFrames(Frames):
         return read_image(self._paths[index])
 
     def name(self, index: int) -> str:
-        return f"frame {index} ({self._paths[index].name})"
+        name = self._paths[index].name.encode("utf-8", "backslashreplace").decode()
+        return f"frame {index} ({name})"
 
     def file(self, index: int) -> Path:
         return self._paths[index]
