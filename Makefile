@@ -29,7 +29,7 @@ $(VENV)/.test-installed: $(VENV)/.installed
 
 # Other people's tools as oracles: each is installed by itself, and the tests of one that cannot be had skip with its name.
 $(VENV)/.oracles-installed: $(VENV)/.test-installed
-	@for tool in $(ORACLES) PySide6-Essentials; do $(PIP) $$tool || echo "$$tool: not installed, its tests will skip"; done
+	@for tool in $(ORACLES) PySide6-Essentials selenium axe-selenium-python; do $(PIP) $$tool || echo "$$tool: not installed, its tests will skip"; done
 	@touch $@
 
 $(VENV)/.lint-installed: $(VENV)/.installed

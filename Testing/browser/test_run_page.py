@@ -1,5 +1,5 @@
-"""The page of a run in a real browser: opened from a file, pointed at, clicked, marked, and read by a machine for people
-who do not see it.
+"""The page of a run in a real browser: opened from a file, pointed at, clicked, marked, and checked for those who see
+little or use no mouse.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def test_two_thousand_frames_answer_within_a_second(browser, long_page):
 @pytest.mark.parametrize("width", [375, 1440])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_checker_of_accessibility_finds_nothing(browser, page, width, theme):
-    axe = pytest.importorskip("axe_selenium_python", reason="axe-selenium-python, which brings axe-core, is not installed")
+    axe = pytest.importorskip("axe_selenium_python", reason="axe-selenium-python is not installed")
     browser.open(page, width, theme)
     checker = axe.Axe(browser.driver)
     checker.inject()
