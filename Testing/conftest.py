@@ -24,3 +24,8 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def shared_weights() -> Path:
     return _folder("weights")
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    return _folder("cases")

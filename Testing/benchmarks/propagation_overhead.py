@@ -114,7 +114,7 @@ def opened(paths: list[Path], labels: sitk.Image, model, output: Path) -> tuple[
     frames = FileFrames(paths)
     propagation = Propagation(frames, labels, 0, model)
     run = Run({}, {"name": model.name, "sha256": model.sha256}, {}, [""])
-    return propagation, RunFolder(output, run, frames, propagation.labels(), Wanted())
+    return propagation, RunFolder(output, run, frames, propagation.segments(), Wanted())
 
 
 def resident_megabytes() -> float:

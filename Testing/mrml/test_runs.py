@@ -49,7 +49,7 @@ def folder(scene, sequence, tmp_path):
         surface=read_surface(saved(model, "vtkMRMLModelStorageNode", tmp_path / "surface.vtp")),
     )
     run = Run({}, {"name": "centring", "sha256": ""}, {}, [[]])
-    out = RunFolder(tmp_path / "patient 7", run, propagation.frames, propagation.labels(), Wanted(1, True, True))
+    out = RunFolder(tmp_path / "patient 7", run, propagation.frames, propagation.segments(), Wanted(1, True, True))
     for result in propagation.run():
         out.add(result)
     out.finish(Grid.of(propagation.references[0].image))

@@ -63,10 +63,11 @@ def match_segments(segmentations: Sequence[Segmentation], names: Sequence[str]) 
     notes: list[tuple[str, ...]] = [()]
     for segmentation, name in zip(segmentations[1:], names[1:]):
         if _unnamed(known) != _unnamed(segmentation.segments):
-            numbered = name if _unnamed(segmentation.segments) else names[0]
+            here_alone = _unnamed(segmentation.segments)
+            named = _listed(known if here_alone else segmentation.segments)
             raise InputError(
-                f"{numbered}: its segments have numbers and no names, those of the other reference have names "
-                f"({_listed(known if numbered == name else segmentation.segments)}), so it is not known which is which; "
+                f"{name if here_alone else names[0]}: its segments have numbers and no names, those of the other "
+                f"reference have names ({named}), so it is not known which is which; "
                 "name both (in a .seg.nrrd, or a colour table .ctbl of the same name beside a label image)"
             )
         here = segmentation.segments

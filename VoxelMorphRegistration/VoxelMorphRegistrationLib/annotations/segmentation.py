@@ -54,7 +54,7 @@ class Segmentation:
         segments = list(segments)
         for number, layer in enumerate(layers):
             claimed = {segment.label for segment in segments if segment.layer == number}
-            for value in sorted(_values(layer) - claimed):
+            for value in sorted(label_values(layer) - claimed):
                 taken = frozenset(name for segment in segments for name in (segment.id, segment.name))
                 segments.append(generated_segment(value, number, taken))
         return cls(tuple(layers), tuple(segments), dict(common or {}))
@@ -186,7 +186,8 @@ def _first_and_last(box: Box) -> tuple[int, ...]:
     return tuple(n for side in reversed(box) for n in (side.start, side.stop - 1))
 
 
-def _values(labels: sitk.Image) -> set[int]:
+def label_values(labels: sitk.Image) -> set[int]:
+    """The values of a label image but 0."""
     return {int(value) for value in np.unique(sitk.GetArrayViewFromImage(labels)) if value != 0}
 
 

@@ -137,7 +137,7 @@ def run(args: argparse.Namespace) -> Exit:
         args.output,
         describe_run(args, propagation),
         propagation.frames,
-        propagation.labels(),
+        propagation.segments(),
         wanted,
         args.overwrite,
         chosen,

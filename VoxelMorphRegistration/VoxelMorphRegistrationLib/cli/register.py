@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from .options import add_registration_options, add_verbose_option, settings_from
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from ..annotations.segmentation import Segmentation
     from ..registration.result import Registration
 
 _STAGES = ("reading", "registering", "warping", "writing")
@@ -64,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     tell({"event": "start", "stages": len(_STAGES)})
 
     from ..files.displacements import write_displacement
-    from ..files.images import read_image, read_labels, write_image
+    from ..files.images import read_image, write_image
+    from ..files.segmentations import write_segmentation
     from ..registration.registrar import Registrar
     from ..registration.settings import Settings
 
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             "use propagate for the whole series"
         )
     moving = read_image(args.moving, dimension=fixed.GetDimension())
-    labels = read_labels(args.labels, dimension=fixed.GetDimension()) if args.labels else None
+    labels = _read_labels(args, fixed.GetDimension()) if args.labels else None
     mask = read_image(args.mask, dimension=fixed.GetDimension()) if args.mask else None
     read_seconds = time.perf_counter() - started
 
@@ -96,7 +99,10 @@ def run(args: argparse.Namespace) -> int:
     if thinning:
         print(f"note: {thinning}", file=sys.stderr)
     warped = registration.warped if args.output_volume else None
-    warped_labels = registration.warp_labels(labels, args.label_interpolation) if labels is not None else None
+    warped_labels = None
+    if labels is not None:
+        layers = tuple(registration.warp_labels(layer, args.label_interpolation) for layer in labels.layers)
+        warped_labels = replace(labels, layers=layers)
     inverse = registration.inverse_displacement if args.output_inverse else None
 
     started = time.perf_counter()
@@ -105,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     if warped is not None:
         write_image(warped, args.output_volume)
     if warped_labels is not None:
-        write_image(warped_labels, args.output_labels)
+        write_segmentation(warped_labels, args.output_labels)
     if inverse is not None:
         write_displacement(inverse, args.output_inverse)
     write_seconds = time.perf_counter() - started
@@ -128,6 +134,23 @@ def run(args: argparse.Namespace) -> int:
         f"{report['folded_percent']:.3g} % folded, {report['seconds']['total']:.1f} s: {args.output_transform}"
     )
     return Exit.DONE
+
+
+def _read_labels(args: argparse.Namespace, dimension: int) -> Segmentation:
+    """The segmentation of the moving image; refused where it does not fit it or the file it is to go into."""
+    from ..files.segmentations import check_place_for, lost_in, read_segmentation
+
+    labels = read_segmentation(args.labels).simplified()
+    if labels.grid.dimension != dimension:
+        raise InputError(
+            f"{args.labels}: has {labels.grid.dimension} dimensions, {dimension} are needed here; give the labels of "
+            "the moving image"
+        )
+    check_place_for(labels, args.output_labels)
+    lost = lost_in(labels, args.output_labels)
+    if lost:
+        print(f"note: {args.output_labels}: {lost} are not kept; end the name in .seg.nrrd", file=sys.stderr)
+    return labels
 
 
 def _begin(tell: Emit, stage: str) -> None:

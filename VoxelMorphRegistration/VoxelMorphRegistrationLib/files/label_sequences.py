@@ -15,10 +15,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from ..annotations.segment import Segment
 from ..errors import InputError
 from ..space.grid import Grid
 from .atomic import atomic_write
 from .nrrd import type_name
+from .seg_nrrd import segment_fields
+from .slicer_attributes import SEGMENT
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,18 @@ def write_label_sequence(
     index_name: str,
     index_unit: str,
     index_type: str = "numeric",
+    segments: Sequence[Segment] = (),
 ) -> None:
     """All frames on `grid` (a frame of another geometry is resampled onto it), whole or not at all.
+
+    Names, colours and terminology of `segments` become key/value pairs `VoxelMorph.Segment<N>_<Field>` with the fields
+    of a `.seg.nrrd`, whose own keys would make Slicer take the sequence for one segmentation.
 
     Raises InputError when a frame cannot be read or the file not be written.
     """
     dtype = _common_type(frames)
     with atomic_write(path) as partial, open(partial, "wb") as stream:
-        stream.write(_header(frames, grid, dtype, index_name, index_unit, index_type).encode())
+        stream.write(_header(frames, grid, dtype, index_name, index_unit, index_type, segments).encode())
         with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=stream, mtime=0) as packed:
             for frame in frames:
                 packed.write(np.ascontiguousarray(_on_grid(_read(frame.path), grid), dtype=dtype).tobytes())
@@ -86,7 +93,13 @@ def _common_type(frames: Sequence[SequenceFrame]) -> np.dtype:
 
 
 def _header(
-    frames: Sequence[SequenceFrame], grid: Grid, dtype: np.dtype, index_name: str, index_unit: str, index_type: str
+    frames: Sequence[SequenceFrame],
+    grid: Grid,
+    dtype: np.dtype,
+    index_name: str,
+    index_unit: str,
+    index_type: str,
+    segments: Sequence[Segment],
 ) -> str:
     size = [*grid.size, *[1] * (3 - grid.dimension)]
     axes = np.eye(3)
@@ -111,6 +124,9 @@ def _header(
         # Slicer splits the values at spaces and decodes them as URLs.
         f"axis 3 index values:={' '.join(urllib.parse.quote(frame.value, safe='') or '_' for frame in frames)}",
     ]
+    for number, segment in enumerate(segments):
+        described = segment_fields(segment).items()
+        lines += [f"{SEGMENT}{number}_{name}:={_one_line(value)}" for name, value in described]
     for number, frame in enumerate(frames):
         lines += [f"axis 3 item {number:04d} {name}:={_one_line(value)}" for name, value in frame.attributes.items()]
     return "\n".join(lines) + "\n\n"

@@ -7,12 +7,14 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..annotations.segment import Segment
-from ..annotations.segmentation import Segmentation, check_labelled
+from ..annotations.segmentation import Segmentation, check_labelled, label_values
 from ..errors import InputError
 from ..space.checks import check_geometry, check_labels, check_scalar
 from . import seg_nrrd
+from .atomic import atomic_write
 from .detached import check_readable
-from .images import header_of, load_image, read_labels, write_image
+from .images import check_output, header_of, load_image, read_labels, write_image
+from .label_names import add_label_table, holds_names, named_segments
 
 _NRRD = (".nrrd", ".nhdr")
 
@@ -20,11 +22,13 @@ _NRRD = (".nrrd", ".nhdr")
 def read_segmentation(path: str | Path) -> Segmentation:
     """The segmentation in a label image file or in Slicer's `.seg.nrrd`; a cropped one lies where its voxels lie.
 
+    Label images have the names and colours that `label_names` finds for them.
+
     Raises InputError, naming the file, for what `images.read_labels` refuses, for a header that contradicts itself, and
     when no voxel is labelled.
     """
     path = Path(path)
-    fields = _header(path) if path.name.lower().endswith(_NRRD) else {}
+    fields = _header(path) if _is_nrrd(path) else {}
     if seg_nrrd.is_segmentation(fields):
         segmentation = _read_seg_nrrd(path, fields)
     else:
@@ -33,27 +37,57 @@ def read_segmentation(path: str | Path) -> Segmentation:
             raise InputError(
                 f"{path}: has 4 dimensions {labels.GetSize()}, one label image is needed; give one frame of it"
             )
-        segmentation = Segmentation.of(_without_fields(labels))
+        labels = _without_fields(labels)
+        segmentation = Segmentation.of(labels, segments=named_segments(path, label_values(labels)))
     check_labelled(segmentation, str(path))
     return segmentation
 
 
 def write_segmentation(segmentation: Segmentation, path: str | Path) -> None:
-    """Write whole or not at all. A 3D `.nrrd` (`.seg.nrrd` or a plain name) carries names, colours and terminology.
+    """Write whole or not at all. A 3D `.nrrd` (`.seg.nrrd` or a plain name) carries names, colours and terminology, a
+    NIfTI file names and colours.
 
-    Raises InputError when it cannot be written, and for several layers under another name than `.seg.nrrd`.
+    Raises InputError when it cannot be written, and where `check_place_for` does.
     """
     path = Path(path)
+    check_place_for(segmentation, path)
     layers, grid = segmentation.layers, segmentation.grid
-    nrrd = path.name.lower().endswith(_NRRD)
-    if len(layers) > 1 and not path.name.lower().endswith(tuple(f".seg{end}" for end in _NRRD)):
-        raise InputError(f"{path}: overlapping segments do not fit one label image; end the name in .seg.nrrd")
     image = sitk.Image(layers[0]) if len(layers) == 1 else sitk.Compose(list(layers))
-    if nrrd and grid.dimension == 3:
+    named = [segment for segment in segmentation.segments if not segment.is_unnamed]
+    if _is_nrrd(path) and grid.dimension == 3:
         fields = seg_nrrd.header_fields(segmentation.segments, segmentation.extents(), segmentation.common, grid)
         for key, value in fields.items():
             image.SetMetaData(key, value)
+    elif named and holds_names(path):
+        check_output(path)
+        with atomic_write(path) as partial:
+            write_image(image, partial)
+            add_label_table(partial, named)
+        return
     write_image(image, path)
+
+
+def check_place_for(segmentation: Segmentation, path: str | Path) -> None:
+    """Raises InputError where overlapping segments are to go into a file that holds one label image."""
+    path = Path(path)
+    if len(segmentation.layers) > 1 and not path.name.lower().endswith(tuple(f".seg{end}" for end in _NRRD)):
+        raise InputError(f"{path}: overlapping segments do not fit one label image; end the name in .seg.nrrd")
+
+
+def lost_in(segmentation: Segmentation, path: str | Path) -> str:
+    """What a file of this name has no place for, in words; '' where nothing is lost."""
+    path = Path(path)
+    if all(segment.is_unnamed for segment in segmentation.segments):
+        return ""
+    if _is_nrrd(path) and segmentation.grid.dimension == 3:
+        return ""
+    if not holds_names(path):
+        return "names, colours and terminology of the segments"
+    return "terminology of the segments" if any(segment.tags.strip("|") for segment in segmentation.segments) else ""
+
+
+def _is_nrrd(path: Path) -> bool:
+    return path.name.lower().endswith(_NRRD)
 
 
 def _header(path: Path) -> dict[str, str]:

@@ -34,6 +34,9 @@ SIMILARITY_AFTER = f"{_PREFIX}SimilarityAfter"
 INVERSE_CONSISTENCY_MM = f"{_PREFIX}InverseConsistencyMm"
 FOLDED_PERCENT = f"{_PREFIX}FoldedPercent"
 
+# Of a label sequence's file: before the number of a segment and the name of one of its fields.
+SEGMENT = f"{_PREFIX}Segment"
+
 # Of the sequence that a propagation fills.
 FAILED_FRAMES = f"{_PREFIX}FailedFrames"
 

@@ -61,7 +61,8 @@ class SceneSink:
         self.finished = frozenset() if chosen else self._nodes.a_persons()
         table = self._nodes.table
         earlier = rows_of(table) if table is not None and self._given[1].segmentation is not None else {}
-        self._rows = FrameTable(self._csv, propagation.labels())
+        names = {one.label: one.name for one in propagation.segments() if not one.is_unnamed}
+        self._rows = FrameTable(self._csv, propagation.labels(), names)
         self._rows.start(
             {
                 index: row

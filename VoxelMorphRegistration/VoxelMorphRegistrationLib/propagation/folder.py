@@ -3,6 +3,7 @@
     segmentation/0000.nrrd   the labels of each frame, numbered by input index, on the frame's own grid
     transforms/0000.nrrd     points/0000.mrk.json     surface/0000.vtp       when asked for
     segmentation.seq.nrrd    all of them as one label sequence for Slicer
+    segmentation.ctbl        names and colours of its labels, where they have names
     frames.csv  run.json     see `table` and `record`
     motion.csv  motion-model.npz   see `motion_model_store`
     log.txt                  where and why frames failed
@@ -19,14 +20,16 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import SimpleITK as sitk
 
+from ..annotations.segment import Segment
 from ..errors import InputError
 from ..files import slicer_attributes
+from ..files.label_names import write_colour_table
 from ..files.label_sequences import SequenceFrame, write_label_sequence
 from ..files.lock import FolderLock
 from ..space.grid import Grid
@@ -38,7 +41,7 @@ from .results import FrameResult
 from .table import FrameTable
 
 _LABELS_ONLY = Wanted()
-_FILES = ("segmentation.seq.nrrd", "frames.csv", "run.json", motion_model_store.CURVE)
+_FILES = ("segmentation.seq.nrrd", "segmentation.ctbl", "frames.csv", "run.json", motion_model_store.CURVE)
 _WAITING = 2  # finished frames that may wait for the disk
 #: Columns of frames.csv that a frame's node in Slicer is told.
 _TOLD = {
@@ -58,7 +61,7 @@ class RunFolder:
         folder: str | Path,
         run: Run,
         frames: Frames,
-        labels: tuple[int, ...],
+        segments: Sequence[Segment],
         wanted: Wanted = _LABELS_ONLY,
         overwrite: bool = False,
         chosen: list[int] | None = None,
@@ -67,6 +70,7 @@ class RunFolder:
         """Open or make the folder, and find out which frames are finished.
 
         Args:
+            segments: every segment of the references, see `Propagation.segments`.
             overwrite: start again; with `chosen` frames only those, whatever settings the others were made with.
             written: called with each frame and its files once all of them, and its row, are on disk; in the thread that
                 writes.
@@ -77,6 +81,7 @@ class RunFolder:
         self.path = Path(folder)
         self._frames, self._written = frames, written
         self._files = FrameFiles(self.path, len(frames), wanted)
+        self._named = [segment for segment in segments if not segment.is_unnamed]
         self._refuse_inputs_inside(frames)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -84,7 +89,7 @@ class RunFolder:
             raise InputError(f"{self.path}: cannot be made ({error.strerror}); choose another output folder") from error
         self._lock = FolderLock(self.path)
         try:
-            rows = self._begin(run, labels, overwrite, chosen)
+            rows = self._begin(run, segments, overwrite, chosen)
         except BaseException:
             self._lock.release()
             raise
@@ -144,7 +149,10 @@ class RunFolder:
                 self._frames.index_name,
                 self._frames.index_unit,
                 self._frames.index_type,
+                self._named,
             )
+            if self._named:
+                write_colour_table(self._named, self.path / "segmentation.ctbl")
         self.seconds["assembling"] = time.perf_counter() - started
         circumstances = self._record.runs[self._run].circumstances
         circumstances["seconds"] = {name: round(value, 3) for name, value in self.seconds.items()}
@@ -168,7 +176,7 @@ class RunFolder:
         self._written(result, self._files.of(result))
 
     def _begin(
-        self, run: Run, labels: tuple[int, ...], overwrite: bool, chosen: list[int] | None
+        self, run: Run, segments: Sequence[Segment], overwrite: bool, chosen: list[int] | None
     ) -> dict[int, dict[str, str]]:
         """Make the folder ready; returns the rows to keep.
 
@@ -185,7 +193,8 @@ class RunFolder:
                 f"{self.path}: cannot be written to ({error.strerror}); choose another output folder"
             ) from error
         self._files.remove_leftovers()
-        self._table = FrameTable(self.path / "frames.csv", labels)
+        names = {one.label: one.name for one in self._named}
+        self._table = FrameTable(self.path / "frames.csv", [one.label for one in segments], names)
         self._table.start(rows)
         return rows
 

@@ -157,7 +157,7 @@ class FrameFiles:
         flat = segmentation.flattened()
         if len(segmentation.layers) > 1:
             write_segmentation(segmentation, self.labels(index).with_suffix(".seg.nrrd"))
-        if all(segment.name_generated for segment in flat.segments):
+        if all(segment.is_unnamed for segment in flat.segments):
             write_image(flat.layers[0], self.labels(index))
         else:
             write_segmentation(flat, self.labels(index))

@@ -24,6 +24,7 @@ FURTHER_COLUMNS = (
     "interpolation_error_mm", "reference_frame", "volume_jump_percent", "centroid_jump_mm", "flag", "run", "strategy",
 )  # fmt: skip
 
+_NAME = "name_"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -31,13 +32,15 @@ class FrameTable:
     """The rows on disk; memory holds which frames they are and no more.
 
     Columns: `FIXED_COLUMNS`, then volume_ml_L, centroid_r_L, centroid_a_L, centroid_s_L for each label L (RAS mm), then
-    `FURTHER_COLUMNS`. `flag` says why a person should look at the frame; `run` is the run of run.json that
-    made it, `strategy` what found the displacement.
+    `FURTHER_COLUMNS`, then name_L for each label with a name. `flag` says why a person should look at the frame; `run`
+    is the run of run.json that made it, `strategy` what found the displacement.
     """
 
-    def __init__(self, path: Path, labels: Sequence[int]) -> None:
+    def __init__(self, path: Path, labels: Sequence[int], names: Mapping[int, str] | None = None) -> None:
+        """`names` of label values, where they have names."""
         self.path = path
         self.labels = tuple(labels)
+        self._names = dict(names or {})
 
     @property
     def columns(self) -> list[str]:
@@ -46,7 +49,7 @@ class FrameTable:
             for label in self.labels
             for name in ("volume_ml", "centroid_r", "centroid_a", "centroid_s")
         ]
-        return [*FIXED_COLUMNS, *per_label, *FURTHER_COLUMNS]
+        return [*FIXED_COLUMNS, *per_label, *FURTHER_COLUMNS, *self._name_cells()]
 
     def read(self) -> dict[int, dict[str, str]]:
         """The whole rows, by frame; a later row replaces an earlier one, and one that was cut short is left out."""
@@ -70,12 +73,18 @@ class FrameTable:
             if name.startswith("volume_ml_")
         }
         self.labels = tuple(sorted({*self.labels, *known}))
+        for row in rows.values():
+            for label in self.labels:
+                if row.get(f"{_NAME}{label}"):
+                    self._names.setdefault(label, row[f"{_NAME}{label}"])
         self._rewrite(rows[index] for index in sorted(rows))
 
     def append(self, result: FrameResult, run: int) -> None:
         """Raises InputError when the disk does not take the row."""
         line = io.StringIO()
-        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(_quoted(_row(result, run)))
+        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(
+            _quoted({**_row(result, run), **self._name_cells()})
+        )
         try:
             with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
                 stream.write(line.getvalue())
@@ -102,7 +111,10 @@ class FrameTable:
         ):
             writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(_quoted(row) for row in rows)
+            writer.writerows(_quoted({**row, **self._name_cells()}) for row in rows)
+
+    def _name_cells(self) -> dict[str, str]:
+        return {f"{_NAME}{label}": self._names[label] for label in self.labels if label in self._names}
 
 
 def plain_cell(cell: Any) -> Any:
