@@ -154,7 +154,8 @@ def _connector(shown, widget, kind, annotations):
         if shown is ctk.ctkDirectoryButton:
             return _Path(widget, "directoryChanged", "directory", kind)
     lists = (slicer.qMRMLNodeComboBox, slicer.qMRMLSubjectHierarchyComboBox, slicer.qMRMLSubjectHierarchyTreeView)
-    if shown in lists and node_classes(kind):
+    # Slicer's connector knows typing.Union[A, B, None] and not A | B | None.
+    if shown in lists and node_classes(kind) and typing.get_origin(kind) in (None, typing.Union):
         return _Node(widget, node_classes(kind))
     return None
 
