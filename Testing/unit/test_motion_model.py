@@ -147,6 +147,22 @@ def test_where_the_image_speaks_against_the_combination_the_frame_is_registered(
     assert set(told) == {11, 30}
 
 
+def test_a_key_frame_that_registration_made_less_similar_stands_for_no_other():
+    places = breath()
+    first = Walk(places).outcomes()[1].index
+    walk = Walk(places)
+    right = walk.register
+
+    def wrong_for_one(fixed: sitk.Image, moving: sitk.Image) -> Registered:
+        found = right(fixed, moving)
+        return Registered(moves((40, 40))) if fixed.GetPixel(0, 0, 0) == first else found
+
+    walk.register = wrong_for_one
+    outcomes = walk.outcomes()
+    assert outcomes[1].index == first and outcomes[1].strategy == "direct"
+    assert_led_to_reference(walk, [one for one in outcomes if one.index != first], 1.0)
+
+
 def test_few_frames_are_each_registered_directly():
     walk = Walk(breath(10))
     outcomes = walk.outcomes()

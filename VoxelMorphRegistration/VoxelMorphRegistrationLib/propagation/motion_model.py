@@ -32,6 +32,7 @@ from .motion_model_store import Choice
 _FAR = 0.75  # voxels of the looks' grid; key frames that moved by more are reached through others too
 _NEAR_SHARE = 0.6  # of the way to the reference, within which another key frame is a step towards it
 _FAR_PERCENTILE = 95
+_LESS_SIMILAR = 0.01
 _AS_GOOD, _GOOD_ENOUGH = 0.05, 0.25  # shares of what key frames usually gain that a combination may miss
 
 Row = dict[str, str]
@@ -159,7 +160,7 @@ def _curve(modes: Modes, stacked: np.ndarray, numbers: np.ndarray, choice: Choic
 def _key(
     context: FrameContext, means: MotionMeans, index: int, looks: Mapping[int, np.ndarray], basis: _Basis
 ) -> Outcome:
-    """A key frame's outcome; with what it reached it joins the basis, unless it fails."""
+    """A key frame's outcome; it joins the basis, unless it fails or is less similar than it was."""
     kept = context.recall(index) if index in context.finished else None
 
     def find(image: sitk.Image) -> Outcome:
@@ -168,8 +169,10 @@ def _key(
         else:
             found = _registered_key(context, means, basis, looks[index], index, image)
         assert found.displacement is not None
-        basis.similarity.append(means.alike(image, found.displacement))
-        basis.keys.append(_Key(index, looks[index], found.displacement))
+        before, after = means.alike(image, found.displacement)
+        if after >= before - _LESS_SIMILAR:
+            basis.similarity.append((before, after))
+            basis.keys.append(_Key(index, looks[index], found.displacement))
         return found
 
     return context.attempt(index, None, find)
