@@ -303,10 +303,19 @@ def test_input_that_cannot_work_is_named_before_anything_changes(scene, sequence
         ("cine.*input and as output", (sequence, organs), {"output": sequence}),
         ("organs.*not a sequence", (sequence, organs), {"output": organs}),
         ("strategy", (sequence, organs), {"strategy": "sideways"}),
+        ("keyframes 0", (sequence, organs), {"strategy": "motion-model", "keyframes": 0}),
     ):
         with pytest.raises(InputError, match=message):
             run(*arguments, model, **options)
     assert scene.GetNumberOfNodes() == count
+
+
+def test_the_motion_model_of_a_few_frames_finds_what_direct_finds_and_the_table_says_so(scene, sequence, model):
+    output = run(sequence, draw(scene), model, strategy="motion-model", keyframes=2)
+    for number in range(4):
+        np.testing.assert_allclose(centroid(output.GetNthDataNode(number), "liver"), moved(SHIFTS[number]), atol=0.6)
+    column = output.GetNodeReference("VoxelMorph.Table").GetTable().GetColumnByName("strategy")
+    assert [column.GetValue(n) for n in range(4)] == ["", "direct", "direct", "direct"]
 
 
 def test_frames_of_a_sequence_are_what_slicer_saves_for_them(scene, sequence, tmp_path):
