@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -54,6 +55,13 @@ def elastix(tmp_path_factory) -> Path:
             sitk.WriteImage(fixed.empty_image(), str(place / "fixed.mha"))
             sitk.WriteImage(texture(moving), str(place / "moving.mha"))
             exchange.write(displacement, place / "ours.txt", "elastix")
+        place = folder / f"no-directions-{index}"
+        place.mkdir()
+        sitk.WriteImage(fixed.empty_image(), str(place / "fixed.mha"))
+        sitk.WriteImage(texture(moving), str(place / "moving.mha"))
+        exchange.write(turned_away(fixed, moving), place / "ours.txt", "elastix")
+        text = (place / "ours.txt").read_text(encoding="utf-8")
+        (place / "ours.txt").write_text(text.replace('Cosines "true"', 'Cosines "false"'))
     worker = Path(__file__).with_name("elastix_worker.py")
     names = sorted(path.name for path in folder.iterdir())
     done = subprocess.run(
@@ -61,6 +69,17 @@ def elastix(tmp_path_factory) -> Path:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return folder
+
+
+def turned_away(fixed: Grid, moving: Grid) -> sitk.Image:
+    """An affine that lays images without their directions about on each other."""
+    dimension = fixed.dimension
+    level = tuple(np.eye(dimension).ravel().tolist())
+    middle = [Grid(one.size, one.spacing, one.origin, level).extent_corners().mean(axis=0) for one in (fixed, moving)]
+    affine = some_affine(dimension)
+    affine.SetCenter(middle[0].tolist())
+    affine.SetTranslation((middle[1] - middle[0] + 1.5).tolist())
+    return exchange.read(affine, reference=fixed)
 
 
 def landmarks(grid: Grid) -> np.ndarray:
@@ -102,6 +121,20 @@ def test_transformix_warps_with_the_parameter_file_we_write(elastix, index, kind
     displacement = (
         smooth_field(fixed) if kind == "field" else exchange.read(some_affine(fixed.dimension), reference=fixed)
     )
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "result.mha")))
+    ours = sitk.GetArrayFromImage(warp(texture(moving), displacement))
+    assert worst(ours, theirs, inside(displacement, moving)) < EQUAL
+
+
+@pytest.mark.parametrize("index", range(len(GEOMETRIES)), ids=list(GEOMETRIES))
+def test_a_transform_of_images_without_directions_warps_as_transformix_does(elastix, index):
+    folder = elastix / f"no-directions-{index}"
+    fixed, moving = GEOMETRIES[list(GEOMETRIES)[index]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        displacement = exchange.read(folder / "ours.txt", reference=fixed, moving=moving)
+    with pytest.warns(exchange.ExchangeWarning, match="name it with --moving"):
+        exchange.read(folder / "ours.txt", reference=fixed)
     theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "result.mha")))
     ours = sitk.GetArrayFromImage(warp(texture(moving), displacement))
     assert worst(ours, theirs, inside(displacement, moving)) < EQUAL

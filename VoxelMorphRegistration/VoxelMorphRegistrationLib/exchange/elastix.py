@@ -8,19 +8,22 @@ and B-spline transforms are read here, so that a chain needs no elastix; any oth
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..files.detached import check_readable
 from ..files.images import write_image
 from ..space.displacement import from_transform, to_transform
 from ..space.grid import Grid
 from . import itk
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .elastix_parameters import Parameters, read_parameters, write_parameters
+from .elastix_directions import Turn, turn_of
+from .elastix_parameters import INITIAL_KEYS, Parameters, read_parameters, write_parameters
 from .elastix_tool import deformation_by_elastix
 
 
@@ -33,8 +36,7 @@ def read(source: Any, context: Context) -> Mapping:
         return itk.read(source, context)
     paths = [Path(os.fspath(item)) for item in (source if isinstance(source, (list, tuple)) else [source])]
     for path in paths:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file; give an existing elastix result")
+        check_readable(path)
     if not paths[-1].name.lower().endswith((".txt", ".toml")):
         if len(paths) > 1:
             raise InputError(
@@ -48,9 +50,14 @@ def read(source: Any, context: Context) -> Mapping:
             "deformationField"
         )
     chain = _chain(paths)
+    turn = turn_of(chain, context)
     try:
-        return _mapping(chain, context)
+        return _mapping(chain, context, turn)
     except NotImplementedError as unknown:
+        if turn is not None:
+            raise InputError(
+                f'{paths[-1]}: a {unknown} with UseDirectionCosines "false" is not read; register again with "true"'
+            ) from unknown
         return deformation_by_elastix(paths[-1], context.need_reference(str(paths[-1])), str(unknown))
 
 
@@ -107,6 +114,7 @@ def _chain(paths: list[Path]) -> list[Parameters]:
         chain.insert(0, current)
         initial = current.initial
         if initial is None:
+            _note_nameless(current, len(paths))
             break
         found = current.beside(initial) or given.get(Path(initial).name)
         if found is None:
@@ -118,16 +126,31 @@ def _chain(paths: list[Path]) -> list[Parameters]:
     return [read_parameters(item) for item in before] + chain
 
 
-def _mapping(chain: list[Parameters], context: Context) -> Mapping:
+def _note_nameless(first: Parameters, given: int) -> None:
+    """itk-elastix leaves the name of the initial transform empty: which files belong together only their order says."""
+    match = re.fullmatch(r"(.*\.)(\d+)(\.txt)", first.path.name)
+    if given > 1 or match is None or match[2] == "0" or not any(first.text(key, "-") == "" for key in INITIAL_KEYS):
+        return
+    before = first.path.with_name(f"{match[1]}{int(match[2]) - 1}{match[3]}")
+    if before.is_file():
+        warn(
+            f"{first.path}: it names no initial transform and was taken alone; if it continues {before.name}, give "
+            "both files in their order"
+        )
+
+
+def _mapping(chain: list[Parameters], context: Context, turn: Turn | None) -> Mapping:
     transforms = [itk.check_transform(parameters.transform(), str(parameters.path)) for parameters in chain]
     if len({transform.GetDimension() for transform in transforms}) > 1:
         raise InputError(f"{chain[-1].path}: the chain mixes 2D and 3D; give the transforms of one registration")
-    mapping = transforms[0]
-    for parameters, transform in zip(chain[1:], transforms[1:]):
-        if parameters.adds:
+    mapping, *_ = transforms
+    adds = [parameters.adds for parameters in chain]
+    for parameters, transform, added in zip(chain[1:], transforms[1:], adds[1:]):
+        if added:
             grid = context.need_reference(str(parameters.path))
+            grid = grid if turn is None else turn.of_grid(grid)
             points = [sitk.Cast(from_transform(part, grid), sitk.sitkVectorFloat64) for part in (mapping, transform)]
             mapping = to_transform(points[0] + points[1])
         else:
             mapping = sitk.CompositeTransform([transform, mapping])
-    return mapping
+    return mapping if turn is None else turn.around(mapping)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import filecmp
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -13,14 +15,36 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.detached import check_readable
+from ..files.itk_transform_files import TransformRecord, numbers_of
+from ..files.itk_transforms import transform_of
 from ..space.displacement import to_transform
 from ..space.grid import Grid
 from . import itk
-from .context import Context
+from .context import Context, warn
 
-_LINE = re.compile(r"^\s*\(\s*(\w+)\s+(.*?)\s*\)\s*(?://.*)?$")
-_VALUE = re.compile(r'"([^"]*)"|(\S+)')
-_INITIAL_KEYS = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
+#: A quoted text, a comment to the end of the line, a bracket, a word.
+_TOKEN = re.compile(r'"[^"]*"|//.*|[()]|[^\s"()]+')
+INITIAL_KEYS = ("InitialTransformParameterFileName", "InitialTransformParametersFileName")
+_WITH_CONTENT = ("TransformParameters", "DeformationFieldFileName", "TransformFileName")
+_IDENTIFYING = re.compile(
+    r"^[ \t]*\([ \t]*(?:Transform|TransformParameters|NumberOfParameters|GridSize|HowToCombineTransforms|"
+    r"FixedImageDimension|InitialTransformParameters?FileName)\s",
+    re.MULTILINE,
+)
+#: What elastix has and ITK has not.
+_ONLY_ELASTIX = (
+    "AffineDTITransform",
+    "AffineLogTransform",
+    "AffineLogStackTransform",
+    "BSplineStackTransform",
+    "BSplineTransformWithDiffusion",
+    "EulerStackTransform",
+    "MultiBSplineTransformWithNormal",
+    "SplineKernelTransform",
+    "TranslationStackTransform",
+    "WeightedCombinationTransform",
+)
 
 
 @dataclass(frozen=True)
@@ -33,96 +57,161 @@ class Parameters:
     @property
     def initial(self) -> str | None:
         """The file name of the transform before this one, as written."""
-        for key in _INITIAL_KEYS:
-            name = self.entries.get(key, ["NoInitialTransform"])[0]
-            if name != "NoInitialTransform":
-                return name
-        return None
+        name = next((name for key in INITIAL_KEYS if (name := self.text(key))), "NoInitialTransform")
+        return None if name == "NoInitialTransform" else name
 
     @property
     def adds(self) -> bool:
         """Whether the initial transform is added to this one instead of composed with it."""
-        return self.entries.get("HowToCombineTransforms", ["Compose"])[0] == "Add"
+        way = self.text("HowToCombineTransforms", "Compose")
+        if way not in ("Add", "Compose"):
+            raise InputError(f"{self.path}: HowToCombineTransforms is {way!r}; correct it to Compose or Add")
+        return way == "Add"
+
+    @property
+    def dimension(self) -> int:
+        """2 or 3."""
+        dimension = self.whole_numbers("FixedImageDimension", 1)[0]
+        if dimension not in (2, 3):
+            raise InputError(f"{self.path}: a transform of {dimension}D images; only 2D and 3D are read")
+        return dimension
+
+    def text(self, key: str, default: str = "") -> str:
+        """The first value of an entry."""
+        return (self.entries.get(key) or [default])[0]
+
+    def flag(self, key: str, default: str = "false") -> bool:
+        """An entry that is "true" or "false", as elastix takes no other; raises InputError for another."""
+        value = self.text(key, default)
+        if value not in ("true", "false"):
+            raise InputError(f"{self.path}: {key} is {value!r}; correct it to true or false")
+        return value == "true"
 
     def numbers(self, key: str, count: int | None = None) -> list[float]:
         """The values of an entry; raises InputError when it is missing, no number, or not `count` long."""
-        try:
-            values = [float(text) for text in self.entries[key]]
-        except KeyError as error:
-            raise InputError(f"{self.path}: it has no {key}; give a whole TransformParameters file") from error
-        except ValueError as error:
-            raise InputError(f"{self.path}: {key} is not made of numbers; correct it") from error
+        if key not in self.entries:
+            raise InputError(f"{self.path}: it has no {key}; give a whole TransformParameters file")
+        values = numbers_of(self.entries[key], f"{self.path}: {key}")
+        if not np.isfinite(values).all():
+            raise InputError(f"{self.path}: {key} holds NaN or infinite values; compute it again")
         if count is not None and len(values) != count:
             raise InputError(f"{self.path}: {key} has {len(values)} numbers and needs {count}; correct it")
-        return values
+        return values.tolist()
+
+    def whole_numbers(self, key: str, count: int) -> list[int]:
+        values = self.numbers(key, count)
+        if not all(value.is_integer() for value in values):
+            raise InputError(f"{self.path}: {key} is not made of whole numbers; correct it")
+        return [int(value) for value in values]
 
     def transform(self) -> sitk.Transform:
         """The ITK transform (LPS mm, fixed to moving). Raises NotImplementedError for a class ITK does not have."""
-        kind = self.entries.get("Transform", [""])[0]
-        dimension = int(self.numbers("FixedImageDimension", 1)[0])
-        if dimension not in (2, 3):
-            raise InputError(f"{self.path}: a transform of {dimension}D images; only 2D and 3D are read")
-        if self.entries.get("UseBinaryFormatForTransformationParameters", ["false"])[0] == "true":
-            raise NotImplementedError(f"{kind} with binary parameters")
-        if kind in ("BSplineTransform", "RecursiveBSplineTransform"):
-            return self._bspline(dimension)
+        kind = self.text("Transform")
+        dimension = self.dimension
+        if kind == "File":
+            return self._itk_file()
         if kind == "DeformationFieldTransform":
             return self._field()
+        if self.flag("UseBinaryFormatForTransformationParameters"):
+            raise NotImplementedError(f"{kind} with binary parameters")
+        if "NumberOfParameters" in self.entries:
+            self.numbers("TransformParameters", self.whole_numbers("NumberOfParameters", 1)[0])
+        if kind in ("BSplineTransform", "RecursiveBSplineTransform"):
+            return self._bspline(dimension)
         makers: dict[str, Callable[[], Any]] = {
             "TranslationTransform": lambda: sitk.TranslationTransform(dimension),
             "EulerTransform": sitk.Euler2DTransform if dimension == 2 else sitk.Euler3DTransform,
             "SimilarityTransform": sitk.Similarity2DTransform if dimension == 2 else sitk.Similarity3DTransform,
             "AffineTransform": lambda: sitk.AffineTransform(dimension),
         }
+        if kind in _ONLY_ELASTIX:
+            raise NotImplementedError(kind)
         if kind not in makers:
-            raise NotImplementedError(kind or "transform without a name")
+            raise InputError(f"{self.path}: {kind[:60]!r} is no transform of elastix that is known here; correct it")
         transform = makers[kind]()
         if kind != "TranslationTransform":
             transform.SetCenter(self.numbers("CenterOfRotationPoint", dimension))
         if kind == "EulerTransform" and dimension == 3:
-            transform.SetComputeZYX(self.entries.get("ComputeZYX", ["false"])[0] == "true")
+            transform.SetComputeZYX(self.flag("ComputeZYX"))
         count = transform.GetNumberOfParameters()
         transform.SetParameters(self.numbers("TransformParameters", count))
         return transform
 
     def beside(self, name: str) -> Path | None:
-        """The file that this one names: as written, or in its own folder after both were moved; None when neither is
-        there.
+        """The file that this one names: in its own folder, after both were moved or not, or else as written (from the
+        current folder); None when it is nowhere.
+
+        Warns when another file of the same name, with other content, is there as well.
         """
-        places = [Path(name), self.path.parent / name, self.path.parent / Path(name).name]
-        return next((place for place in places if place.is_file()), None)
+        if not name:
+            return None
+        bare = PureWindowsPath(name).name if "\\" in name else Path(name).name
+        places = [self.path.parent / name, self.path.parent / bare, Path(name)]
+        found = [place for place in places if os.path.isfile(place)]
+        if not found:
+            return None
+        for other in found[1:]:
+            if not other.samefile(found[0]) and not filecmp.cmp(other, found[0], shallow=False):
+                warn(f"{self.path}: of {name}, {found[0]} was taken, and not {other}, which differs from it")
+        return found[0]
+
+    def _itk_file(self) -> sitk.Transform:
+        name = self.text("TransformFileName")
+        file = self.beside(name)
+        if file is None:
+            raise InputError(f"{self.path}: its transform {name!r} is not there; put it into the same folder")
+        return itk.read_transform(file, Context())
 
     def _field(self) -> sitk.DisplacementFieldTransform:
-        name = self.entries.get("DeformationFieldFileName", [""])[0]
+        name = self.text("DeformationFieldFileName")
         field = self.beside(name)
-        if not name or field is None:
-            raise InputError(f"{self.path}: its deformation field {name} is not there; put it into the same folder")
+        if field is None:
+            raise InputError(f"{self.path}: its deformation field {name!r} is not there; put it into the same folder")
         return to_transform(itk.read_image(field, Context()))
 
-    def _bspline(self, dimension: int) -> sitk.BSplineTransform:
-        if self.entries.get("UseCyclicTransform", ["false"])[0] == "true":
+    def _bspline(self, dimension: int) -> sitk.Transform:
+        if self.flag("UseCyclicTransform"):
             raise NotImplementedError("cyclic BSplineTransform")
-        order = int(self.entries.get("BSplineTransformSplineOrder", ["3"])[0])
-        size = [int(number) for number in self.numbers("GridSize", dimension)]
+        key = "BSplineTransformSplineOrder"
+        order = self.whole_numbers(key, 1)[0] if key in self.entries else 3
+        size = self.whole_numbers("GridSize", dimension)
         spacing = self.numbers("GridSpacing", dimension)
-        # elastix writes directions column by column, ITK's fixed parameters have them row by row.
-        direction = np.reshape(self.numbers("GridDirection", dimension**2), (dimension, dimension)).T
-        index = np.array(self.numbers("GridIndex", dimension))
+        # elastix writes directions column by column, ITK's fixed parameters have them row by row. It takes a grid
+        # without one to lie along the world's axes.
+        direction = np.eye(dimension)
+        if "GridDirection" in self.entries:
+            direction = np.reshape(self.numbers("GridDirection", dimension**2), (dimension, dimension)).T
+        index = np.array(self.numbers("GridIndex", dimension) if "GridIndex" in self.entries else [0.0] * dimension)
         origin = np.array(self.numbers("GridOrigin", dimension)) + direction @ (index * spacing)
-        transform = sitk.BSplineTransform(dimension, order)
-        transform.SetFixedParameters([*map(float, size), *origin, *spacing, *direction.ravel()])
-        transform.SetParameters(self.numbers("TransformParameters", dimension * int(np.prod(size))))
-        return transform
+        record = TransformRecord(
+            f"BSplineTransform_double_{dimension}_{dimension}_{order}",
+            np.array([*size, *origin, *spacing, *direction.ravel()], float),
+            np.array(self.numbers("TransformParameters")),
+        )
+        return transform_of(record, self.path)
+
+
+def is_parameter_file(start: str) -> bool:
+    """Whether a text that begins so is one of elastix' parameter files, in either of its two forms."""
+    return bool(_IDENTIFYING.search(start)) or start.lstrip().startswith("Transform =")
 
 
 def read_parameters(path: Path) -> Parameters:
-    """Parse a TransformParameters file. Raises InputError when it is none."""
-    entries = {}
-    for line in path.read_text(errors="replace").splitlines():
-        match = _LINE.match(line)
-        if match:
-            entries[match[1]] = [quoted or plain for quoted, plain in _VALUE.findall(match[2])]
-    if "Transform" not in entries or "TransformParameters" not in entries and "DeformationFieldFileName" not in entries:
+    """Parse a TransformParameters file. Raises InputError when it is none, or has a line that elastix does not take."""
+    check_readable(path)
+    entries: dict[str, list[str]] = {}
+    for number, line in enumerate(path.read_bytes().decode("utf-8-sig", errors="replace").splitlines(), 1):
+        words = [word for word in _TOKEN.findall(line) if not word.startswith("//")]
+        stray = _TOKEN.sub("", line).strip()
+        if not words and not stray:
+            continue
+        key = words[1] if len(words) > 2 else ""
+        if stray or words[0] != "(" or words[-1] != ")" or not key.isidentifier() or {"(", ")"} & set(words[1:-1]):
+            raise InputError(f"{path}: line {number} is none of a TransformParameters file of elastix; correct it")
+        if key in entries:
+            raise InputError(f"{path}: {key} stands in it twice; remove the one that is wrong")
+        entries[key] = [word[1:-1] if word.startswith('"') else word for word in words[2:-1]]
+    if "Transform" not in entries or not any(key in entries for key in _WITH_CONTENT):
         raise InputError(f"{path}: not a TransformParameters file of elastix; give TransformParameters.N.txt")
     return Parameters(path, entries)
 

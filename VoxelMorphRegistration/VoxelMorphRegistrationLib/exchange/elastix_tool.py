@@ -18,6 +18,7 @@ import SimpleITK as sitk
 from ..errors import DependencyMissing, InputError
 from ..space.grid import Grid
 
+_LONGEST = 600  # seconds
 _ITK_ELASTIX = """
 import pathlib, sys, itk
 reference, parameters, output = sys.argv[1:]
@@ -46,7 +47,17 @@ def deformation_by_elastix(parameters: Path, reference: Grid, kind: str) -> sitk
     said = ""
     for command in commands:
         with tempfile.TemporaryDirectory() as folder:
-            done = subprocess.run(command(parameters, reference, folder), capture_output=True, text=True, check=False)
+            try:
+                done = subprocess.run(
+                    command(parameters, reference, folder),
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=_LONGEST,
+                )
+            except subprocess.TimeoutExpired:
+                said = f"it did not end within {_LONGEST // 60} minutes"
+                continue
             fields = sorted(Path(folder).glob("deformationField.*"))
             if done.returncode == 0 and fields:
                 return sitk.Cast(sitk.ReadImage(str(fields[0])), sitk.sitkVectorFloat32)

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.itk_transform_files import is_text_of_transforms
 from ..files.nifti import load_nifti
+from .elastix_parameters import is_parameter_file
 from .names import CONVENTIONS
 
 #: These keep images of LPS vectors that are read alike, so choosing among them changes nothing.
@@ -140,7 +141,7 @@ def _identify_text(path: Path) -> Finding:
     if path.suffix.lower() == ".mat" and b"\0" in start:
         return Finding(("ants", "itk"), True, "an ITK affine in a .mat file")
     text = start.decode("utf-8-sig", errors="replace")
-    if '(Transform "' in text or text.lstrip().startswith("Transform ="):
+    if is_parameter_file(text):
         return Finding(("elastix",), True, "an elastix parameter file")
     try:
         rows = [[float(number) for number in line.split()] for line in text.splitlines() if line.strip()]

@@ -90,6 +90,11 @@ def read_transform(path: str | Path, reference: Grid | None = None) -> tuple[sit
     return sitk.CompositeTransform(transforms), notes
 
 
+def transform_of(record: TransformRecord, path: Path) -> sitk.Transform:
+    """The transform that one record describes. Raises InputError, naming the file, as `read_transform` does."""
+    return _transform(_step(record, path), path, None)
+
+
 def reached(field: sitk.Image) -> Grid:
     """The field's grid, widened by its longest vector on every side."""
     grid = Grid.of(field)
