@@ -39,6 +39,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("kji", "ijk"),
         help="order of an array's axes: kji as SimpleITK and Slicer have it, ijk as nibabel, ANTsPy and MONAI",
     )
+    add(
+        "--vectors",
+        choices=("lps", "ras"),
+        help="the input is an image of vectors in mm along these axes, where its header does not say so",
+    )
+    add(
+        "--voxel-unit",
+        choices=("own", "full"),
+        help=(
+            "what an array of half resolution counts: voxels of its own half grid, as VoxelMorph (default), or of the "
+            "full image, as Learn2Reg"
+        ),
+    )
+    add(
+        "--padding",
+        choices=("end", "both"),
+        help="where an array larger than the reference was padded: at the end of each axis, or on both sides",
+    )
     add("--dtype", choices=("float32", "float16"), default="float32", help="of array files (default: %(default)s)")
     add("--points", metavar="FILE", help="landmarks (.mrk.json, .fcsv, .csv): write where they go, instead of a field")
     add(
@@ -59,30 +77,32 @@ def run(args: argparse.Namespace) -> int:
         args.parser.error("give either --to, for a field, or --points, for landmarks")
     align_corners = None if args.align_corners is None else args.align_corners == "yes"
     layout = {"moving": args.moving, "align_corners": align_corners, "array_axes": args.array_axes}
+    stored = {"voxel_unit": args.voxel_unit, "vectors": args.vectors, "padding": args.padding}
     source = args.input if len(args.input) > 1 else args.input[0]
     from ..exchange import collected_warnings
 
     with collected_warnings() as notes:
-        message = _carry_points(args, source, layout) if args.points else _convert(args, source, layout)
-    for note in notes:
+        carry = _carry_points if args.points else _convert
+        message = carry(args, source, layout, stored)
+    for note in dict.fromkeys(notes):
         print(f"note: {note}", file=sys.stderr)
     print(message)
     return Exit.DONE
 
 
-def _convert(args: argparse.Namespace, source: object, layout: dict) -> str:
+def _convert(args: argparse.Namespace, source: object, layout: dict, stored: dict) -> str:
     import numpy as np
     import SimpleITK as sitk
 
     from .. import exchange
 
-    displacement = exchange.read(source, args.source, args.reference, **layout)
+    displacement = exchange.read(source, args.source, args.reference, **layout, **stored)
     exchange.write(displacement, args.output, args.to, dtype=args.dtype, **layout)
     longest = np.linalg.norm(sitk.GetArrayViewFromImage(displacement), axis=-1).max()
     return f"{args.to}, {' x '.join(map(str, displacement.GetSize()))}, up to {longest:.3g} mm: {args.output}"
 
 
-def _carry_points(args: argparse.Namespace, source: object, layout: dict) -> str:
+def _carry_points(args: argparse.Namespace, source: object, layout: dict, stored: dict) -> str:
     from .. import exchange
     from ..annotations.points import count_outside
     from ..files.markups import read_points, write_points
@@ -92,7 +112,7 @@ def _carry_points(args: argparse.Namespace, source: object, layout: dict) -> str
     points = read_points(args.points)
     reference = exchange.grid_of(args.reference)
     assert reference is not None
-    mapping = exchange.read_mapping(source, args.source, reference, **layout)
+    mapping = exchange.read_mapping(source, args.source, args.reference, **layout, **stored)
     dimension = mapping.GetDimension()
     drawn_on = exchange.grid_of(args.moving, "moving") if args.points_on == "moving" else reference
     if drawn_on is not None and drawn_on.dimension == 3:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..files.array_archives import load_torch, npz_shapes, read_npy, read_npz
+from ..files.array_archives import load_torch, npy_shape, npz_shapes, read_npy, read_npz
 from ..files.atomic import atomic_write
 from .context import warn
 
@@ -17,32 +17,66 @@ _FIELD_NAMES = ("displacement", "flow", "warp", "disp", "ddf", "field", "grid", 
 SUFFIXES = (".npy", ".npz", ".pt", ".pth")
 
 
-def as_array(source: Any) -> np.ndarray:
-    """A numpy array of a numpy array, torch tensor or nested list; raises InputError for anything else."""
+def as_array(source: Any, name: str = "input") -> np.ndarray:
+    """A numpy array of a numpy array, torch tensor or nested list; raises InputError for anything else.
+
+    Numbers that numpy has no type for (bfloat16) become float32.
+    """
     if hasattr(source, "detach"):
-        source = source.detach().cpu().numpy()
+        source = _of_tensor(source)
     try:
         array = np.asarray(source)
+        if array.dtype.name == "bfloat16":
+            array = array.astype(np.float32)
         if array.dtype.kind in "fiu":
             return array
-    except ValueError:
+    except (ValueError, TypeError):
         pass
-    raise InputError(f"input: a {type(source).__name__} is no array of numbers; give a numpy array or a torch tensor")
+    raise InputError(f"{name}: a {type(source).__name__} is no array of numbers; give a numpy array or a torch tensor")
 
 
 def read_array(path: Path) -> np.ndarray:
     """The one field in a .npy, .npz or torch file. Raises InputError when there is none or more than one."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give an existing array file")
-    if path.suffix.lower() == ".npy":
-        return as_array(read_npy(path))
-    if path.suffix.lower() == ".npz":
-        axes = {name: len(shape) for name, shape in npz_shapes(path).items()}
-        return as_array(read_npz(path, _only_field(axes, path)))
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return as_array(read_npy(path), str(path))
+    if suffix == ".npz":
+        return as_array(read_npz(path, _field_of_npz(path)), str(path))
+    return as_array(_torch_field(path), str(path))
+
+
+def array_shape(path: Path) -> tuple[int, ...]:
+    """The shape of the one field in an array file; the numbers of .npy and .npz are not read for it."""
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return npy_shape(path)
+    if suffix == ".npz":
+        return npz_shapes(path)[_field_of_npz(path)]
+    return tuple(as_array(_torch_field(path), str(path)).shape)
+
+
+def _field_of_npz(path: Path) -> str:
+    return _only_field({name: len(shape) for name, shape in npz_shapes(path).items()}, path)
+
+
+def _torch_field(path: Path) -> Any:
     loaded = load_torch(path)
-    if isinstance(loaded, dict):
-        return as_array(loaded[_only_field({name: getattr(one, "ndim", 0) for name, one in loaded.items()}, path)])
-    return as_array(loaded)
+    if not isinstance(loaded, dict):
+        return loaded
+    return loaded[_only_field({name: getattr(one, "ndim", 0) for name, one in loaded.items()}, path)]
+
+
+def _of_tensor(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if str(tensor.layout) != "torch.strided":
+        tensor = tensor.to_dense()
+    tensor = tensor.resolve_conj().resolve_neg()
+    try:
+        return tensor.numpy()
+    except TypeError:  # bfloat16 and smaller
+        return tensor.float().numpy()
 
 
 def write_array(array: np.ndarray, path: Path, dtype: str, unit_mm: float, size: float) -> None:

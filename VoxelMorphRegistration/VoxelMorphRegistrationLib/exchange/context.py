@@ -19,6 +19,9 @@ from ..files.images import header_of
 from ..space.grid import Grid
 
 ArrayAxes = Literal["kji", "ijk"]
+VoxelUnit = Literal["own", "full"]
+VectorAxes = Literal["lps", "ras"]
+Padding = Literal["end", "both"]
 ImageLike = str | os.PathLike | sitk.Image | Grid
 #: What every adapter reads into: a canonical displacement, or an ITK transform from fixed to moving points (LPS mm).
 Mapping = sitk.Image | sitk.Transform
@@ -41,6 +44,10 @@ class Context:
         array_axes: 'kji' for arrays as SimpleITK and Slicer make them (last axis i), 'ijk' for nibabel's, ANTsPy's and
             MONAI's (first axis i).
         dtype: 'float32' or 'float16', for array files.
+        voxel_unit: whose voxels a half-resolution array counts: its 'own' half grid's (VoxelMorph) or the 'full'
+            image's (Learn2Reg).
+        vectors: 'lps' or 'ras', the axes of vectors in mm, where a file does not say them.
+        padding: where an array larger than the reference was padded: at the 'end' of each axis, or on 'both' sides.
     """
 
     reference: Grid | None = None
@@ -48,6 +55,27 @@ class Context:
     align_corners: bool | None = None
     array_axes: ArrayAxes | None = None
     dtype: str = "float32"
+    voxel_unit: VoxelUnit | None = None
+    vectors: VectorAxes | None = None
+    padding: Padding | None = None
+
+    def __post_init__(self) -> None:
+        for value, choices, reason in (
+            (
+                self.array_axes,
+                ("kji", "ijk"),
+                "kji is SimpleITK's and Slicer's order, ijk nibabel's, ANTsPy's and MONAI's",
+            ),
+            (
+                self.voxel_unit,
+                ("own", "full"),
+                "own is the half grid's voxel (VoxelMorph), full the image's (Learn2Reg)",
+            ),
+            (self.vectors, ("lps", "ras"), "lps is ITK's, ras FreeSurfer's, NiftyReg's and nibabel's"),
+            (self.padding, ("end", "both"), "end is after the last voxel, both is around the image"),
+        ):
+            if value not in (None, *choices):
+                raise InputError(f"{value!r}: unknown ({reason}); choose {' or '.join(choices)}")
 
     def need_reference(self, what: str) -> Grid:
         if self.reference is None:

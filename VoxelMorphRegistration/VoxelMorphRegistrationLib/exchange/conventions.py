@@ -12,7 +12,8 @@ from ..errors import InputError
 from ..space.checks import check_displacement
 from ..space.grid import Grid
 from . import ants, elastix, freesurfer, itk, niftyreg, sampling_grids, voxel_arrays
-from .context import ArrayAxes, Context, ImageLike, Mapping, grid_of
+from .context import ArrayAxes, Context, ImageLike, Mapping, Padding, VectorAxes, VoxelUnit, grid_of
+from .contradictory_headers import Pair, warn_of_fields
 from .coverage import densify
 from .identify import choose, label
 from .names import CONVENTIONS
@@ -28,6 +29,8 @@ _READERS = {
     "torch": sampling_grids.read,
     "monai": voxel_arrays.read_monai,
 }
+#: Tools that place a NIfTI image by its sform; the others go by SimpleITK's choice, or by voxels alone.
+_BY_SFORM = ("niftyreg", "freesurfer")
 _WRITERS = {
     "itk": itk.write_itk,
     "slicer": itk.write_slicer,
@@ -49,6 +52,9 @@ def read(
     moving: ImageLike | None = None,
     align_corners: bool | None = None,
     array_axes: ArrayAxes | None = None,
+    voxel_unit: VoxelUnit | None = None,
+    vectors: VectorAxes | None = None,
+    padding: Padding | None = None,
 ) -> sitk.Image:
     """A field of another tool as the canonical displacement: LPS mm, float32, fixed point + u = moving point.
 
@@ -61,6 +67,11 @@ def read(
         moving: the moving image, for `torch`.
         align_corners: as `grid_sample` is called, for `torch`.
         array_axes: 'kji' or 'ijk', where an array's shape does not tell.
+        voxel_unit: whose voxels a half-resolution array counts: its 'own' half grid's, as VoxelMorph's (default, with
+            a note), or the 'full' image's, as Learn2Reg's.
+        vectors: 'lps' or 'ras', the axes of an image of vectors in mm that does not say them itself.
+        padding: where an array that is larger than the reference was padded, 'end' or 'both'; default what its zeros
+            show, else 'end', with a note.
 
     Raises InputError when the convention cannot be told or is not what was said, the field does not cover the
     reference, has the wrong number of components or values that are not finite, a list is in an impossible order, or
@@ -74,15 +85,13 @@ def read(
     >>> read(flow, "voxelmorph", image).GetPixel(0, 0, 0)
     (2.0, 0.0, 0.0)
     """
-    mapping = read_mapping(
-        source, convention, reference, moving=moving, align_corners=align_corners, array_axes=array_axes
-    )
-    grid = grid_of(reference)
+    options: dict[str, Any] = {"align_corners": align_corners, "array_axes": array_axes}
+    options |= {"voxel_unit": voxel_unit, "vectors": vectors, "padding": padding}
+    mapping, pair = _read(source, convention, reference, moving, options)
+    grid = pair.grids[0] or _own_grid(mapping)
     if grid is None:
-        grid = _own_grid(mapping)
-        if grid is None:
-            raise InputError(f"{label(source)}: it holds no grid of its own; name the fixed image (--reference)")
-    return densify(mapping, grid, label(source))
+        raise InputError(f"{label(source)}: it holds no grid of its own; name the fixed image (--reference)")
+    return pair.restated(densify(mapping, grid, label(source)))
 
 
 def read_mapping(
@@ -93,14 +102,19 @@ def read_mapping(
     moving: ImageLike | None = None,
     align_corners: bool | None = None,
     array_axes: ArrayAxes | None = None,
+    voxel_unit: VoxelUnit | None = None,
+    vectors: VectorAxes | None = None,
+    padding: Padding | None = None,
 ) -> Mapping:
     """As `read`, before it is laid on the reference grid: a field on its own grid, or an ITK transform that is exact
     anywhere.
 
     This is what carries points: `displacement.transform_points(mapping, points)`.
     """
-    context = Context(grid_of(reference), grid_of(moving, "moving"), align_corners, _check_axes(array_axes))
-    return _READERS[choose(source, convention)](source, context)
+    options: dict[str, Any] = {"align_corners": align_corners, "array_axes": array_axes}
+    options |= {"voxel_unit": voxel_unit, "vectors": vectors, "padding": padding}
+    mapping, pair = _read(source, convention, reference, moving, options)
+    return pair.restated_mapping(mapping)
 
 
 def write(
@@ -133,8 +147,23 @@ def write(
     if convention not in CONVENTIONS:
         raise InputError(f"convention {convention!r}: unknown; choose one of {', '.join(CONVENTIONS)}")
     displacement = check_displacement(displacement, "displacement")
-    context = Context(Grid.of(displacement), grid_of(moving, "moving"), align_corners, _check_axes(array_axes), dtype)
+    context = Context(Grid.of(displacement), grid_of(moving, "moving"), align_corners, array_axes, dtype)
     _WRITERS[convention](displacement, Path(path), context)
+
+
+def _read(
+    source: Any,
+    convention: str | None,
+    reference: ImageLike | None,
+    moving: ImageLike | None,
+    options: dict[str, Any],
+) -> tuple[Mapping, Pair]:
+    """The mapping as the tool means it, and the pair, which knows where the tool has the images."""
+    convention = choose(source, convention, options["vectors"] is not None)
+    by_sform = convention in _BY_SFORM
+    pair = Pair.of(reference, moving, by_sform, label(source))
+    warn_of_fields(source, by_sform)
+    return _READERS[convention](source, Context(*pair.grids, **options)), pair
 
 
 def _own_grid(mapping: Mapping) -> Grid | None:
@@ -143,12 +172,3 @@ def _own_grid(mapping: Mapping) -> Grid | None:
     if mapping.GetTransformEnum() == sitk.sitkDisplacementField:
         return Grid.of(sitk.DisplacementFieldTransform(mapping).GetDisplacementField())
     return None
-
-
-def _check_axes(array_axes: ArrayAxes | None) -> ArrayAxes | None:
-    if array_axes not in (None, "kji", "ijk"):
-        raise InputError(
-            f"array_axes {array_axes!r}: an array runs kji (SimpleITK, Slicer) or ijk (nibabel, ANTsPy, MONAI);"
-            " choose one"
-        )
-    return array_axes

@@ -23,7 +23,7 @@ from ..files.nifti import load_nifti
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
-from . import freesurfer_warp, itk
+from . import freesurfer_warp
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 from .nifti import vectors_of
@@ -49,8 +49,6 @@ def read(source: Any, context: Context) -> Mapping:
     if name.endswith((".mgz", ".mgh")):
         return freesurfer_warp.read_mgz(path)
     image = load_nifti(path)
-    if int(image.header["intent_code"]) == 1006:
-        return itk.read_image(path, context)
     vectors, grid = vectors_of(image, str(path))
     return from_array(lps_to_ras(vectors), grid)
 

@@ -9,6 +9,7 @@ MGZ of 3 frames without these is what mri_synthmorph wrote before: RAS displacem
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
+from ..files.compressed import check_expansion, is_gzip
+from ..files.detached import check_readable
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
@@ -29,6 +32,8 @@ _HEADER_BYTES, _FOOTER_BYTES = 284, 20
 _GEOMETRY = ">i3i15f512s"  # valid, size, spacing (3), axes (9, column by column), centre (3), file name
 _SHEARED_GEOMETRY = ">i3i18f512s"
 _META = ">iif"
+_VOXEL_BYTES = {0: 1, 1: 4, 3: 4, 4: 2, 10: 2}
+_MOST_TAG_BYTES = 1 << 24
 
 
 def read_mgz(path: Path) -> sitk.Image:
@@ -36,11 +41,12 @@ def read_mgz(path: Path) -> sitk.Image:
     import nibabel
 
     try:
-        raw = path.read_bytes()
-        raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        raw = _whole(path)
         (version,) = struct.unpack(">i", raw[:4])
         intent = version >> 8 & 0xFFFF
         image = nibabel.MGHImage.from_bytes(struct.pack(">i", 1) + raw[4:])
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(f"{path}: not readable as MGZ ({error_summary(error)}); copy or export it again") from error
     if intent == _INVERSE_WARP_INTENT:
@@ -57,6 +63,25 @@ def read_mgz(path: Path) -> sitk.Image:
         return from_array(vectors - grid.points(), grid)
     lps = lps_to_ras(vectors)
     return from_array(lps - grid.points() if kind == _POSITION_RAS else lps, grid)
+
+
+def _whole(path: Path) -> bytes:
+    """All bytes of a file, unpacked, once it is known that it can hold the voxels that its header claims."""
+    check_readable(path)
+    with gzip.open(path) if is_gzip(path) else open(path, "rb") as stream:
+        start = stream.read(_HEADER_BYTES)
+        *size, kind = struct.unpack(">5i", start[4:24])
+        if min(size) < 1 or kind not in _VOXEL_BYTES:
+            raise InputError(f"{path}: its header says size {size} and type {kind}; copy or export it again")
+        claimed = math.prod(size) * _VOXEL_BYTES[kind]
+        if is_gzip(path):
+            check_expansion(path, claimed, path.stat().st_size)
+        elif claimed > path.stat().st_size:
+            raise InputError(f"{path}: the file is cut short; copy or export it again")
+        raw = start + stream.read(claimed + _MOST_TAG_BYTES)
+        if stream.read(1):
+            raise InputError(f"{path}: it holds more than its header says; copy or export it again")
+    return raw
 
 
 def write_mgz(displacement: sitk.Image, path: Path, source: Grid) -> None:

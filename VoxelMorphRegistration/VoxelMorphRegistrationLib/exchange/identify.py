@@ -12,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..files.images import header_of
 from ..files.itk_transform_files import is_text_of_transforms
 from ..files.nifti import load_nifti
 from .elastix_parameters import is_parameter_file
@@ -21,32 +22,43 @@ from .names import CONVENTIONS
 _LPS_IMAGES = ("itk", "slicer", "ants", "elastix")
 _ARRAYS = ("voxelmorph", "monai", "torch")
 _TAKES_LISTS = ("ants", "elastix")
+_AXES = "for vectors in mm say --vectors lps or ras"
 _FSL_INTENTS = range(2006, 2017)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Conventions a field may be of, best first; `certain` when the first can be taken without asking."""
+    """Conventions a field may be of, best first.
+
+    `certain` when the first can be taken without asking; else `advice` how to say which, where names alone do not.
+    """
 
     names: tuple[str, ...]
     certain: bool
     what: str
+    advice: str = ""
 
 
-def choose(source: Any, convention: str | None) -> str:
+def choose(source: Any, convention: str | None, in_mm: bool = False) -> str:
     """The convention to read `source` by: the one said, if the file can be of it, or the only one it can be of.
 
+    `in_mm`: the axes of its vectors in mm were said, so that it is an image of them.
     Raises InputError when the convention is unknown, is not what the file is, or was not said and cannot be told.
     """
     if convention is not None and convention not in CONVENTIONS:
         raise InputError(f"convention {convention!r}: unknown; choose one of {', '.join(CONVENTIONS)}")
     found = identify(source)
+    if in_mm and (convention or "itk") in _LPS_IMAGES and "itk" in found.names:
+        return convention or "itk"
+    if in_mm:
+        raise InputError(
+            f"{label(source)}: --vectors is for images of vectors in mm, and this is {found.what}"
+            f"{' --from ' + convention if convention else ''}; leave it out"
+        )
     if convention is None:
         if not found.certain:
-            raise InputError(
-                f"{label(source)}: {found.what} does not tell its convention; say --from, possible: "
-                f"{', '.join(found.names)}"
-            )
+            advice = found.advice or f"say --from, possible: {', '.join(found.names)}"
+            raise InputError(f"{label(source)}: {found.what} does not tell its convention; {advice}")
         return found.names[0]
     if convention not in found.names:
         raise InputError(
@@ -117,13 +129,13 @@ def _identify_file(path: Path) -> Finding:
     if name.endswith((".nii", ".nii.gz")):
         return _identify_nifti(path)
     if name.endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
-        return Finding(_LPS_IMAGES, True, "an image file of vectors")
+        return _identify_image(path)
     if name.endswith((".lta", ".m3z", ".mgz", ".mgh")):
         return Finding(("freesurfer",), True, "a FreeSurfer file")
     if name.endswith((".npy", ".npz", ".pt", ".pth")):
-        from .array_files import read_array
+        from .array_files import array_shape
 
-        return _identify_shape(read_array(path).shape)
+        return _identify_shape(array_shape(path))
     if name.endswith((".h5", ".hdf5")):
         return Finding(("itk", "slicer", "ants"), True, "an HDF5 transform file")
     if name.endswith((".tfm", ".txt", ".mat", ".toml")):
@@ -132,6 +144,14 @@ def _identify_file(path: Path) -> Finding:
         f"{path}: not a type of file that holds a displacement; give .nii.gz, .nrrd, .mha, .mhd, .h5, .tfm, .mat, "
         ".txt, .lta, .mgz, .npy, .npz or .pt"
     )
+
+
+def _identify_image(path: Path) -> Finding:
+    reader = header_of(path)
+    if reader.GetNumberOfComponents() == 1 and reader.GetDimension() > 2 and reader.GetSize()[-1] in (2, 3):
+        shown = " x ".join(map(str, reader.GetSize()))
+        return Finding(_LPS_IMAGES, False, f"an image of size {shown} that is not of vectors", _AXES)
+    return Finding(_LPS_IMAGES, True, "an image file of vectors")
 
 
 def _identify_text(path: Path) -> Finding:
@@ -176,9 +196,9 @@ def _identify_nifti(path: Path) -> Finding:
     if intent == 1007 and len(shape) == 5:
         return Finding(_LPS_IMAGES, True, "a NIfTI of vectors (intent 1007)")
     if shape[-1] in (2, 3) or shape[0] in (2, 3):
-        return Finding(
-            ("voxelmorph", "monai", "freesurfer"), False, f"a NIfTI of shape {shape} without a vector intent"
-        )
+        names = ("voxelmorph", "monai", "freesurfer", *_LPS_IMAGES)
+        advice = f"for voxels say --from voxelmorph or monai, for RAS mm of FreeSurfer --from freesurfer; {_AXES}"
+        return Finding(names, False, f"a NIfTI of shape {shape} without a vector intent", advice)
     raise InputError(f"{path}: a NIfTI of shape {shape} holds no vectors; a field has 2 or 3 components")
 
 

@@ -30,13 +30,15 @@ from .context import Context, Mapping, warn
 from .coverage import parts
 
 TRANSFORM_SUFFIXES = itk_transforms.SUFFIXES
+_VECTOR_IMAGES = (".mhd", ".nhdr", ".nrrd", ".mha", ".nii", ".nii.gz")
+_RAS_INTENT = 1006
 _FIELD_KEY = "displacement field type"
 
 
 def read(source: Any, context: Context) -> Mapping:
     """An image or transform file, or a SimpleITK object, as a mapping."""
     if isinstance(source, sitk.Image):
-        return check_displacement(source, "displacement image")
+        return _in_lps(check_displacement(_of_plain(source), "displacement image"), context)
     if isinstance(source, sitk.Transform):
         return check_transform(source, "transform")
     if isinstance(source, (list, tuple)):
@@ -47,14 +49,23 @@ def read(source: Any, context: Context) -> Mapping:
         source = source[0]
     path = Path(os.fspath(source))
     if path.name.lower().endswith(TRANSFORM_SUFFIXES):
+        if context.vectors is not None:
+            raise InputError(f"{path}: ITK's transform files hold LPS; leave --vectors out")
         return read_transform(path, context)
     return read_image(path, context)
 
 
 def read_image(path: Path, context: Context) -> sitk.Image:
     """A displacement image of ITK, ANTs, elastix or Slicer; one that Slicer stored to-parent is inverted."""
-    stored = _read_vectors(path)
-    field = check_displacement(stored, str(path))
+    stored = load_image(path) if path.name.lower().endswith(_VECTOR_IMAGES) else read_displacement(path)
+    field = check_displacement(_of_plain(stored), str(path))
+    plain = stored.GetNumberOfComponentsPerPixel() == 1
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        field = _as_nifti_says(field, path, context)
+    else:
+        field = _in_lps(field, context)
+    if plain and context.vectors is None:
+        warn(f"{path}: an image that does not say the axes of its vectors; taken as LPS mm, else say --vectors ras")
     if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
         return itk_transforms.inverted(field, context.reference or itk_transforms.reached(field), str(path))
     reference = context.reference
@@ -111,22 +122,40 @@ def write_affine(displacement: sitk.Image, path: Path) -> None:
         sitk.WriteTransform(transform, str(partial))
 
 
-def _read_vectors(path: Path) -> sitk.Image:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give an existing displacement file")
-    if path.name.lower().endswith((".mhd", ".nhdr", ".nrrd")):
-        return load_image(path)
-    field = read_displacement(path)
-    return _as_nifti_says(field, path) if path.name.lower().endswith((".nii", ".nii.gz")) else field
+def _of_plain(image: sitk.Image) -> sitk.Image:
+    """The image of vectors that a plain image is whose last axis counts their components; another as it is."""
+    size = image.GetSize()
+    dimension = image.GetDimension() - 1
+    if image.GetNumberOfComponentsPerPixel() > 1 or dimension < 2 or size[-1] not in (2, 3):
+        return image
+    if dimension == 3 and size[-1] == 2 and size[2] == 1:
+        dimension = 2
+    if size[-1] != dimension:
+        return image
+    array = sitk.GetArrayViewFromImage(image).reshape(size[-1], *size[:dimension][::-1])
+    direction = np.reshape(image.GetDirection(), (image.GetDimension(), -1))[:dimension, :dimension]
+    grid = Grid(
+        size[:dimension], image.GetSpacing()[:dimension], image.GetOrigin()[:dimension], tuple(direction.ravel())
+    )
+    return from_array(np.moveaxis(array, 0, -1), grid)
 
 
-def _as_nifti_says(field: sitk.Image, path: Path) -> sitk.Image:
+def _as_nifti_says(field: sitk.Image, path: Path, context: Context) -> sitk.Image:
     """What SimpleITK leaves out of a NIfTI file of vectors."""
     image = load_nifti(path)
     # ITK reads NaN and infinity from NIfTI as zero.
     if not np.isfinite(np.asanyarray(image.dataobj)).all():
         raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")
+    in_ras = int(image.header["intent_code"]) == _RAS_INTENT
+    if in_ras and context.vectors == "lps":
+        raise InputError(f"{path}: its intent {_RAS_INTENT} says that its vectors are RAS; leave --vectors out")
     # ITK turns the RAS vectors of intent 1006 only when they have three components.
-    if field.GetDimension() == 2 and int(image.header["intent_code"]) == 1006:
+    if in_ras and field.GetDimension() == 2 or not in_ras and context.vectors == "ras":
         return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
     return field
+
+
+def _in_lps(field: sitk.Image, context: Context) -> sitk.Image:
+    if context.vectors != "ras":
+        return field
+    return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))

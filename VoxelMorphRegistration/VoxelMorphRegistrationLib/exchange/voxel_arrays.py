@@ -26,6 +26,7 @@ from .affines import is_affine
 from .array_files import as_array, read_array, write_array
 from .context import Context, warn, warn_of_axes
 from .identify import label
+from .padded_arrays import cropped
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def _read(source: Any, context: Context, usual: str, half: bool) -> sitk.Image:
     name = label(source)
     grid = context.need_reference(name)
     array, axes = _load(source, context)
+    half = half or context.voxel_unit is not None
+    array, axes = cropped(array, grid, axes, usual, context.padding, name)
     layout = _layout(array.shape, grid, axes, usual, half, name)
     field = array.reshape(array.shape[-(grid.dimension + 1) :]) if array.ndim == grid.dimension + 2 else array
     if layout.channel == "last":
@@ -75,7 +78,14 @@ def _read(source: Any, context: Context, usual: str, half: bool) -> sitk.Image:
             f"{name}: the field holds NaN or infinite values; compute it again (one NaN voxel in an image suffices)"
         )
     _refuse_normalised(field, name)
-    return from_voxel_flow(_full_resolution(field, grid) if layout.half else field, grid)
+    if layout.half:
+        if context.voxel_unit is None:
+            warn(
+                f"{name}: a field of half resolution, whose numbers were taken as voxels of its own half grid, as "
+                "VoxelMorph's; if they count the full image's voxels, as Learn2Reg's, say --voxel-unit full"
+            )
+        field = _full_resolution(field, grid, 1.0 if context.voxel_unit == "full" else 2.0)
+    return from_voxel_flow(field, grid)
 
 
 def _load(source: Any, context: Context) -> tuple[np.ndarray, str | None]:
@@ -113,6 +123,7 @@ def _layout(shape: tuple[int, ...], grid: Grid, axes: str | None, usual: str, ha
         raise InputError(
             f"{name}: shape {' x '.join(map(str, shape))} is no field of {dimension} channels on the reference image, "
             f"which is {sizes}{' or half of it' if half else ''}; give the image the field was computed on"
+            f"{'' if half else ', or say --voxel-unit for one of half resolution'}"
         )
     if len({layout.channel for layout in found}) > 1:
         raise InputError(
@@ -129,12 +140,12 @@ def _is_half(spatial: tuple[int, ...], full: tuple[int, ...]) -> bool:
     return all(n // 2 == m or (n + 1) // 2 == m for m, n in zip(spatial, full))
 
 
-def _full_resolution(field: np.ndarray, grid: Grid) -> np.ndarray:
+def _full_resolution(field: np.ndarray, grid: Grid, scale: float) -> np.ndarray:
     import torch
 
     from ..flow.integration import resize_flow
 
-    return resize_flow(torch.from_numpy(field)[None], grid.shape, scale=2.0)[0].numpy()
+    return resize_flow(torch.from_numpy(field)[None], grid.shape, scale=scale)[0].numpy()
 
 
 def _refuse_normalised(field: np.ndarray, name: str) -> None:

@@ -6,6 +6,7 @@ and torch allocate first. Pickled objects are never run.
 
 from __future__ import annotations
 
+import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -53,6 +54,16 @@ def read_npz(path: Path, name: str) -> np.ndarray:
         raise _damaged(path, error) from error
 
 
+def npy_shape(path: Path) -> tuple[int, ...]:
+    """The shape of the array of a .npy file, from its header; raises InputError for a damaged file."""
+    check_readable(path)
+    try:
+        with open(path, "rb") as stream:
+            return _header(stream)[0]
+    except Exception as error:
+        raise _damaged(path, error) from error
+
+
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file. Raises InputError when it is damaged or claims more than the file holds."""
     check_readable(path)
@@ -89,6 +100,8 @@ def load_torch(path: Path, content: Literal["numbers", "weights"] = "numbers") -
         if start == b"PK":
             with zipfile.ZipFile(path) as archive:
                 check_expansion(path, sum(one.file_size for one in archive.infolist()), path.stat().st_size)
+        else:
+            _check_pickled_sizes(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
@@ -103,6 +116,18 @@ def load_torch(path: Path, content: Literal["numbers", "weights"] = "numbers") -
         ) from error
     _check_tensors(path, loaded)
     return loaded
+
+
+def _check_pickled_sizes(path: Path) -> None:
+    """Before 1.6 a file was a row of pickles, the fourth of which says how many numbers follow: torch makes room for
+    them before it reads.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as stream:
+        for number in range(4):
+            for _, value, _ in pickletools.genops(stream):
+                if number == 3 and isinstance(value, int) and value > size:
+                    raise InputError(f"{path}: it claims {value} numbers and has {size} bytes; copy or save it again")
 
 
 def _check_tensors(path: Path, content: Any) -> None:

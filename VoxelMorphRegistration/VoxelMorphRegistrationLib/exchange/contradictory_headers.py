@@ -1,0 +1,159 @@
+"""NIfTI headers that put one image in two places: sform, qform and voxel size do not agree.
+
+SimpleITK (and with it Slicer, ANTs, elastix) chooses by rules of its own; NiftyReg, FreeSurfer and nibabel go by the
+sform where it has a code, else by the qform. A transform of the second group is restated for the first through the
+voxels: one index of the fixed image is at one point here and at another there.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..files.nifti import nifti_header
+from ..space.affine import apply_affine, itk_transform
+from ..space.displacement import from_array, to_transform
+from ..space.grid import Grid
+from .context import ImageLike, Mapping, grid_of, warn
+
+_SAME = 0.02  # voxels; qforms are stored in single precision
+_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where an image lies.
+
+    Attributes:
+        grid: as SimpleITK has it.
+        by_sform: as NiftyReg, FreeSurfer and nibabel have it; `grid` itself where both agree.
+    """
+
+    grid: Grid
+    by_sform: Grid
+
+    @property
+    def differ(self) -> bool:
+        return self.by_sform is not self.grid
+
+    def to_sform(self) -> np.ndarray:
+        """Homogeneous matrix, LPS mm, from where SimpleITK has a voxel to where the sform has it."""
+        return self.by_sform.index_to_physical() @ self.grid.physical_to_index()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Fixed and moving image of one conversion, and whether the tool it comes from goes by the sform."""
+
+    fixed: Places | None
+    moving: Places | None
+    by_sform: bool
+
+    @classmethod
+    def of(cls, reference: ImageLike | None, moving: ImageLike | None, by_sform: bool, name: str) -> Pair:
+        """Warns, for each image, of a header that contradicts itself, and that a transform was restated for it."""
+        pair = cls(_places(reference, "reference"), _places(moving, "moving"), by_sform)
+        if pair.restates:
+            warn(f"{name}: its tool goes by the sform; the transform was restated for where SimpleITK has the images")
+        return pair
+
+    @property
+    def restates(self) -> bool:
+        """Whether the tool has an image elsewhere than SimpleITK."""
+        return self.by_sform and any(place is not None and place.differ for place in (self.fixed, self.moving))
+
+    @property
+    def grids(self) -> tuple[Grid | None, Grid | None]:
+        """Of the fixed and the moving image, as the tool has them."""
+        fixed, moving = (
+            None if place is None else place.by_sform if self.by_sform else place.grid
+            for place in (self.fixed, self.moving)
+        )
+        return fixed, moving
+
+    def restated(self, displacement: sitk.Image) -> sitk.Image:
+        """A displacement between the tool's points as the one between SimpleITK's, on the same voxels."""
+        if not self.restates:
+            return displacement
+        grid = self.fixed.grid if self.fixed is not None else Grid.of(displacement)
+        moved = Grid.of(displacement).points() + sitk.GetArrayViewFromImage(displacement)
+        if self.moving is not None:
+            moved = apply_affine(np.linalg.inv(self.moving.to_sform()), moved)
+        return from_array(moved - grid.points(), grid)
+
+    def restated_mapping(self, mapping: Mapping) -> Mapping:
+        """A mapping between the tool's points as the one between SimpleITK's."""
+        if not self.restates:
+            return mapping
+        steps = [to_transform(mapping) if isinstance(mapping, sitk.Image) else mapping]
+        if self.fixed is not None:
+            steps.append(itk_transform(self.fixed.to_sform()))
+        if self.moving is not None:
+            steps.insert(0, itk_transform(np.linalg.inv(self.moving.to_sform())))
+        return sitk.CompositeTransform(steps)
+
+
+def warn_of_fields(sources: Any, by_sform: bool) -> None:
+    """Warn of NIfTI fields whose own header contradicts itself."""
+    for source in sources if isinstance(sources, (list, tuple)) else [sources]:
+        coded = _coded(source)
+        if len(coded) < 2 or not (apart := _apart(*coded.values())):
+            continue
+        used = "sform" if by_sform else "one that SimpleITK goes by"
+        warn(
+            f"{source}: its header contradicts itself: sform and qform put voxels up to {apart:.3g} mm apart; the "
+            f"{used} was used"
+        )
+
+
+def _places(image: ImageLike | None, role: str) -> Places | None:
+    """The places of an image; only a NIfTI file can contradict itself, and is warned of."""
+    grid = grid_of(image, role)
+    if grid is None:
+        return None
+    coded = _coded(image)
+    if not any(_apart(grid, other) for other in coded.values()):
+        return Places(grid, grid)
+    apart = max(_apart(one, other) for one in coded.values() for other in (grid, *coded.values()))
+    used = next((f"the {name}" for name, other in coded.items() if not _apart(grid, other)), "neither alone")
+    which = " and ".join(coded) + (" put" if len(coded) > 1 else " and voxel size put")
+    warn(
+        f"{image}: its header contradicts itself: {which} voxels up to {apart:.3g} mm apart; {used} was used, as "
+        "SimpleITK and Slicer do"
+    )
+    by_sform = next(iter(coded.values()))
+    return Places(grid, by_sform if _apart(grid, by_sform) else grid)
+
+
+def _coded(image: Any) -> dict[str, Grid]:
+    """The grids of a NIfTI file by its sform and its qform, where these have a code, in this order."""
+    if not isinstance(image, (str, os.PathLike)) or not os.fspath(image).lower().endswith(_SUFFIXES):
+        return {}
+    header = nifti_header(Path(image)) if os.path.isfile(image) else None
+    if header is None:
+        return {}
+    size = tuple(header.get_data_shape()[:3])
+    size = size[:2] if len(header.get_data_shape()) < 3 else size
+    found = {}
+    for name, read in (("sform", header.get_sform), ("qform", header.get_qform)):
+        try:
+            affine, code = read(coded=True)
+        except ValueError:  # a quaternion that is none
+            continue
+        if code and np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 0:
+            found[name] = Grid.from_ras_matrix(size, affine)
+    return found
+
+
+def _apart(grid: Grid, other: Grid) -> float:
+    """The largest distance in mm between the places of one corner voxel; 0 where it is next to nothing."""
+    if grid.dimension != other.dimension:
+        return 0.0
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.size], indexing="ij"), -1).reshape(-1, grid.dimension)
+    apart = float(np.linalg.norm(grid.to_physical(corners) - other.to_physical(corners), axis=-1).max())
+    return apart if apart > _SAME * min(grid.spacing) else 0.0
