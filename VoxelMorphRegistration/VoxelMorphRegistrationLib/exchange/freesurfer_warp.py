@@ -79,6 +79,8 @@ def _whole(path: Path) -> bytes:
         elif claimed > path.stat().st_size:
             raise InputError(f"{path}: the file is cut short; copy or export it again")
         raw = start + stream.read(claimed + _MOST_TAG_BYTES)
+        if len(raw) < _HEADER_BYTES + claimed:
+            raise InputError(f"{path}: the file is cut short; copy or export it again")
         if stream.read(1):
             raise InputError(f"{path}: it holds more than its header says; copy or export it again")
     return raw

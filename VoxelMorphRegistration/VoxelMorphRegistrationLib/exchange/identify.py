@@ -135,7 +135,7 @@ def _identify_file(path: Path) -> Finding:
     if name.endswith((".npy", ".npz", ".pt", ".pth")):
         from .array_files import array_shape
 
-        return _identify_shape(array_shape(path))
+        return _identify_shape(array_shape(path), f"{path}: an array")
     if name.endswith((".h5", ".hdf5")):
         return Finding(("itk", "slicer", "ants"), True, "an HDF5 transform file")
     if name.endswith((".tfm", ".txt", ".mat", ".toml")):
@@ -202,13 +202,13 @@ def _identify_nifti(path: Path) -> Finding:
     raise InputError(f"{path}: a NIfTI of shape {shape} holds no vectors; a field has 2 or 3 components")
 
 
-def _identify_shape(shape: tuple[int, ...]) -> Finding:
+def _identify_shape(shape: tuple[int, ...], what: str = "array") -> Finding:
     shown = " x ".join(map(str, shape))
     if shape in ((2, 3), (3, 4), (1, 2, 3), (1, 3, 4)):
         return Finding(("torch",), True, f"a theta of shape {shown}")
     if len(shape) < 3 or not {2, 3} & {shape[0], shape[-1], shape[1]}:
         raise InputError(
-            f"array of shape {shown}: it is no field; give (1, d, ...), (d, ...) or (..., d) with d = 2 or 3"
+            f"{what} of shape {shown}: it is no field; give (1, d, ...), (d, ...) or (..., d) with d = 2 or 3"
         )
     return Finding(_ARRAYS, False, f"an array of shape {shown}")
 
