@@ -171,7 +171,7 @@ def test_a_file_that_names_an_itk_file_which_is_not_there_or_none_is_refused(tmp
     source = changed(tmp_path, CASES / "files" / "out" / "TransformParameters.0.txt")
     assert "is not there" in refused(source)
     (tmp_path / "TransformParameters.0.h5").write_bytes(b"no HDF5")
-    assert "export it again" in refused(source)
+    assert "TransformParameters.0.h5: " in refused(source)
     long = changed(tmp_path, source, ("out/TransformParameters.0.h5", "x" * 5000))
     assert "is not there" in refused(long)
 
