@@ -50,6 +50,18 @@ def test_folding_inconsistency_and_lost_similarity_are_flagged():
     assert "lower than in other frames" in flagged(table(inside_after=0.72))[7]
 
 
+def test_a_frame_whose_similarity_is_not_above_the_untouched_one_is_flagged():
+    assert "is 0.6 and was 0.8 untouched" in flagged(table(similarity_before=0.8, similarity_after=0.6))[7]
+    assert "nothing was gained" in flagged(table(similarity_before=0.7, similarity_after=0.7))[7]
+    assert flagged(table(similarity_before=0.7, similarity_after=0.9)) == {}
+    assert flagged(table(similarity_before="", similarity_after="")) == {}
+
+
+def test_a_frame_that_lay_on_its_reference_has_nothing_to_gain():
+    assert flagged(table(similarity_before=0.995, similarity_after=0.993)) == {}
+    assert "nothing was gained" in flagged(table(similarity_before=0.995, similarity_after=0.9))[7]
+
+
 def test_a_failed_frame_is_flagged_and_its_neighbours_are_not():
     empty = {name: "" for name in row(7) if name not in ("index", "status")}
     assert flagged(table(**{**empty, "status": "failed"})) == {7: "failed"}

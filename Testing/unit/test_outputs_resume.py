@@ -155,3 +155,56 @@ def test_a_second_run_in_the_folder_is_refused_and_the_first_ends_well(case, tmp
     assert command(case, tmp_path / "out", "--frames", "0:2") == 0
     assert statuses == [1] and f"process {os.getpid()} on" in capsys.readouterr().err
     assert len(table(tmp_path / "out")) == 2 and not (tmp_path / "out" / ".lock").exists()
+
+
+@pytest.fixture(scope="module")
+def chain(case, tmp_path_factory):
+    """A whole sequential run from frame 0."""
+    output = tmp_path_factory.mktemp("chain") / "out"
+    assert command(case, output, "--strategy", "sequential") == 0
+    return output
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "of another size", "not finite", "no archive"])
+def test_kept_displacements_that_are_missing_or_damaged_are_made_again(case, chain, tmp_path, damage):
+    output = tmp_path / "out"
+    assert command(case, output, "--strategy", "sequential", "--frames", "0:4") == 0
+    (kept,) = (output / ".resume").iterdir()
+    if damage == "missing":
+        kept.unlink()
+    elif damage == "cut short":
+        kept.write_bytes(kept.read_bytes()[:-2000])
+    elif damage == "no archive":
+        kept.write_bytes(b"")
+    else:
+        with np.load(kept) as content:
+            parts = dict(content)
+        vectors = parts["vectors"][1:] if damage == "of another size" else np.full_like(parts["vectors"], np.nan)
+        np.savez(kept, **{**parts, "vectors": vectors})
+    assert command(case, output, "--strategy", "sequential") == 0
+    assert same(voxels(output), voxels(chain))
+    told = [row["message"] for row in table(output)]
+    assert [number for number, text in enumerate(told) if "registered again" in text] == [4]
+    assert "frames 1 to 3 were registered again on the way" in told[4]
+
+
+def test_frames_of_a_finished_chain_are_redone_from_the_frames_before_them(case, chain, tmp_path):
+    import shutil
+
+    output = tmp_path / "out"
+    shutil.copytree(chain, output)
+    times = {path.name: path.stat().st_mtime_ns for path in (output / "segmentation").iterdir()}
+    assert command(case, output, "--strategy", "sequential", "--frames", "3:5", "--overwrite") == 0
+    assert same(voxels(output), voxels(chain))
+    changed = {p.name for p in (output / "segmentation").iterdir() if p.stat().st_mtime_ns != times[p.name]}
+    assert changed == {"0003.nrrd", "0004.nrrd"}
+    assert "frames 1 to 2 were registered again" in table(output)[3]["message"]
+    assert "registered again" not in table(output)[4]["message"]
+
+
+def test_a_chain_that_leaves_frames_out_says_so(case, tmp_path):
+    assert command(case, tmp_path / "a", "--strategy", "sequential", "--frames", "3:5") == 0
+    told = [row["message"] for row in table(tmp_path / "a")]
+    assert "registered with frame 0" in told[0] and told[1] == ""
+    assert command(case, tmp_path / "b", "--strategy", "sequential", "--frames", "::2") == 0
+    assert [row["message"] for row in table(tmp_path / "b")] == ["", "", ""]

@@ -110,9 +110,21 @@ def test_sequential_keeps_the_last_displacement_and_releases_the_one_before():
 
 
 def test_sequential_goes_on_from_the_last_finished_frame_that_was_kept():
-    walk = Walk(PLACES, finished=[0, 1, 2, 3, 4], kept={3: moves(-6.0)})
-    assert [one.index for one in walk.outcomes("sequential")] == [5, 6, 7]
-    assert walk.pairs == [(5, 3), (6, 5), (7, 6)]
+    walk = Walk(PLACES, finished=[0, 1, 2, 3], kept={3: moves(-6.0)})
+    outcomes = walk.outcomes("sequential")
+    assert [one.index for one in outcomes] == [4, 5, 6, 7]
+    assert walk.pairs == [(4, 3), (5, 4), (6, 5), (7, 6)]
+    assert not any(one.notes for one in outcomes)
+
+
+@pytest.mark.parametrize(("kept", "again"), [({}, [1, 2, 3, 4]), ({2: moves(-3.0)}, [3, 4]), ({3: moves(-6.0)}, [4])])
+def test_sequential_registers_again_what_was_not_kept_and_says_so(kept, again):
+    walk = Walk(PLACES, finished=[0, 1, 2, 3, 4], kept=kept)
+    outcomes = walk.outcomes("sequential")
+    assert [one.index for one in outcomes] == [5, 6, 7]
+    assert walk.pairs == [(index, index - 1) for index in (*again, 5, 6, 7)]
+    assert "registered again" in outcomes[0].notes[0] and str(again[0]) in outcomes[0].notes[0]
+    assert not outcomes[1].notes
 
 
 def test_sequential_passes_over_a_frame_that_fails_and_releases_nothing_for_it():
@@ -128,7 +140,7 @@ def test_a_finished_frame_that_cannot_be_read_any_more_does_not_end_the_run():
     walk = Walk(PLACES, finished=[0, 1, 2, 3], kept={3: moves(-6.0)}, unreadable={3: OSError("gone")}.items())
     outcomes = walk.outcomes("sequential")
     assert [one.index for one in outcomes] == [4, 5, 6, 7] and not any(one.failure for one in outcomes)
-    assert walk.pairs[0] == (4, 0) and found(outcomes)[4] == pytest.approx(-10.0, abs=1e-4)
+    assert walk.pairs[:3] == [(1, 0), (2, 1), (4, 2)] and found(outcomes)[4] == pytest.approx(-10.0, abs=1e-4)
 
 
 def test_keyframes_come_before_the_frames_between_which_are_interpolated_in_the_frame_number():

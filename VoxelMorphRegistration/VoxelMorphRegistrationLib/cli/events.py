@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,8 +13,25 @@ Emit = Callable[[Mapping[str, Any]], None]
 
 
 def print_event(event: Mapping[str, Any]) -> None:
-    """One line on stdout, at once."""
-    print(json.dumps(event), flush=True)
+    """One line on stdout, at once. Whoever read it may be gone: what a command writes does not depend on that."""
+    try:
+        print(json.dumps(event), flush=True)
+    except BrokenPipeError:
+        stop_printing()
+
+
+def stop_printing() -> None:
+    """Send what is still printed nowhere, after the reader of a pipe went away (`... | head`).
+
+    Python would otherwise complain when it flushes the stream at the end.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 def describe_error(message: str, details: str = "") -> dict[str, str]:

@@ -10,7 +10,7 @@ from importlib import import_module
 
 from ..errors import DependencyMissing, InputError
 from ..version import __version__
-from .events import print_event
+from .events import print_event, stop_printing
 from .exit_status import Exit
 
 _COMMANDS = {
@@ -36,7 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if not verbose:
             _silence_itk()
-        return args.run(args)
+        status = args.run(args)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read what is printed has seen enough; commands that make something print once it is made.
+        stop_printing()
+        return Exit.DONE
     except (Exception, KeyboardInterrupt) as error:
         message, status = failure_of(error)
         return _fail(message, status, verbose)
@@ -86,7 +92,10 @@ def _silence_itk() -> None:
 def _fail(message: str, status: int, verbose: bool) -> int:
     if verbose:
         traceback.print_exc()
-    print(f"slicer-voxelmorph: {message}", file=sys.stderr)
+    try:
+        print(f"slicer-voxelmorph: {message}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        stop_printing()
     return status
 
 

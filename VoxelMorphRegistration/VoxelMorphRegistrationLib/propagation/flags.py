@@ -12,6 +12,7 @@ _FOLDED_PERCENT = 0.5
 _INVERSE_MM = 2.0
 _SIMILARITY_DROP = 0.01
 _SIMILARITY_SPREAD = 0.05
+_ALIKE = 0.98
 _VOLUME_JUMP_PERCENT = 10.0
 _VOLUME_SHARE = 0.5
 _CENTROID_JUMP_MM = 3.0
@@ -61,6 +62,9 @@ def judge(rows: Sequence[Mapping[str, str]], labels: Sequence[int]) -> list[Judg
 
 def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
     reasons = []
+    untouched, warped = _number(row.get("similarity_before", "")), _number(row.get("similarity_after", ""))
+    if row["status"] == "done" and warped <= untouched and not _as_good(untouched, warped):
+        reasons.append(f"similarity is {warped:.3g} and was {untouched:.3g} untouched: nothing was gained")
     before = _number(row.get("inside_before", ""))
     if after < before - _SIMILARITY_DROP:
         reasons.append(f"similarity inside the segmentation fell from {before:.2f} to {after:.2f}")
@@ -72,6 +76,11 @@ def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
     if inverse > _INVERSE_MM:
         reasons.append(f"points come back {inverse:.1f} mm from where they were")
     return reasons
+
+
+def _as_good(untouched: float, warped: float) -> bool:
+    """Whether a frame lay on its reference before, so that there was nothing to gain."""
+    return untouched >= _ALIKE and warped >= untouched - _SIMILARITY_DROP
 
 
 def _of_labels(n: int, reference: int | None, volumes: Mapping[int, np.ndarray]) -> list[str]:

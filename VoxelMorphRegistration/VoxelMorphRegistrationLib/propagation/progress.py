@@ -97,8 +97,11 @@ class Progress:
     def _say(self, text: str) -> None:
         if self._bar is not None:
             self._bar.write(text, file=sys.stderr)
-        else:
+            return
+        try:
             print(text, file=sys.stderr, flush=True)
+        except BrokenPipeError:
+            self._kind = "none"  # Nobody listens any more; the run goes on.
 
     def _json(self, **event: Any) -> None:
         if self._kind == "json":

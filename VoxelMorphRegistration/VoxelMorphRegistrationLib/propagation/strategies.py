@@ -50,33 +50,61 @@ class _Reached:
 
 
 def sequential(context: FrameContext) -> Iterator[Outcome]:
-    """The reference, the frames after it, then those before it backwards; each with the last one that was found."""
+    """The reference, the frames after it, then those before it backwards; each with the last one that was found.
+
+    Frames that an earlier run finished are gone along, wanted or not. Where what was kept of them is missing, they are
+    registered again on the way, without an outcome of their own, and the frame that needed it says so.
+    """
     yield from context.itself()
     for chain in _outward(context):
+        usual = min((abs(one - other) for one, other in zip(chain, chain[1:])), default=1)
         reached = _Reached(context.reference.index, context.reference.image)
         passed: list[int] = []  # finished frames beyond the one reached
-        for index, following in with_next(chain):
+        for index, following in with_next(_with_finished(context, chain)):
             if index in context.finished:
                 passed.append(index)
                 continue
-            reached = _resumed(context, passed, index) or reached
+            reached, told = _gone_along(context, reached, passed)
             passed = []
+            if abs(index - reached.index) > usual:
+                told += (f"registered with frame {reached.index}, as none between was wanted and found",)
             outcome = _one_step(context, reached, index, following)
-            yield outcome
+            yield replace(outcome, notes=(*outcome.notes, *told))
             if outcome.image is not None and outcome.failure is None:
                 reached = _Reached(index, outcome.image, outcome.displacement)
 
 
-def _resumed(context: FrameContext, passed: list[int], ahead: int) -> _Reached | None:
-    """The last of the finished frames whose displacement was kept and whose image can be read."""
-    for index in reversed(passed):
-        kept = context.recall(index)
+def _with_finished(context: FrameContext, chain: Sequence[int]) -> list[int]:
+    """The frames of a chain and the finished ones on the way to its last; all are nearest to the same reference."""
+    middle = context.reference.index
+    if not chain:
+        return []
+    low, high = sorted((middle, chain[-1]))
+    along = {*chain, *(index for index in context.finished if low < index < high)}
+    return sorted(along, reverse=chain[-1] < middle)
+
+
+def _gone_along(context: FrameContext, reached: _Reached, passed: Sequence[int]) -> tuple[_Reached, tuple[str, ...]]:
+    """The last of the finished frames, from the last one whose displacement was kept; and what had to be done again."""
+    start = 0
+    for number in reversed(range(len(passed))):
+        kept = context.recall(passed[number])
         if kept is None:
             continue
-        outcome = context.attempt(index, ahead, partial(Outcome, index, displacement=kept))
+        outcome = context.attempt(passed[number], None, partial(Outcome, passed[number], displacement=kept))
         if outcome.image is not None:
-            return _Reached(index, outcome.image, kept)
-    return None
+            reached, start = _Reached(passed[number], outcome.image, kept), number + 1
+            break
+    again = []
+    for index, following in with_next(passed[start:]):
+        outcome = _one_step(context, reached, index, following)
+        if outcome.image is not None and outcome.failure is None:
+            reached = _Reached(index, outcome.image, outcome.displacement)
+            again.append(str(index))
+    if not again:
+        return reached, ()
+    which = f"frame {again[0]} was" if len(again) == 1 else f"frames {again[0]} to {again[-1]} were"
+    return reached, (f"{which} registered again on the way, as what was kept is gone",)
 
 
 def _one_step(context: FrameContext, reached: _Reached, index: int, following: int | None) -> Outcome:
