@@ -135,10 +135,6 @@ function startRunPage() {
   for (const still of document.querySelectorAll(".still")) {
     still.addEventListener("click", () => choose(positions.get(Number(still.dataset.frame)), true));
   }
-  for (const name of ["before", "after"]) {
-    const box = byId(`show-${name}`);
-    if (box) box.addEventListener("change", () => document.body.classList.toggle(`hide-${name}`, !box.checked));
-  }
 
   // Keys while a card has the focus.
   byId("cards").addEventListener("keydown", (event) => {

@@ -47,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="points of the output transform: every voxel of the fixed image, at most MM apart, or as far as costs "
         "at most .05 voxel (default: full)",
     )
-    parser.add_argument("--report", metavar="R.json", help="similarity, folding and seconds as JSON")
+    parser.add_argument(
+        "--report",
+        action="append",
+        metavar="R.json|R.html",
+        help="similarity, folding and seconds as JSON, or a page with pictures; may be given for each",
+    )
     parser.add_argument("--dump-network-inputs", metavar="DIR", help="write exactly what the network saw")
     parser.add_argument(
         "--progress", choices=("json", "none"), default="none", help="json: a JSON object a line on stdout"
@@ -71,6 +76,10 @@ def run(args: argparse.Namespace) -> int:
     from ..registration.registrar import Registrar
     from ..registration.settings import Settings
 
+    if any(_is_page(given) for given in args.report or ()):
+        from ..report.rendering import check_available
+
+        check_available()
     started = time.perf_counter()
     _begin(tell, "reading")
     fixed = read_image(args.fixed)
@@ -121,8 +130,11 @@ def run(args: argparse.Namespace) -> int:
     report["seconds"]["read"] = read_seconds
     report["seconds"]["write"] = write_seconds
     report["seconds"]["total"] += read_seconds + write_seconds
-    if args.report:
-        _write_report(report, Path(args.report))
+    for given in args.report or ():
+        if _is_page(given):
+            _write_page(registration, fixed, moving, labels, warped_labels, report, given)
+        else:
+            _write_report(report, Path(given))
     similarity = report["similarity"]
     files = {name: getattr(args, f"output_{name}") for name in ("transform", "volume", "labels", "inverse")}
     files = {name: path for name, path in files.items() if path}
@@ -198,7 +210,31 @@ def _check_outputs(args: argparse.Namespace) -> None:
 
 
 def _given(args: argparse.Namespace, *names: str) -> list[tuple[str, str]]:
-    return [("--" + name.replace("_", "-"), getattr(args, name)) for name in names if getattr(args, name)]
+    found = []
+    for name in names:
+        value = getattr(args, name)
+        given = value if isinstance(value, list) else [value]
+        found += [("--" + name.replace("_", "-"), one) for one in given if one]
+    return found
+
+
+def _is_page(path: str) -> bool:
+    return path.lower().endswith((".html", ".htm"))
+
+
+def _write_page(
+    registration: Registration,
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    labels: sitk.Image | None,
+    warped_labels: sitk.Image | None,
+    report: dict,
+    path: str,
+) -> None:
+    from ..report.pair_page import Pair, write_pair_page
+
+    pair = Pair(fixed, moving, registration.warped, registration.displacement, report, labels, warped_labels)
+    write_pair_page(pair, path)
 
 
 def _write_report(report: dict, path: Path) -> None:
