@@ -114,7 +114,7 @@ def test_sequential_goes_on_from_the_last_finished_frame_that_was_kept():
     outcomes = walk.outcomes("sequential")
     assert [one.index for one in outcomes] == [4, 5, 6, 7]
     assert walk.pairs == [(4, 3), (5, 4), (6, 5), (7, 6)]
-    assert not any(one.notes for one in outcomes)
+    assert not any("again" in note for one in outcomes for note in one.notes)
 
 
 @pytest.mark.parametrize(("kept", "again"), [({}, [1, 2, 3, 4]), ({2: moves(-3.0)}, [3, 4]), ({3: moves(-6.0)}, [4])])
@@ -123,8 +123,8 @@ def test_sequential_registers_again_what_was_not_kept_and_says_so(kept, again):
     outcomes = walk.outcomes("sequential")
     assert [one.index for one in outcomes] == [5, 6, 7]
     assert walk.pairs == [(index, index - 1) for index in (*again, 5, 6, 7)]
-    assert "registered again" in outcomes[0].notes[0] and str(again[0]) in outcomes[0].notes[0]
-    assert not outcomes[1].notes
+    told = [[note for note in one.notes if "registered again" in note] for one in outcomes]
+    assert len(told[0]) == 1 and str(again[0]) in told[0][0] and told[1:] == [[], []]
 
 
 def test_sequential_passes_over_a_frame_that_fails_and_releases_nothing_for_it():
