@@ -6,6 +6,8 @@ import re
 import shlex
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
@@ -43,6 +45,13 @@ def files(tmp_path, monkeypatch):
     ):
         exchange.write(field, name, convention)
     exchange.write(field, "grid.pt", "torch", moving=moving, align_corners=False)
+    vectors = sitk.GetArrayFromImage(field)
+    along_ijk = np.ascontiguousarray(np.moveaxis(vectors, range(3), range(2, -1, -1)))
+    nibabel.save(nibabel.Nifti1Image(along_ijk, fixed.ras_matrix()), "plain.nii.gz")
+    np.savez("disp_0001_0002.npz", np.zeros((3, *(n // 2 for n in fixed.size)), np.float16))
+    np.save("padded.npy", np.zeros((1, 3, *(-(-n // 16) * 16 for n in fixed.shape)), np.float32))
+    one = "Transform: TranslationTransform_double_3_3\nParameters: 1 2 3\nFixedParameters:\n"
+    Path("list.tfm").write_text("#Insight Transform File V1.0\n" + 2 * one)
     straight = exchange.read(affine, reference=fixed)
     for name, convention in (
         ("TransformParameters.1.txt", "elastix"),
