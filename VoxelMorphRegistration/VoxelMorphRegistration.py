@@ -43,11 +43,14 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
 
 
 class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The window's side; what the panel does is VoxelMorphRegistrationLib.widgets.panel's."""
+
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.ui = None
+        self.panel = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -56,48 +59,49 @@ class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationM
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = VoxelMorphRegistrationLogic()
-        for selector in (self.ui.fixedVolumeSelector, self.ui.movingVolumeSelector):
-            selector.connect("currentNodeChanged(vtkMRMLNode*)", self.updateApplyButton)
-        self.ui.applyButton.connect("clicked(bool)", self.onApply)
-        self.updateApplyButton()
+        from VoxelMorphRegistrationLib.widgets.panel import Panel, preload_soon
+
+        self.panel = Panel(self.ui)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndImport)
+        self.initializeParameterNode()
+        preload_soon(self.panel)
 
     def cleanup(self):
         self.removeObservers()
+        if self.panel is not None:
+            self.panel.stop()
+
+    def enter(self):
+        self.initializeParameterNode()
+
+    def exit(self):
+        """A run goes on while another module is open; the choices are kept in the parameter node."""
+
+    def initializeParameterNode(self):
+        from VoxelMorphRegistrationLib.widgets.parameters import parameters_of
+
+        node = self.logic.getParameterNode()
+        shown = self.panel.parameters
+        if shown is None or shown.parameterNode is not node:
+            self.panel.set_parameters(parameters_of(node))
+
+    def onSceneStartClose(self, caller, event):
+        self.panel.scene_closes()
+
+    def onSceneEndClose(self, caller, event):
+        self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller, event):
+        # The parameter node is the same and refers to nodes that are there only now.
+        self.panel.set_parameters(None)
+        self.initializeParameterNode()
 
     def onReload(self):
         for name in [name for name in sys.modules if name.split(".")[0] == "VoxelMorphRegistrationLib"]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
-
-    def updateApplyButton(self, node=None):
-        fixed, moving = self.ui.fixedVolumeSelector.currentNode(), self.ui.movingVolumeSelector.currentNode()
-        self.ui.applyButton.enabled = fixed is not None and moving is not None and fixed is not moving
-        self.ui.applyButton.toolTip = (
-            _("Register the moving volume to the fixed volume")
-            if self.ui.applyButton.enabled
-            else _("Choose two different volumes")
-        )
-
-    def onApply(self, checked=False):
-        with slicer.util.tryWithErrorDisplay(_("Registration failed."), waitCursor=True):
-            self.ui.statusLabel.text = _("Registering ...")
-            slicer.app.processEvents()
-            try:
-                transform = self.logic.registerVolumes(
-                    self.ui.fixedVolumeSelector.currentNode(),
-                    self.ui.movingVolumeSelector.currentNode(),
-                    self.ui.outputTransformSelector.currentNode(),
-                    self.ui.outputVolumeSelector.currentNode(),
-                    align=self.ui.alignSelector.currentText,
-                    interactive=True,
-                )
-            except Exception:
-                self.ui.statusLabel.text = _("Failed.")
-                raise
-            self.ui.outputTransformSelector.setCurrentNode(transform)
-            self.logic.applyTransform(self.ui.movingVolumeSelector.currentNode(), transform)
-            before, after = (transform.GetAttribute(f"VoxelMorph.Similarity{when}") for when in ("Before", "After"))
-            self.ui.statusLabel.text = _("Similarity {before} -> {after}").format(before=before, after=after)
 
 
 class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):

@@ -26,9 +26,9 @@ import SimpleITK as sitk
 from Testing.benchmarks.accuracy.case_motion import _other_day, _stays_inside
 from Testing.benchmarks.accuracy.cases import SHARED, like, points_of, pull, read
 from VoxelMorphRegistrationLib.models.loading import Model, load_model
+from VoxelMorphRegistrationLib.propagation.frame_result import FrameResult
 from VoxelMorphRegistrationLib.propagation.frames import Frames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
-from VoxelMorphRegistrationLib.propagation.results import FrameResult
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 from VoxelMorphRegistrationLib.registration.settings import Settings
 

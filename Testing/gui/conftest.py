@@ -53,3 +53,22 @@ def host():
 def panel(host):
     """The module's widget, opened."""
     return host.open_module(MODULE_FILE)
+
+
+@pytest.fixture(scope="session")
+def warm_worker():
+    """A worker that outlives the panels of several tests, since each start takes seconds."""
+    from Testing.gui.host import start
+
+    start()
+    from VoxelMorphRegistrationLib.widgets.worker_process import WorkerProcess
+
+    class WarmWorker(WorkerProcess):
+        def stop(self):
+            for job in list(self._jobs):
+                self.cancel(job)
+            self._jobs.clear()
+
+    worker = WarmWorker()
+    yield worker
+    WorkerProcess.stop(worker)

@@ -12,7 +12,7 @@ from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles, own_file
 from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
-from VoxelMorphRegistrationLib.mrml.propagation import PreparedSequence
+from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of

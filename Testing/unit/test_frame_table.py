@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from VoxelMorphRegistrationLib.propagation.results import FrameResult
+from VoxelMorphRegistrationLib.propagation.frame_result import FrameResult
 from VoxelMorphRegistrationLib.propagation.table import FrameTable
 
 

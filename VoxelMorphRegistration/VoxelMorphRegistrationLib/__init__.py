@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from .annotations.segmentation import Segmentation
     from .errors import DependencyMissing, InputError
     from .models.loading import load_model
+    from .propagation.frame_result import FrameResult
     from .propagation.frames import open_frames
     from .propagation.propagate import propagate
-    from .propagation.results import FrameResult
     from .propagation.settings import PropagationSettings
     from .registration.registrar import Registrar, register
     from .registration.result import Registration
@@ -35,7 +35,7 @@ _HOMES = {
     "Registration": "registration.result",
     "propagate": "propagation.propagate",
     "PropagationSettings": "propagation.settings",
-    "FrameResult": "propagation.results",
+    "FrameResult": "propagation.frame_result",
     "open_frames": "propagation.frames",
     "Segmentation": "annotations.segmentation",
     "Grid": "space.grid",

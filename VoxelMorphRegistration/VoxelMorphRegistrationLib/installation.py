@@ -28,6 +28,8 @@ _WITHOUT_DEPENDENCIES = ("voxelmorph", "neurite", "pystrum")
 _NEVER_REPLACED = ("numpy", "scipy", "SimpleITK", "torch", "vtk", "itk", "requests")
 _IMPORTED_AS = {"scikit-image": "skimage", "pillow": "PIL"}
 _PROVIDED_BY = {"skimage": "scikit-image", "ants": "antspyx", "itk": "itk-elastix", "PIL": "pillow"}
+#: What of the downloads a person should know beforehand; torch is larger where the computer has a GPU.
+_DOWNLOADS = {"torch": "200 MB to 3 GB", "scipy": "35 MB", "h5py": "5 MB", "nibabel": "3 MB", "SimpleITK": "50 MB"}
 #: An old release installs and then lacks what is used here.
 _AT_LEAST = {"voxelmorph": "voxelmorph>=0.3.4", "neurite": "neurite>=0.3.4", "torch": TORCH}
 
@@ -51,6 +53,11 @@ def requirements() -> list[str]:
             line.partition(";")[0].strip() for line in declared if "extra ==" not in line and _name(line) != "torch"
         ]
     return [TORCH, *listed]
+
+
+def sizes(lacking: list[str]) -> list[tuple[str, str]]:
+    """The name of each requirement, and about what is downloaded for it ('' for small ones)."""
+    return [(_name(requirement), _DOWNLOADS.get(_name(requirement), "")) for requirement in lacking]
 
 
 def missing() -> list[str]:

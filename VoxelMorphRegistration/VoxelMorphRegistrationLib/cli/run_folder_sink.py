@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from ..propagation.folder import RunFolder
+    from ..propagation.frame_result import FrameResult
     from ..propagation.progress import Progress
     from ..propagation.propagate import Propagation
-    from ..propagation.results import FrameResult
     from ..space.grid import Grid
 
 

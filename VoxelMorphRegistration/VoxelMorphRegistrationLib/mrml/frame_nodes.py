@@ -12,12 +12,12 @@ import slicer
 from ..annotations.label_boxes import bounding_box
 from ..annotations.segmentation import Segmentation
 from ..files import slicer_attributes
-from ..propagation.results import FrameResult
+from ..propagation.frame_result import FrameResult
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from ..space.plane import Plane
 from .geometry import linear_matrix, transform_between
-from .propagation_nodes import DrawnFrames
+from .propagation_nodes import DrawnFrames, below_of
 from .segmentations import update_label_volume, update_segmentation_node
 from .sequences import SequenceFrames
 from .transforms import update_transform
@@ -114,7 +114,7 @@ def _copied(node: slicer.vtkMRMLNode, parent: slicer.vtkMRMLTransformNode | None
         return None
     held = slicer.vtkSegmentation()
     held.DeepCopy(node.GetSegmentation())
-    matrix = linear_matrix(transform_between(node.GetParentTransformNode(), parent))
+    matrix = linear_matrix(transform_between(node.GetParentTransformNode(), below_of(node, parent)))
     return _Source(held, matrix is not None and np.allclose(matrix, np.eye(4)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import slicer
 
 from ..files import slicer_attributes
-from ..propagation.results import FrameResult
+from ..propagation.frame_result import FrameResult
 from .frame_nodes import FrameNodes, describe_frame
 from .landmarks import markups_at, model_at
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput

@@ -18,7 +18,7 @@ from ..files.markups import write_points
 from ..files.meshes import write_surface
 from ..files.segmentations import write_segmentation
 from ..space.grid import Grid
-from .propagation import PreparedSequence
+from .prepared_sequence import PreparedSequence
 
 _SEQUENCE_FILES = (".seq.nrrd", ".nii", ".nii.gz")
 

@@ -13,12 +13,11 @@ from ..files.markups import read_points
 from ..files.meshes import read_surface
 from ..files.segmentations import read_segmentation
 from ..propagation.frame_files import FrameFiles, Wanted
-from ..propagation.quality import Quality
+from ..propagation.frame_result import FrameResult, Quality
 from ..propagation.record import describe_file
-from ..propagation.results import FrameResult
 from ..propagation.table import FrameTable
 from .frame_sequences import FrameSequences
-from .propagation import PreparedSequence
+from .prepared_sequence import PreparedSequence
 from .sequences import browser_of, update_proxies
 
 

@@ -53,6 +53,15 @@ class SequenceOutput:
     table: slicer.vtkMRMLTableNode | None = None
 
 
+def below_of(
+    node: slicer.vtkMRMLNode, parent: slicer.vtkMRMLTransformNode | None
+) -> slicer.vtkMRMLTransformNode | None:
+    """The transform below which a drawn node counts, `parent` being the volumes': a frame that is taken out of a
+    sequence hangs nowhere and lies below theirs already.
+    """
+    return parent if parent is None or node.GetScene() is parent.GetScene() else None
+
+
 @dataclass(frozen=True)
 class DrawnFrames:
     """What was drawn, by frame number in the order in which it was given.

@@ -51,7 +51,8 @@ def frame_states(output: slicer.vtkMRMLSequenceNode) -> list[FrameState]:
         node = output.GetNthDataNode(number)
         index = int(node.GetAttribute(slicer_attributes.FRAME) or number)
         status = node.GetAttribute(slicer_attributes.STATUS) or ""
-        reasons = rows.get(index, {}).get("flag") or node.GetAttribute(slicer_attributes.FLAG) or ""
+        flag = rows[index]["flag"] if index in rows else node.GetAttribute(slicer_attributes.FLAG)
+        reasons = flag or ""
         if status == "failed":
             reasons = node.GetAttribute(slicer_attributes.MESSAGE) or reasons or "failed"
         value = output.GetNthIndexValue(number)

@@ -9,8 +9,8 @@ import SimpleITK as sitk
 import slicer
 
 from ..files import slicer_attributes
+from ..propagation.frame_result import FrameResult
 from ..propagation.propagate import Propagation
-from ..propagation.results import FrameResult
 from ..propagation.table import FrameTable
 from .frame_sequences import FrameSequences
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput

@@ -136,6 +136,34 @@ def add_volume(
     return node
 
 
+def add_checkerboard(
+    first: slicer.vtkMRMLVolumeNode, second: slicer.vtkMRMLVolumeNode, name: str, squares: int = 8
+) -> slicer.vtkMRMLVolumeNode:
+    """A volume of blocks taken in turn from two volumes of the same grid, the second at the first's range of values;
+    made anew under the same name.
+
+    Raises InputError where the grids differ.
+    """
+    one, other = slicer.util.arrayFromVolume(first), slicer.util.arrayFromVolume(second)
+    if one.shape != other.shape:
+        raise InputError(f"{describe(second)}: lies on another grid than {describe(first)}; choose an output volume")
+    blocks = np.zeros(one.shape, dtype=int)
+    for axis, count in enumerate(one.shape):
+        place = np.arange(count) * squares // max(count, 1)
+        blocks += place.reshape([-1 if other_axis == axis else 1 for other_axis in range(3)])
+    (low, high), (its_low, its_high) = ((float(values.min()), float(values.max())) for values in (one, other))
+    scaled = low + (other.astype(np.float32) - its_low) * ((high - low) / max(its_high - its_low, 1e-9))
+    scene = first.GetScene()
+    node = scene.GetFirstNodeByName(name)
+    if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
+        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetAndObserveTransformNodeID(first.GetTransformNodeID())
+    node.SetIJKToRASMatrix(matrix_to_vtk(_local_ijk_to_ras(first)))
+    slicer.util.updateVolumeFromArray(node, np.where(blocks % 2, scaled, one).astype(np.float32))
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
 def folded_parent(node: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
     """The parent under which a result on this volume's grid can hang voxel on voxel; None when it was resampled."""
     parent = node.GetParentTransformNode()

@@ -35,9 +35,9 @@ from ..files.lock import FolderLock
 from ..space.grid import Grid
 from . import motion_model_store
 from .frame_files import FOLDERS, FrameFiles, Wanted
+from .frame_result import FrameResult
 from .frames import FileFrames, Frames
 from .record import Run, RunRecord
-from .results import FrameResult
 from .table import FrameTable
 
 _LABELS_ONLY = Wanted()

@@ -19,7 +19,7 @@ from ..files.markups import write_points
 from ..files.meshes import write_surface
 from ..files.segmentations import write_segmentation
 from ..space.grid import Grid
-from .results import FrameResult
+from .frame_result import FrameResult
 
 FOLDERS = ("segmentation", "transforms", "points", "surface", ".resume", "adapted")
 

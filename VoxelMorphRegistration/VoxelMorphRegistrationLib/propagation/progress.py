@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from .results import FrameResult
+from .frame_result import FrameResult
 
 _EVERY_SECONDS = 10.0
 

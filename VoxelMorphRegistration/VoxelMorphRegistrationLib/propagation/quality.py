@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -16,36 +15,12 @@ from ..annotations.segmentation import Segmentation
 from ..flow.similarity import nmi
 from ..space.grid import Grid
 from ..space.inverse import invert_at
+from .frame_result import Quality
 
 _LATTICE_POINTS = 40_000
 _AROUND_MM = 10.0
 _CHECKED_POINTS = 200
 _FEWEST_POINTS = 50
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Measures of one frame.
-
-    Attributes:
-        similarity_before, similarity_after: of the frame with its reference, as it lies and as warped; all over the
-            frame (or the mask). `metric` says which: 'ncc' (-1..1) or 'nmi' (1..2).
-        inside_before, ...: the same inside the segmentation, and in the 10 mm around it.
-        inverse_consistency_mm: 95th percentile of how far points of the segmentation land from where they were when
-            they are carried to the reference and back.
-        labels: for each label (millilitres, centroid in RAS mm).
-    NaN where there is nothing to measure.
-    """
-
-    metric: str = "ncc"
-    similarity_before: float = math.nan
-    similarity_after: float = math.nan
-    inside_before: float = math.nan
-    inside_after: float = math.nan
-    around_before: float = math.nan
-    around_after: float = math.nan
-    inverse_consistency_mm: float = math.nan
-    labels: dict[int, tuple[float, tuple[float, ...]]] = field(default_factory=dict)
 
 
 class FrameQuality:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,52 +19,12 @@ from ..space.inverse import invert_at
 from .choices import StrategyName
 from .context import OF_THE_RUN, Outcome
 from .failure import Failure
+from .frame_result import FrameResult
 from .frames import Frames
-from .quality import FrameQuality, Quality
+from .quality import FrameQuality
 from .references import Reference
 
 _UNSOLVED_MM = 0.1
-
-
-@dataclass(frozen=True)
-class FrameResult:
-    """One finished frame. Images lie on the frame's own grid.
-
-    Attributes:
-        index: 0-based, of the input. value: the frame's index value in the sequence, as text.
-        status: 'reference' (a segmented frame: its segmentation as it was given), 'done' or 'failed' (see `message`).
-        reference: the frame whose segmentation was used.
-        segmentation: None when it failed or only points are carried.
-        displacement: frame point + u = reference point, LPS mm; zero for the reference, None when it failed.
-        points, surface: where they are in this frame; None when there are none.
-        quality: see `quality.Quality`.
-        folded_percent: of the frame's voxels.
-        interpolation_error_mm: mean distance of the interpolated from the direct displacement inside the segmentation,
-            where the strategy compared them; else NaN.
-        seconds: computing, without reading and writing.
-        message: one line: what a person should know of the frame, or why it failed.
-        failure: of a failed frame; with the traceback.
-        keep, release: for resuming, see `context.Outcome`.
-        strategy: what found the displacement; '' for the reference and for a failure.
-    """
-
-    index: int
-    value: str
-    status: Literal["reference", "done", "failed"]
-    reference: int
-    segmentation: Segmentation | None = None
-    displacement: sitk.Image | None = None
-    points: Points | None = None
-    surface: Surface | None = None
-    quality: Quality = field(default_factory=Quality)
-    folded_percent: float = math.nan
-    interpolation_error_mm: float = math.nan
-    seconds: float = 0.0
-    message: str = ""
-    failure: Failure | None = None
-    keep: bool = False
-    release: tuple[int, ...] = ()
-    strategy: str = ""
 
 
 @dataclass(frozen=True)

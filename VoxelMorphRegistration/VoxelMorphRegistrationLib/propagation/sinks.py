@@ -7,8 +7,8 @@ from typing import Protocol
 
 import SimpleITK as sitk
 
+from .frame_result import FrameResult
 from .propagate import Propagation
-from .results import FrameResult
 
 
 class FrameSink(Protocol):

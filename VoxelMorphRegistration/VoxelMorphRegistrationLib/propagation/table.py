@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from .flags import judge
-from .results import FrameResult
+from .frame_result import FrameResult
 
 FIXED_COLUMNS = (
     "index", "index_value", "status", "similarity_before", "similarity_after", "folded_percent", "seconds", "message",

@@ -9,9 +9,9 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..errors import error_summary
+from ..propagation.frame_result import FrameResult
 from ..propagation.frames import Frames
 from ..propagation.propagate import Propagation
-from ..propagation.results import FrameResult
 from ..propagation.sinks import FrameSink
 from .frame_pictures import FramePictures, Limits
 from .rendering import check_available

@@ -1,0 +1,168 @@
+"""A pair, as a person registers it in the panel."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import slicer
+
+from Testing.gui.scenes import longest_gap, two_volumes, where
+from Testing.support.propagation_cases import weights_file
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return weights_file(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def ready(host, panel, weights, warm_worker):
+    """The panel with two volumes chosen and a small network."""
+    panel.panel._worker = warm_worker
+    fixed, moving = two_volumes()
+    parameters = panel.panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = fixed, moving
+    parameters.network = str(weights)
+    return panel
+
+
+def apply(host, panel, seconds=60):
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: not panel.panel.running, seconds, "the registration")
+
+
+def test_a_pair_is_registered_without_the_window_standing_still(host, ready):
+    parameters = ready.panel.parameters
+    fixed, moving = parameters.fixedVolume, parameters.movingVolume
+    host.process(0.1)
+    with host.tick_gaps() as gaps:
+        apply(host, ready)
+    assert gaps.largest < longest_gap()
+    transform = parameters.outputTransform
+    assert moving.GetParentTransformNode() is transform and fixed.GetParentTransformNode() is None
+    assert "alike" in ready.ui.resultLabel.text or "Look" in ready.ui.resultLabel.text
+    assert "Correlation" in ready.ui.numbersLabel.text
+    assert ready.ui.statusLabel.text == "Done."
+
+
+def test_an_output_volume_is_filled_and_the_moving_volume_stays(host, ready):
+    parameters = ready.panel.parameters
+    before = where(parameters.movingVolume)
+    parameters.outputVolume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "warped")
+    apply(host, ready)
+    assert parameters.movingVolume.GetParentTransformNode() is None and where(parameters.movingVolume) == before
+    assert (
+        slicer.util.arrayFromVolume(parameters.outputVolume).shape
+        == slicer.util.arrayFromVolume(parameters.fixedVolume).shape
+    )
+    ready.ui.checkerboardButton.click()
+    assert slicer.mrmlScene.GetFirstNodeByName("Checkerboard") is not None
+
+
+def test_a_fixed_volume_under_the_same_parent_does_not_move(host, ready):
+    parameters = ready.panel.parameters
+    table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode", "table")
+    for node in (parameters.fixedVolume, parameters.movingVolume):
+        node.SetAndObserveTransformNodeID(table.GetID())
+    places = where(parameters.fixedVolume), where(parameters.movingVolume)
+    apply(host, ready)
+    assert (where(parameters.fixedVolume), where(parameters.movingVolume)) == places
+    assert table.GetParentTransformNode() is None
+    assert "not applied" in ready.ui.resultLabel.text
+    apply(host, ready)
+    assert ready.ui.statusLabel.text == "Done."
+
+
+def test_another_moving_volume_gets_a_transform_of_its_own(host, ready):
+    parameters = ready.panel.parameters
+    first = parameters.movingVolume
+    apply(host, ready)
+    kept, place = parameters.outputTransform, where(first)
+    second = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "second")
+    second.CopyContent(first)
+    second.SetAndObserveTransformNodeID(None)
+    parameters.movingVolume = second
+    apply(host, ready)
+    assert parameters.outputTransform is not kept
+    assert first.GetParentTransformNode() is kept and where(first) == place
+    assert second.GetParentTransformNode() is parameters.outputTransform
+
+
+def test_cancel_is_answered_at_once_and_changes_nothing(host, ready):
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    ready.ui.applyButton.click()
+    host.process(0.05)
+    assert ready.ui.applyButton.text == "Cancel"
+    ready.ui.applyButton.click()
+    assert ready.ui.applyButton.text.startswith("Cancelling") or not ready.panel.running
+    host.wait_until(lambda: not ready.panel.running, 10)
+    assert slicer.mrmlScene.GetNumberOfNodes() == count
+    assert ready.ui.applyButton.text == "Apply" and "Cancelled" in ready.ui.statusLabel.text
+
+
+def test_bad_input_is_named_and_nothing_is_left_running(host, ready):
+    slicer.util.arrayFromVolume(ready.panel.parameters.movingVolume)[:] = 3.0
+    slicer.util.arrayFromVolumeModified(ready.panel.parameters.movingVolume)
+    apply(host, ready)
+    shown = host.dialogs.shown[-1]
+    assert shown.kind == "Critical" and "moving" in shown.text
+    assert ready.ui.applyButton.enabled
+
+
+def test_a_worker_that_dies_is_said_and_the_next_apply_works(host, ready):
+    apply(host, ready)
+    worker = ready.panel._worker
+    ready.ui.applyButton.click()
+    host.process(0.02)
+    worker._process.kill()
+    host.wait_until(lambda: not ready.panel.running, 10)
+    assert "its process ended" in host.dialogs.shown[-1].text
+    apply(host, ready)
+    assert ready.ui.statusLabel.text == "Done."
+
+
+def test_a_scene_that_is_closed_meanwhile_stays_empty(host, ready):
+    ready.ui.applyButton.click()
+    host.process(0.02)
+    slicer.mrmlScene.Clear(0)
+    host.process(1.0)
+    assert not ready.panel.running
+    assert slicer.mrmlScene.GetFirstNodeByName("moving to fixed") is None
+    assert ready.panel.parameters is not None and ready.panel.parameters.fixedVolume is None
+
+
+def test_the_choices_are_back_when_the_scene_is_loaded_again(host, ready, tmp_path):
+    parameters = ready.panel.parameters
+    parameters.networkSpacing = 2.5
+    host.save_scene(tmp_path / "scene.mrb")
+    host.load_scene(tmp_path / "scene.mrb")
+    parameters = ready.panel.parameters
+    assert parameters.fixedVolume.GetName() == "fixed" and parameters.networkSpacing == 2.5
+    assert ready.ui.fixedVolumeSelector.currentNode() is parameters.fixedVolume
+    assert parameters.mode.name == "PAIR"
+
+
+def test_labels_and_vectors_are_not_offered(host, panel):
+    scene = slicer.mrmlScene
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "vectors")
+    assert panel.ui.fixedVolumeSelector.nodeCount() == 0 and panel.ui.movingVolumeSelector.nodeCount() == 0
+
+
+def test_declining_the_installation_is_no_error(host, ready, monkeypatch):
+    from VoxelMorphRegistrationLib import installation
+
+    monkeypatch.setattr(installation, "missing", lambda: ["torch>=2.2", "voxelmorph>=0.3.4"])
+    host.dialogs.answers.append(("needs these Python packages", False))
+    ready.ui.applyButton.click()
+    assert not ready.panel.running and "Nothing was installed" in ready.ui.statusLabel.text
+    assert [shown.kind for shown in host.dialogs.shown] == ["Question"]
+    assert "200 MB" in host.dialogs.shown[0].text
+
+
+def test_the_result_fades_in_the_slice_views(host, ready):
+    view = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSliceCompositeNode")
+    apply(host, ready)
+    ready.ui.fadeSlider.value = 0.25
+    assert view.GetBackgroundVolumeID() == ready.panel.parameters.fixedVolume.GetID()
+    np.testing.assert_allclose(view.GetForegroundOpacity(), 0.25)

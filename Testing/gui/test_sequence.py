@@ -1,0 +1,181 @@
+"""A segmentation carried through a sequence in the panel, and its frames reviewed."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import slicer
+import slicer.util
+
+from Testing.gui.scenes import drawn_segmentation, longest_gap, sequence_of
+from Testing.support.propagation_cases import weights_file
+
+FRAMES = 6
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return weights_file(tmp_path_factory.mktemp("weights"))
+
+
+def choose(panel, weights, folder, count=FRAMES):
+    """The sequence mode with everything chosen."""
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    sequence, browser = sequence_of(count)
+    parameters = panel.panel.parameters
+    parameters.mode = Mode.SEQUENCE
+    parameters.sequence, parameters.segmentation = sequence, drawn_segmentation()
+    parameters.runFolder, parameters.network = folder, str(weights)
+    return sequence, browser
+
+
+@pytest.fixture
+def ready(host, panel, weights, warm_worker, tmp_path):
+    panel.panel._worker = warm_worker
+    choose(panel, weights, tmp_path / "run")
+    return panel
+
+
+def finish(host, panel, seconds=90):
+    host.wait_until(lambda: not panel.panel.running, seconds, "the run")
+
+
+def states(panel):
+    from VoxelMorphRegistrationLib.mrml.review import frame_states
+
+    return frame_states(panel.panel.parameters.outputSequence)
+
+
+def browser(panel):
+    return panel.panel._browser()
+
+
+def test_frames_come_live_without_the_window_standing_still(host, ready):
+    ready.ui.tryButton.click()
+    finish(host, ready)
+    assert "all 6 take about" in ready.ui.statusLabel.text
+    with host.tick_gaps() as gaps:
+        ready.ui.applyButton.click()
+        host.wait_until(lambda: ready.panel._review.output is not None, 30, "the first frame")
+        finish(host, ready)
+    assert gaps.largest < longest_gap()
+    assert [state.status for state in states(ready)] == ["reference", *["done"] * (FRAMES - 1)]
+    assert "frames" in ready.ui.resultLabel.text and ready.ui.plotButton.enabled
+    assert not ready.panel.parameters.segmentation.GetDisplayNode().GetVisibility()
+
+
+def test_a_run_is_cancelled_and_goes_on_where_it_was(host, panel, weights, warm_worker, tmp_path):
+    panel.panel._worker = warm_worker
+    choose(panel, weights, tmp_path / "run", 12)
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
+    panel.ui.applyButton.click()
+    assert panel.ui.applyButton.text == "Cancelling ..."
+    finish(host, panel, 10)
+    kept = len(states(panel))
+    assert 1 <= kept < 12 and "Cancelled" in panel.ui.statusLabel.text
+    files = {path: os.stat(path).st_mtime_ns for path in (tmp_path / "run" / "segmentation").glob("*.nrrd")}
+    panel.ui.applyButton.click()
+    finish(host, panel)
+    assert len(states(panel)) == 12
+    assert all(os.stat(path).st_mtime_ns == time for path, time in files.items())
+
+
+def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tmp_path):
+    from Testing.gui.conftest import MODULE_FILE
+
+    choose(panel, weights, tmp_path / "run", 8)
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
+    host.save_scene(tmp_path / "scene.mrb")
+    process = panel.panel._worker._process.processId()
+    host.quit()
+    host.process(0.5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    finished = len((tmp_path / "run" / "frames.csv").read_text().splitlines()) - 1
+    panel = host.open_module(MODULE_FILE)
+    host.load_scene(tmp_path / "scene.mrb")
+    parameters = panel.panel.parameters
+    assert parameters.runFolder == tmp_path / "run" and parameters.sequence.GetNumberOfDataNodes() == 8
+    panel.ui.applyButton.click()
+    finish(host, panel)
+    assert panel.ui.statusLabel.text == "Done."
+    assert len(states(panel)) == 8 and 1 <= finished < 8
+
+
+def test_a_corrected_frame_serves_its_neighbours_and_accepted_frames_stay(host, ready):
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    output = ready.panel.parameters.outputSequence
+    browser(ready).SetSelectedItemNumber(5)
+    ready.ui.acceptButton.click()
+    assert ready.ui.acceptButton.text == "Accepted: take back"
+    browser(ready).SetSelectedItemNumber(4)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser(ready))
+    proxy = browser(ready).GetProxyNode(output)
+    name = proxy.GetSegmentation().GetNthSegmentID(0)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(proxy, name)[:] = 1
+    proxy.GetSegmentation().GetSegment(name).Modified()
+    assert [state.edited for state in states(ready)] == [False] * 4 + [True, False]
+    assert "edited by hand" in ready.ui.frameLabel.text or ready.panel._review.update() is None
+    kept = output.GetNthDataNode(5)
+    ready.ui.referenceButton.click()
+    finish(host, ready)
+    references = [output.GetNthDataNode(number).GetAttribute("VoxelMorph.ReferenceFrame") for number in range(6)]
+    assert references == ["0", "0", "0", "4", "0", "0"] and output.GetNthDataNode(5) is kept
+    assert ready.panel.parameters.references() == [0, 4]
+
+
+def test_flagged_frames_are_walked_through(host, ready):
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    output = ready.panel.parameters.outputSequence
+    table = output.GetNodeReference("VoxelMorph.Table").GetTable().GetColumnByName("flag")
+    for number in range(6):
+        table.SetValue(number, "jumps" if number in (2, 4) else "")
+    ready.panel.update()
+    assert "2 of 6 frames need a look: 2, 4" in ready.ui.resultLabel.text
+    for expected in (2, 4, 2):
+        ready.ui.nextFlaggedButton.click()
+        assert browser(ready).GetSelectedItemNumber() == expected
+    ready.ui.previousFlaggedButton.click()
+    assert browser(ready).GetSelectedItemNumber() == 4 and "jumps" in ready.ui.frameLabel.text
+    ready.ui.acceptButton.click()
+    assert "1 of 6 frames need a look: 2" in ready.ui.resultLabel.text
+
+
+def test_other_settings_are_asked_for_and_a_second_run_adds_no_nodes(host, ready):
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    count = slicer.mrmlScene.GetNumberOfNodes()
+    ready.panel.parameters.networkSpacing = 3.0
+    host.dialogs.answers.append(("made with other settings", True))
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    assert ready.ui.statusLabel.text == "Done." and slicer.mrmlScene.GetNumberOfNodes() == count
+
+
+def test_a_scene_that_is_closed_meanwhile_stays_empty(host, ready):
+    ready.ui.applyButton.click()
+    host.wait_until(lambda: ready.panel._review.output is not None, 60, "the first frame")
+    slicer.mrmlScene.Clear(0)
+    host.process(1.0)
+    assert not ready.panel.running and slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
+
+
+def test_images_of_the_patient_are_deleted_on_request_and_results_stay(host, ready, tmp_path):
+    ready.ui.tryButton.click()
+    finish(host, ready)
+    host.dialogs.answers.append(("of images", True))
+    ready.ui.deleteImagesButton.click()
+    assert not (tmp_path / "run" / "scratch").exists() and (tmp_path / "run" / "frames.csv").is_file()
+    assert not ready.ui.deleteImagesButton.enabled
+
+
+def test_a_segmentation_without_segments_is_named(host, ready):
+    ready.panel.parameters.segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing")
+    ready.ui.applyButton.click()
+    assert "nothing" in host.dialogs.shown[-1].text and not ready.panel.running

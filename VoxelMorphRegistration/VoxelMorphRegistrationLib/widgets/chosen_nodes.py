@@ -1,0 +1,82 @@
+"""What the parameters choose, as the nodes that a job takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import slicer
+
+from ..errors import InputError
+from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from ..mrml.prepared_sequence import PreparedSequence
+    from ..mrml.registration import RegistrationNodes
+
+
+def propose_volumes(parameters: Parameters) -> None:
+    """Choose the fixed and the moving volume where the scene has exactly two."""
+    scene = slicer.mrmlScene
+    count = scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
+    every = [scene.GetNthNodeByClass(number, "vtkMRMLScalarVolumeNode") for number in range(count)]
+    volumes = [node for node in every if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+    if len(volumes) == 2:
+        parameters.fixedVolume, parameters.movingVolume = volumes
+
+
+def pair(parameters: Parameters) -> RegistrationNodes:
+    """The pair. A transform that was made for another moving volume is left to it, and a new one is made."""
+    from ..mrml.registration import RegistrationNodes
+
+    transform = parameters.outputTransform
+    if transform is not None:
+        made_for = transform.GetNodeReference(slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole())
+        if made_for is not None and made_for is not parameters.movingVolume:
+            transform = None
+    return RegistrationNodes(
+        fixed=parameters.fixedVolume,
+        moving=parameters.movingVolume,
+        transform=transform,
+        warped_volume=parameters.outputVolume,
+    )
+
+
+def sequence(parameters: Parameters) -> PreparedSequence:
+    """The sequence with what was drawn on its reference frames. Raises InputError for what cannot be propagated."""
+    from ..mrml.prepared_sequence import PreparedSequence
+    from ..mrml.propagation_nodes import SequenceInput, SequenceOutput
+
+    volumes, output = parameters.sequence, parameters.outputSequence
+    drawn = [parameters.segmentation]
+    for frame in parameters.references()[1:]:
+        if output is None:
+            raise InputError(f"frame {frame}: its segmentation is gone with the output; choose that output again")
+        drawn.append(output.GetDataNodeAtValue(volumes.GetNthIndexValue(frame)))
+    inputs = SequenceInput(
+        volumes, drawn, parameters.references(), points=parameters.points, surface=parameters.surface
+    )
+    return PreparedSequence.of(inputs, SequenceOutput(output, transforms=parameters.saveTransforms))
+
+
+def nearer_frames(frame: int, others: Collection[int], kept: Collection[int], count: int) -> list[int]:
+    """The frames of `count` that are nearer to one reference than to the `others`, but for those that are kept."""
+    return [
+        number
+        for number in range(count)
+        if number not in kept
+        and number not in others
+        and abs(number - frame) < min((abs(number - other) for other in others), default=count)
+    ]
+
+
+def put_beside(node: slicer.vtkMRMLNode, results: list[slicer.vtkMRMLNode]) -> None:
+    """Put results into the same study of the subject hierarchy as their input."""
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if tree is None:
+        return
+    parent = tree.GetItemParent(tree.GetItemByDataNode(node))
+    for result in results:
+        item = tree.GetItemByDataNode(result)
+        if item and parent and tree.GetItemParent(item) == tree.GetSceneItemID():
+            tree.SetItemParent(item, parent)

@@ -1,0 +1,134 @@
+"""A pair of volume nodes registered by the worker."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from .job import JobEnd, OnEnd, Progress
+from .steps import Steps
+from .worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from ..mrml.registration import RegistrationNodes
+
+_STAGES = {
+    "reading": lambda: _("Reading the volumes ..."),
+    "registering": lambda: _("Registering ..."),
+    "warping": lambda: _("Warping ..."),
+    "writing": lambda: _("Writing the result ..."),
+}
+
+
+class PairJob:
+    """Writes the volumes, has them registered, and puts the result into the nodes. `facts` of its end: `transform`, the
+    node, and `report`, as `register --report` writes it.
+    """
+
+    def __init__(
+        self, worker: WorkerProcess, nodes: RegistrationNodes, options: list[str], progress: Progress, on_end: OnEnd
+    ) -> None:
+        """Raises InputError, naming the node, for a choice that cannot work; nothing is begun then."""
+        from ..mrml.registration import PairImages
+
+        self._given = PairImages.of(nodes)
+        self._worker, self._options, self._progress, self._on_end = worker, options, progress, on_end
+        self._folder = Path(tempfile.mkdtemp(prefix="voxelmorph-", dir=slicer.app.temporaryPath))
+        self._job: str | None = None
+        self._forgotten = False
+        self._finish: Mapping[str, Any] | None = None
+        progress(None, _("Handing over the volumes ..."))
+        self._steps = Steps(self._written(), lambda share: None, self._submit, self._failed)
+
+    def cancel(self) -> None:
+        if self._job is None:
+            self._steps.stop()
+            self._end(JobEnd("cancelled"))
+        else:
+            self._worker.cancel(self._job)
+
+    def forget(self) -> None:
+        """The scene is gone: put nothing into it any more."""
+        self._forgotten, self._on_end = True, lambda end: None
+        self.cancel()
+
+    def _written(self) -> Iterator[float]:
+        from ..mrml.job_files import write_for_worker
+
+        seen = self._given.seen
+        for name, image in (
+            ("fixed", seen.fixed),
+            ("moving", seen.moving),
+            ("labels", seen.labels),
+            ("mask", seen.mask),
+        ):
+            if image is not None:
+                write_for_worker(image, self._folder / f"{name}.nrrd")
+            yield 0.0
+
+    def _submit(self) -> None:
+        folder, nodes = self._folder, self._given.nodes
+        wanted = {"fixed": "fixed", "moving": "moving", "output-transform": "transform"}
+        wanted |= {"output-volume": "warped"} if nodes.warped_volume is not None else {}
+        wanted |= {"mask": "mask"} if nodes.mask is not None else {}
+        if nodes.moving_labels is not None:
+            wanted |= {"labels": "labels", "output-labels": "warped-labels"}
+        arguments = [word for option, name in wanted.items() for word in (f"--{option}", str(folder / f"{name}.nrrd"))]
+        self._progress(None, _("Starting ..."))
+        self._job = self._worker.submit("register", arguments + self._options, self._heard)
+
+    def _heard(self, event: Mapping[str, Any]) -> None:
+        if event["event"] == "stage":
+            self._progress(event["share"], _STAGES.get(event["name"], lambda: "")())
+        elif event["event"] == "finish":
+            self._finish = event
+        elif event["event"] == "cancelled":
+            self._end(JobEnd("cancelled"))
+        elif event["event"] == "error":
+            self._end(JobEnd("failed", self._in_nodes(event["message"]), event["details"]))
+        elif event["event"] == "done":
+            self._put()
+
+    def _put(self) -> None:
+        if self._forgotten:
+            self._end(JobEnd("cancelled"))
+            return
+        from ..files.displacements import read_displacement
+        from ..files.images import read_image
+        from ..mrml.registration import Results
+
+        assert self._finish is not None
+        files = self._finish["files"]
+        try:
+            results = Results(
+                read_displacement(files["transform"]),
+                None,
+                read_image(files["volume"]) if "volume" in files else None,
+                read_image(files["labels"]) if "labels" in files else None,
+            )
+            transform = self._given.put(results, self._finish["report"])
+        except Exception as error:
+            self._failed(error)
+            return
+        self._end(JobEnd("done", facts={"transform": transform, "report": self._finish["report"]}))
+
+    def _in_nodes(self, message: str) -> str:
+        """The message with the nodes' names for the files that a person has never seen."""
+        for name, node in (("fixed", self._given.nodes.fixed), ("moving", self._given.nodes.moving)):
+            message = message.replace(f"--{name} {self._folder / name}.nrrd", node.GetName())
+            message = message.replace(str(self._folder / f"{name}.nrrd"), node.GetName())
+        return message
+
+    def _failed(self, error: Exception) -> None:
+        self._end(JobEnd("failed", str(error), "".join(traceback.format_exception(error))))
+
+    def _end(self, end: JobEnd) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._on_end(end)

@@ -1,0 +1,148 @@
+"""Everything that a person chooses in the panel, kept in the scene's parameter node."""
+
+from __future__ import annotations
+
+import enum
+import pathlib
+from typing import Annotated, Union
+
+import slicer
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsAngleNode,
+    vtkMRMLMarkupsClosedCurveNode,
+    vtkMRMLMarkupsCurveNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsLineNode,
+    vtkMRMLModelNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLSequenceNode,
+    vtkMRMLTransformNode,
+)
+from slicer.i18n import tr as _
+from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
+
+
+class Mode(enum.Enum):
+    PAIR = "pair"
+    SEQUENCE = "sequence"
+
+    def label(self) -> str:
+        if self is Mode.PAIR:
+            return _("Register a pair of volumes")
+        return _("Carry a segmentation through a sequence")
+
+
+class Start(enum.Enum):
+    """The alignment before the network; `automatic` is rigid for a pair and none for frames of one sequence."""
+
+    AUTOMATIC = "automatic"
+    NONE = "none"
+    CENTERS = "centers"
+    RIGID = "rigid"
+    AFFINE = "affine"
+
+    def label(self) -> str:
+        return {
+            Start.AUTOMATIC: _("Rigid for a pair, none for frames of one scan"),
+            Start.NONE: _("None: the volumes lie on each other"),
+            Start.CENTERS: _("Centers on each other"),
+            Start.RIGID: _("Rigid"),
+            Start.AFFINE: _("Affine"),
+        }[self]
+
+    def option(self, mode: Mode) -> str:
+        if self is Start.AUTOMATIC:
+            return "rigid" if mode is Mode.PAIR else "none"
+        return self.value
+
+
+class Strategy(enum.Enum):
+    DIRECT = "direct"
+    SEQUENTIAL = "sequential"
+    KEYFRAMES = "keyframes"
+
+    def label(self) -> str:
+        return {
+            Strategy.DIRECT: _("Each frame with the reference"),
+            Strategy.SEQUENTIAL: _("Each frame with the one before"),
+            Strategy.KEYFRAMES: _("Every 8th frame, and between them interpolated"),
+        }[self]
+
+
+class Refinement(enum.Enum):
+    NONE = "0"
+    SOME = "30"
+    AUTOMATIC = "auto"
+
+    def label(self) -> str:
+        return {
+            Refinement.NONE: _("None: the network's answer"),
+            Refinement.SOME: _("30 steps: about twice the time"),
+            Refinement.AUTOMATIC: _("Until nothing is gained: several times the time"),
+        }[self]
+
+
+@parameterNodeWrapper
+class Parameters:
+    mode: Mode
+
+    fixedVolume: vtkMRMLScalarVolumeNode
+    movingVolume: vtkMRMLScalarVolumeNode
+    outputTransform: vtkMRMLTransformNode
+    outputVolume: vtkMRMLScalarVolumeNode
+    fullTransform: bool
+
+    sequence: vtkMRMLSequenceNode
+    segmentation: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007 (Slicer's wrapper reads it)
+    referenceFrame: Annotated[int, WithinRange(0, 99999)]
+    furtherReferences: list[int]
+    outputSequence: vtkMRMLSequenceNode
+    runFolder: pathlib.Path
+    maskMargin: Annotated[float, WithinRange(0.0, 500.0)]
+    points: Union[  # noqa: UP007
+        vtkMRMLMarkupsFiducialNode,
+        vtkMRMLMarkupsLineNode,
+        vtkMRMLMarkupsCurveNode,
+        vtkMRMLMarkupsClosedCurveNode,
+        vtkMRMLMarkupsAngleNode,
+        None,
+    ]
+    surface: vtkMRMLModelNode
+    saveTransforms: bool
+
+    start: Start
+    strategy: Strategy
+    refinement: Refinement
+    networkSpacing: Annotated[float, WithinRange(0.0, 20.0)]
+    network: Annotated[str, Default("")]
+    device: Annotated[str, Default("auto")]
+
+    def registration_options(self) -> list[str]:
+        """The options that `register` and `propagate` share."""
+        options = ["--align", self.start.option(self.mode), "--refine", self.refinement.value]
+        options += ["--device", self.device]
+        if self.networkSpacing > 0:
+            options += ["--network-spacing", f"{self.networkSpacing:g}"]
+        if self.network:
+            options += ["--model", self.network]
+        return options
+
+    def propagation_options(self) -> list[str]:
+        """The options of `propagate` alone, but for what is carried and where to."""
+        options = ["--strategy", self.strategy.value]
+        if self.maskMargin > 0:
+            options += ["--mask-margin", f"{self.maskMargin:g}"]
+        if self.saveTransforms:
+            options += ["--save-transforms", "full"]
+        return options
+
+    def references(self) -> list[int]:
+        """The segmented frames: the one that was drawn on, and those that were made references since."""
+        return [self.referenceFrame, *[frame for frame in self.furtherReferences if frame != self.referenceFrame]]
+
+
+def parameters_of(node: slicer.vtkMRMLScriptedModuleNode) -> Parameters:
+    """The parameters that a parameter node holds."""
+    return Parameters(node)  # type: ignore[call-arg]  # the wrapper's own constructor

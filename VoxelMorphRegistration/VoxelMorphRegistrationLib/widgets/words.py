@@ -1,0 +1,65 @@
+"""Numbers as people say them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from slicer.i18n import tr as _
+
+_ALIKE = 0.01  # of a correlation or a normalised mutual information
+_MOST_FOLDED_PERCENT = 1.0
+
+Verdict = Literal["better", "same", "worse"]
+
+
+def verdict(report: Mapping[str, Any]) -> Verdict:
+    """Of `register --report`: the pair as it was given (where the report has it) against the result."""
+    similarity = report["similarity"]
+    gained = similarity["after"] - similarity.get("untouched", similarity["before"])
+    if gained < -_ALIKE or report["folded_percent"] > _MOST_FOLDED_PERCENT:
+        return "worse"
+    return "better" if gained > _ALIKE else "same"
+
+
+def verdict_in_words(report: Mapping[str, Any]) -> str:
+    """One sentence for the person who looks at the pair next."""
+    if report["folded_percent"] > _MOST_FOLDED_PERCENT:
+        return _("Look closely: parts of the result fold over themselves.")
+    return {
+        "better": _("The volumes are more alike than before. Look at the borders before you use it."),
+        "same": _("The volumes are about as alike as before. Look whether anything moved."),
+        "worse": _("The volumes are less alike than before: look, and try another start or refinement."),
+    }[verdict(report)]
+
+
+def numbers_in_words(report: Mapping[str, Any]) -> str:
+    """The numbers with their names."""
+    similarity = report["similarity"]
+    metric = {"ncc": _("Correlation"), "nmi": _("Mutual information")}.get(similarity["metric"], similarity["metric"])
+    untouched = "untouched" in similarity
+    first = _("as given {value:.3f}") if untouched else _("before the network {value:.3f}")
+    return _("{metric}: {first}, after {after:.3f}. Folded: {folded:.2g} %. {seconds:.1f} s.").format(
+        metric=metric,
+        first=first.format(value=similarity["untouched" if untouched else "before"]),
+        after=similarity["after"],
+        folded=report["folded_percent"],
+        seconds=report["seconds"]["total"],
+    )
+
+
+def duration(seconds: float) -> str:
+    """About how long, in the unit that people would choose."""
+    if seconds < 100:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    if seconds < 5400:
+        return _("{count} min").format(count=round(seconds / 60))
+    return _("{count:.1f} h").format(count=seconds / 3600)
+
+
+def size(number_of_bytes: float) -> str:
+    """A file size in the unit that people would choose."""
+    for unit, many in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number_of_bytes >= many:
+            return f"{number_of_bytes / many:.1f} {unit}"
+    return f"{number_of_bytes:.0f} B"
