@@ -25,10 +25,11 @@ import SimpleITK as sitk
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from .context import FrameContext, Outcome, with_next
-from .motion_model_fit import DOUBTFUL, FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
+from .motion_model_fit import FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
 from .motion_model_means import MotionMeans
 from .motion_model_store import Choice
 
+_ENOUGH = 0.006  # voxels of the looks' grid that key frames may leave unexplained: .05 of the network's, half its error
 _FAR = 0.75  # voxels of the looks' grid; key frames that moved by more are reached through others too
 _NEAR_SHARE = 0.6  # of the way to the reference, within which another key frame is a step towards it
 _FAR_PERCENTILE = 95
@@ -136,8 +137,9 @@ def _chosen(
     if earlier is not None and earlier.frames == tuple(others):
         choice = earlier
     else:
-        keys = choose_keys(stacked, np.flatnonzero(apart <= UNLIKE), means.keyframes)
-        unlike = np.setdiff1d(np.flatnonzero(apart > DOUBTFUL), keys)
+        unlike = np.flatnonzero(apart > UNLIKE)
+        enough = _ENOUGH * min(means.look.grid.spacing)
+        keys = choose_keys(stacked, np.flatnonzero(apart <= UNLIKE), means.keyframes, enough)
         choice = Choice(tuple(others), tuple(numbers[keys].tolist()), tuple(numbers[unlike].tolist()))
         means.store.keep_choice(choice)
     means.store.write_model(modes, choice, means.look.grid)

@@ -7,21 +7,23 @@ diaphragm's motion (Swastika et al., Computational and Mathematical Methods in M
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-UNLIKE = 10.0  # robust standard deviations beyond which a frame is unlike the others and no key frame
-DOUBTFUL = 6.0  # beyond which key frames do not stand for it
+UNLIKE = 6.0  # robust standard deviations beyond which a frame is unlike the others
 FEWEST_FRAMES = 16  # with fewer, key frames are most of them, and nothing says what is unlike the others
 _FEWEST_KEYS, _MOST_KEYS = 4, 24
 _RIDGE = 0.005  # of the key frames' mean squared look
+_KEYS_SHARE = 8  # at most every so many-th frame
 _WORTHWHILE = 0.97  # a further key frame must leave at most so much of what was unexplained
 _MOST_MODES = 6
 _SHARED_BY = 3.0  # frames: what fewer share is no mode. Counted as 1 / (sum of the 4th powers of their unit vector)
 _SHARE = 0.998  # of the variance that modes are to explain; with more, single frames get modes of their own
 _CORE, _ALIKE = 0.5, 0.75  # shares of the frames from which modes are found, at first and then
+_NO_SAY = 10.0  # robust standard deviations beyond which a frame has no say in the modes
 _ROUNDS, _LAST_ROUNDS = 5, 2
 _LEAST_SPREAD, _LEAST_MM = 0.1, 0.02  # of the median, and in all: what is left of equal frames is equal
 _FITTED = 512  # modes are found from so many frames, spread evenly
@@ -84,16 +86,17 @@ def find_modes(looks: np.ndarray) -> tuple[Modes, np.ndarray]:
         modes = _modes_of(sample[left <= np.quantile(left, _ALIKE)])
     for _ in range(_LAST_ROUNDS):
         apart = np.max([_deviations(values) for values in modes.left(looks)], axis=0)
-        modes = _modes_of(sample[apart[chosen] <= UNLIKE])
+        modes = _modes_of(sample[apart[chosen] <= _NO_SAY])
     return modes, np.max([_deviations(values) for values in modes.left(looks)], axis=0)
 
 
-def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = None) -> list[int]:
+def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = None, enough: float = 0.0) -> list[int]:
     """Rows of the key frames among the candidates: farthest-point first.
 
     The first key frame is the one farthest from the reference, each further one that farthest from the nearest of the
-    reference and the key frames so far. Without a `count` they end when a further one explains next to nothing more of
-    the other candidates' looks.
+    reference and the key frames so far. Without a `count` they end when their combinations leave `enough` or less (mm,
+    root mean square) of half of the other candidates' looks, when a further one explains next to nothing more, and at
+    the latest at an eighth of the candidates.
     """
     flat = looks.reshape(len(looks), -1)[candidates]
     squares = np.concatenate([np.square(block).sum(1) for block in _blocks(flat)])
@@ -101,7 +104,7 @@ def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = N
     products = np.empty((len(flat), 0))
     keys: list[int] = []
     left: list[float] = []
-    most = min(len(flat), count or _MOST_KEYS)
+    most = min(len(flat), count or max(_FEWEST_KEYS, min(_MOST_KEYS, len(flat) // _KEYS_SHARE)))
     while len(keys) < most:
         key = int(np.argmax(nearest))
         if nearest[key] <= 0:
@@ -112,8 +115,10 @@ def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = N
         nearest = np.minimum(nearest, np.maximum(squares - 2 * product + squares[key], 0))
         nearest[keys] = 0
         left.append(_unexplained(products, squares, keys))
-        if count is None and len(keys) > _FEWEST_KEYS and left[-1] > _WORTHWHILE**2 * left[-3]:
-            break
+        if count is None and len(keys) >= _FEWEST_KEYS:
+            explained = math.sqrt(left[-1] / looks.shape[1]) <= enough
+            if explained or left[-1] > _WORTHWHILE**2 * left[-3]:
+                break
     return [int(candidates[key]) for key in keys]
 
 
@@ -135,7 +140,7 @@ def _unexplained(products: np.ndarray, squares: np.ndarray, keys: Sequence[int])
     weights = _weights(0.5 * (gram + gram.T), products.T)
     left = squares - 2 * np.sum(weights * products.T, 0) + np.sum(weights * (gram @ weights), 0)
     others = np.setdiff1d(np.arange(len(squares)), keys)
-    return float(np.median(left[others])) if len(others) else 0.0
+    return max(0.0, float(np.median(left[others]))) if len(others) else 0.0
 
 
 def _modes_of(looks: np.ndarray) -> Modes:
