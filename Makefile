@@ -1,6 +1,7 @@
 # make demo   the main job on a simulated patient, from nothing but python3 and pip
 # make lint   format, style, types and the floors of the library
 # make test   every test that is not a benchmark or a soak
+# make fuzz   every reader against damaged files, 200 of each format
 # Other machines: make PYTHON=python3.12 CONSTRAINTS=my-constraints.txt
 PYTHON ?= python3
 VENV ?= .venv
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test gui-test gui-host-check gui-api-lists benchmark-accuracy clean
+.PHONY: demo lint test fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -60,6 +61,10 @@ gui-host-check: $(VENV)/.oracles-installed
 # What the real widgets offer, from the headers in two checkouts.
 gui-api-lists: $(VENV)/.oracles-installed
 	$(BIN)/python -m Testing.gui.make_api_lists $(SLICER) $(CTK)
+
+# OPTIONS="--only nii --count 50 --keep DIR"; --help of the script says the others.
+fuzz: $(VENV)/.test-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m Testing.soak.fuzz $(OPTIONS)
 
 $(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)-benchmark

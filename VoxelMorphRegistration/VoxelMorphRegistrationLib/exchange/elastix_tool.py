@@ -31,12 +31,25 @@ filter.Update()
 itk.imwrite(filter.GetOutputDeformationField(), output)
 """
 
+#: elastix' own classes beyond those that are read here (its Components/Transforms, version 5.2).
+_CLASSES = {
+    "AdvancedAffineTransform", "AffineDTITransform", "AffineLogStackTransform", "AffineLogTransform",
+    "BSplineStackTransform", "BSplineTransformWithDiffusion", "DeformationFieldTransform", "EulerStackTransform",
+    "ExternalTransform", "MultiBSplineTransformWithNormal", "RecursiveBSplineTransform", "SplineKernelTransform",
+    "TranslationStackTransform", "WeightedCombinationTransform",
+}  # fmt: skip
+
 
 def deformation_by_elastix(parameters: Path, reference: Grid, kind: str) -> sitk.Image:
     """The deformation field of a chain as elastix computes it on the grid in its parameter file.
 
     Raises DependencyMissing when there is no elastix here, InputError when it refuses the file.
     """
+    if " " not in kind and kind not in _CLASSES:
+        raise InputError(
+            f"{parameters}: elastix has no transform of class {kind!r}; copy the file again, or run "
+            f"transformix -def all -tp {parameters} -out FOLDER with what made it, and give its deformationField"
+        )
     ways = ((_transformix, shutil.which("transformix")), (_itk_elastix, _has_itk_elastix()))
     commands = [command for command, here in ways if here]
     if not commands:

@@ -90,7 +90,7 @@ def _slices(files: tuple[str, ...]) -> list[_Slice]:
         reader = sitk.ImageFileReader()
         reader.SetFileName(file)
         reader.ReadImageInformation()
-        fields = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys()}
+        fields = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys() if key.isascii()}
         position, orientation = _numbers(fields, _POSITION, 3), _numbers(fields, _ORIENTATION, 6)
         if position is None or orientation is None:
             continue

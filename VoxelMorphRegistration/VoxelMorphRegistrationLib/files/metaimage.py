@@ -34,6 +34,8 @@ def check_metaimage(path: Path) -> None:
         return
     if "ElementType" not in fields:
         raise InputError(f"{path}: its header names no type of voxels; copy or export it again")
+    if fields.get("BinaryData", "true").lower() not in ("true", "1"):
+        raise InputError(f"{path}: its voxels are text, which is not supported; save it again as it comes by default")
     data = path
     if name.upper() != "LOCAL":
         words = name.split()
@@ -41,6 +43,7 @@ def check_metaimage(path: Path) -> None:
             raise InputError(f"{path}: voxels in several files are not supported; save it as one .mha file")
         data, offset = beside(path, name), 0
     try:
+        _check_lengths(fields)
         skipped = int(fields.get("HeaderSize", "0"))
         needed = _needed(fields)
         stored = int(fields["CompressedDataSize"]) if "CompressedDataSize" in fields else None
@@ -72,6 +75,26 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
         if key.strip() == _DATA:
             break
     return fields, offset
+
+
+def _check_lengths(fields: dict[str, str]) -> None:
+    """Raises ValueError where lists of numbers are not as long as the dimension says: ITK's reader trusts it."""
+    dimension = int(fields.get("NDims", ""))
+    if not 1 <= dimension <= 10:
+        raise ValueError(f"NDims {dimension}")
+    lengths = {
+        "DimSize": 1,
+        "ElementSpacing": 1,
+        "ElementSize": 1,
+        "Offset": 1,
+        "Position": 1,
+        "Origin": 1,
+        "CenterOfRotation": 1,
+    }
+    squares = {"TransformMatrix": dimension, "Rotation": dimension, "Orientation": dimension}
+    for key, each in {**lengths, **squares}.items():
+        if key in fields and len([float(word) for word in fields[key].split()]) != each * dimension:
+            raise ValueError(f"{key} {fields[key]}")
 
 
 def _needed(fields: dict[str, str]) -> int:

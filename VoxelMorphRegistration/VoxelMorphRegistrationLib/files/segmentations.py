@@ -97,7 +97,16 @@ def _header(path: Path) -> dict[str, str]:
         reader = header_of(path)
     except InputError:
         return {}
-    return {key: _readable(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys()}
+    # A key that is no text names no field of Slicer's, and cannot be asked for.
+    return {key: _readable(reader.GetMetaData(key)) for key in reader.GetMetaDataKeys() if _is_text(key)}
+
+
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _readable(text: str) -> str:
@@ -148,6 +157,6 @@ def _split(image: sitk.Image) -> list[sitk.Image]:
 
 def _without_fields(image: sitk.Image) -> sitk.Image:
     """Header fields of the input file must not turn up in files that are made from it."""
-    for key in image.GetMetaDataKeys():
+    for key in filter(_is_text, image.GetMetaDataKeys()):
         image.EraseMetaData(key)
     return image

@@ -77,6 +77,8 @@ class _RawSeries(SeriesFile):
     def __init__(self, path: Path, grid: Grid, dtype: np.dtype, data: RandomAccess, offset: int) -> None:
         super().__init__(path)
         self._grid, self._dtype, self._data, self._offset = grid, dtype, data, offset
+        if not 0 <= offset < _BLOCK:
+            raise InputError(f"{path}: its header says that voxels begin at byte {offset}; copy or export it again")
         frame = math.prod(grid.size) * dtype.itemsize
         check_expansion(path, frame, data.stored)
         # Each frame has an index value in memory, so a header that claims millions is met before.

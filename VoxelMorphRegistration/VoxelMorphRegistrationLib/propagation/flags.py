@@ -127,4 +127,7 @@ def _column(rows: Sequence[Mapping[str, str]], name: str) -> np.ndarray:
 
 
 def _number(text: str | None) -> float:
-    return float(text) if text else math.nan
+    try:
+        return float(text) if text else math.nan
+    except ValueError:  # A cell that a person or a bad disk changed says nothing.
+        return math.nan
