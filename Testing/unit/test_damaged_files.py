@@ -262,3 +262,16 @@ def test_the_command_that_a_sheared_image_is_refused_with_makes_one_that_is_read
     command = re.search(r'python -c ".*"', str(caught.value)).group().replace("python", sys.executable, 1)
     subprocess.run(shlex.split(command), cwd=tmp_path, check=True)
     assert read_image(tmp_path / "resampled.nii.gz").GetSpacing() == pytest.approx((2, 2, np.hypot(2, 0.2)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("NDims = 3", "NDims = 1e300"), ("NDims = 3", "NDims = -1"), ("BinaryData = True", "BinaryData = \nx\nTrue"),
+     ("ElementType = MET_SHORT\n", ""), ("ElementSpacing = 1.5 1.5 1.5", "ElementSpacing = 1.5")],
+)  # fmt: skip
+def test_a_metaimage_header_that_would_end_the_process_is_refused(tmp_path, change):
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(noise(), str(path))
+    head, mark, voxels = path.read_bytes().partition(b"LOCAL\n")
+    path.write_bytes(head.decode().replace(*change).encode() + mark + voxels)
+    refused(lambda: read_image(path), path)

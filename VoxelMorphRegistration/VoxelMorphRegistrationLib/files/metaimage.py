@@ -24,14 +24,14 @@ _DATA = "ElementDataFile"
 
 def check_metaimage(path: Path) -> None:
     """Raises InputError, naming the file, for one that is cut short or damaged, or whose voxels lie elsewhere than
-    beside it. A file that is no MetaImage passes: its reader tells.
+    beside it, or that has no whole header (ITK reads on behind a damaged line, and may end the process).
     """
     if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
         return
     fields, offset = _header(path)
     name = fields.get(_DATA)
     if name is None:
-        return
+        raise InputError(f"{path}: holds no whole header of a MetaImage; copy or export it again")
     if "ElementType" not in fields:
         raise InputError(f"{path}: its header names no type of voxels; copy or export it again")
     if fields.get("BinaryData", "true").lower() not in ("true", "1"):
