@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,6 +142,8 @@ def test_two_references_drawn_in_another_order_give_each_organ_one_number_in_eve
     case = {"sequence": CASES / "frames", "segmentation": CASES / "ed.seg.nrrd", "model": weights_file(tmp_path)}
     more = ("--segmentation", CASES / "es.seg.nrrd", "--reference-frame", "5")
     assert command(case, tmp_path / "out", *more) == 0
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert record["settings"]["segments"] == "matched by id and name"
     written = read_segmentation(tmp_path / "out" / "segmentation" / "0005.nrrd")
     (myocardium,) = [one.label for one in written.segments if one.name == "Myocardium"]
     assert float(table(tmp_path / "out")[5][f"volume_ml_{myocardium}"]) == pytest.approx(10.352, abs=1e-3)

@@ -114,6 +114,12 @@ def test_overlapping_segments_are_refused_before_computing_where_the_output_cann
     assert list(tmp_path.iterdir()) == []
 
 
+def test_labels_without_a_voxel_are_warped_to_none(patient, tmp_path):
+    sitk.WriteImage(labels(0) * 0, str(tmp_path / "empty.nii.gz"))
+    assert register(patient, tmp_path / "empty.nii.gz", tmp_path / "warped.nii.gz") == 0
+    assert not sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "warped.nii.gz"))).any()
+
+
 def test_a_file_without_place_for_names_says_so(patient, tmp_path, capsys):
     assert register(patient, patient["segmentation"], tmp_path / "warped.mha") == 0
     assert "warped.mha: names, colours and terminology of the segments are not kept" in capsys.readouterr().err

@@ -152,7 +152,7 @@ def _read_labels(args: argparse.Namespace, dimension: int) -> Segmentation:
     """The segmentation of the moving image; refused where it does not fit it or the file it is to go into."""
     from ..files.segmentations import check_place_for, lost_in, read_segmentation
 
-    labels = read_segmentation(args.labels).simplified()
+    labels = read_segmentation(args.labels, may_be_empty=True).simplified()
     if labels.grid.dimension != dimension:
         raise InputError(
             f"{args.labels}: has {labels.grid.dimension} dimensions, {dimension} are needed here; give the labels of "

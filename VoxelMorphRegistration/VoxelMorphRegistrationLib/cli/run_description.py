@@ -31,6 +31,9 @@ def describe_run(args: argparse.Namespace, propagation: Propagation) -> Run:
         settings["keyframe_step"] = args.keyframe_step
     if args.strategy == "motion-model":
         settings["keyframes"] = args.keyframes
+    if any(reference.renumbered for reference in propagation.references):
+        # Frames of versions that matched segments by their numbers are not to be mixed with these.
+        settings["segments"] = "matched by id and name"
     if args.mask_margin is not None:
         settings["mask_margin"] = args.mask_margin
     inputs: dict[str, Any] = {}

@@ -19,13 +19,13 @@ from .label_names import add_label_table, holds_names, named_segments
 _NRRD = (".nrrd", ".nhdr")
 
 
-def read_segmentation(path: str | Path) -> Segmentation:
+def read_segmentation(path: str | Path, may_be_empty: bool = False) -> Segmentation:
     """The segmentation in a label image file or in Slicer's `.seg.nrrd`; a cropped one lies where its voxels lie.
 
     Label images have the names and colours that `label_names` finds for them.
 
     Raises InputError, naming the file, for what `images.read_labels` refuses, for a header that contradicts itself, and
-    when no voxel is labelled.
+    when no voxel is labelled (unless it `may_be_empty`).
     """
     path = Path(path)
     fields = _header(path) if _is_nrrd(path) else {}
@@ -39,7 +39,8 @@ def read_segmentation(path: str | Path) -> Segmentation:
             )
         labels = _without_fields(labels)
         segmentation = Segmentation.of(labels, segments=named_segments(path, label_values(labels)))
-    check_labelled(segmentation, str(path))
+    if not may_be_empty:
+        check_labelled(segmentation, str(path))
     return segmentation
 
 

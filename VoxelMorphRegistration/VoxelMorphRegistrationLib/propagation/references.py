@@ -23,13 +23,15 @@ from .quality import FrameQuality
 class Reference:
     """A segmented frame. The segmentation lies on the frame's grid; it is None when only points are carried.
 
-    The segmentations of several frames have their segments in common, see `annotations.segment_matching`.
+    The segmentations of several frames have their segments in common, see `annotations.segment_matching`; `renumbered`
+    says that label values are not those that were given.
     """
 
     index: int
     image: sitk.Image
     segmentation: Segmentation | None
     notes: tuple[str, ...] = field(default=())
+    renumbered: bool = False
 
 
 Source = Segmentation | sitk.Image | str | Path | None
@@ -87,7 +89,10 @@ def _with_common_segments(references: list[Reference]) -> list[Reference]:
     for index, segmentation, notes in zip(drawn, matched.segmentations, matched.notes):
         number = next(number for number, one in enumerate(references) if one.index == index)
         one = references[number]
-        references[number] = replace(one, segmentation=segmentation, notes=(*one.notes, *notes))
+        renumbered = segmentation.labels() != drawn[index].labels() or any(
+            old.label != new.label for old, new in zip(drawn[index].segments, segmentation.segments)
+        )
+        references[number] = replace(one, segmentation=segmentation, notes=(*one.notes, *notes), renumbered=renumbered)
     return references
 
 
