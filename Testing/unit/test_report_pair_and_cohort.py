@@ -43,6 +43,8 @@ def test_register_writes_a_page_and_json_side_by_side(tmp_path):
     sitk.WriteImage(frame(1), str(tmp_path / "secret moving.nrrd"))
     given = {"--fixed": tmp_path / "secret fixed.nrrd", "--moving": tmp_path / "secret moving.nrrd"}
     given |= {"--model": weights_file(tmp_path), "--output-transform": tmp_path / "t.nrrd", "--align": "none"}
+    sitk.WriteImage(labels(1), str(tmp_path / "secret labels.nrrd"))
+    given |= {"--labels": tmp_path / "secret labels.nrrd", "--output-labels": tmp_path / "wl.nrrd"}
     options = [str(word) for pair in given.items() for word in pair]
     page, table = tmp_path / "pair.html", tmp_path / "pair.json"
     assert main(["register", *options, "--report", str(page), "--report", str(table)]) == 0
@@ -54,6 +56,7 @@ def test_register_writes_a_page_and_json_side_by_side(tmp_path):
         assert [one["aria-label"] for one in read.all("svg")].count(f"{title}, coronal") == 1
         assert read.words.count(title) >= 3, title
     assert read.open == [] and "Not for diagnostic use." in read.words
+    assert "the moving image untouched: its labels" in read.words
     assert main(["register", *options, "--report", str(page), "--report", str(page)]) == 1
 
 

@@ -226,15 +226,15 @@ def _write_page(
     registration: Registration,
     fixed: sitk.Image,
     moving: sitk.Image,
-    labels: sitk.Image | None,
-    warped_labels: sitk.Image | None,
+    labels: Segmentation | None,
+    warped_labels: Segmentation | None,
     report: dict,
     path: str,
 ) -> None:
     from ..report.pair_page import Pair, write_pair_page
 
-    pair = Pair(fixed, moving, registration.warped, registration.displacement, report, labels, warped_labels)
-    write_pair_page(pair, path)
+    before, after = (None if one is None else one.label_image() for one in (labels, warped_labels))
+    write_pair_page(Pair(fixed, moving, registration.warped, registration.displacement, report, before, after), path)
 
 
 def _write_report(report: dict, path: Path) -> None:
