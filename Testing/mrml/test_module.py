@@ -116,7 +116,8 @@ def test_slicers_own_self_test_of_the_module_passes(module, scene):
 
 
 def test_the_panel_names_every_widget_the_code_uses():
-    source = (MODULE / "VoxelMorphRegistration.py").read_text(encoding="utf-8")
+    sources = (MODULE / "VoxelMorphRegistrationLib" / "widgets").glob("*.py")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     panel = (MODULE / "Resources" / "UI" / "VoxelMorphRegistration.ui").read_text(encoding="utf-8")
-    used = set(re.findall(r"self\.ui\.(\w+)", source))
-    assert used <= set(re.findall(r'<widget class="\w+" name="(\w+)"', panel))
+    used = set(re.findall(r"\b_?ui\.(\w+)", source))
+    assert len(used) > 30 and used <= set(re.findall(r'<widget class="\w+" name="(\w+)"', panel))
