@@ -64,6 +64,9 @@ def _modes(host, panel):
     ui.segmentationSelector.setCurrentNode(segmentation)
     ui.runFolderSelector.currentPath = str(Path(slicer.app.temporaryPath) / "liver 4D run")
     _run(host, ui)
+    shown = ui.runFolderSelector.comboBox()
+    shown.blockSignals(True)  # A person's folder in the picture, not this computer's temporary one.
+    shown.setCurrentText("~/patients/01/liver 4D run")
     yield "sequence"
 
 
