@@ -152,6 +152,19 @@ def test_axes_are_said_only_of_vectors_in_mm_whose_file_does_not_say_them(tmp_pa
     assert "choose lps or ras" in refused(tmp_path / "lps.nii.gz", vectors="xyz")
 
 
+def test_a_field_of_scaled_whole_numbers_is_read_as_the_header_scales_it(tmp_path):
+    """ITK ends the process over these."""
+    field = smooth_field(FIXED)
+    whole = np.round(vectors(field).transpose(2, 1, 0, 3)[:, :, :, None] * 1000).astype(np.int16)
+    image = nibabel.Nifti1Image(whole, FIXED.ras_matrix())
+    image.header["intent_code"] = 1007
+    image.header.set_slope_inter(0.001, 0.0)
+    nibabel.save(image, tmp_path / "scaled.nii.gz")
+    displacement, notes = read(tmp_path / "scaled.nii.gz")
+    np.testing.assert_allclose(vectors(displacement), vectors(field), atol=1e-3)
+    assert notes == []
+
+
 # --- arrays
 
 

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
+from ..files.itk_transform_files import numbers_of
 from ..files.nifti import load_nifti
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
@@ -77,20 +78,20 @@ def write(displacement: sitk.Image, path: Path, context: Context) -> None:
 
 
 def _read_lta(path: Path, reference: Grid | None) -> sitk.Transform:
-    lines = [line.split("#")[0].strip() for line in path.read_text(errors="replace").splitlines()]
+    lines = [
+        line.split("#")[0].strip() for line in path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    ]
     lines = [line for line in lines if line]
     fields = dict(line.split("=", 1) for line in lines if "=" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     try:
         kind = int(fields["type"])
         count = int(fields.get("nxforms", "1"))
-        start = lines.index("1 4 4") + 1
-        matrix = np.array([[float(number) for number in line.split()] for line in lines[start : start + 4]]).reshape(
-            4, 4
-        )
+        start = next(number for number, line in enumerate(lines, 1) if line.split() == ["1", "4", "4"])
+        matrix = numbers_of(" ".join(lines[start : start + 4]).split(), str(path)).reshape(4, 4)
         source = _geometry(lines, "src volume info")
         destination = _geometry(lines, "dst volume info")
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, IndexError, StopIteration, OverflowError) as error:
         raise InputError(f"{path}: not a whole .lta file; write it again, e.g. with lta_convert") from error
     if count != 1:
         raise InputError(f"{path}: it holds {count} transforms; join them with mri_concatenate_lta")

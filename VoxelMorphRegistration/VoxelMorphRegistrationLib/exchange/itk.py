@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files import itk_transforms
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
-from ..files.images import load_image
+from ..files.images import header_of, load_image
 from ..files.nifti import load_nifti
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.checks import check_displacement
@@ -28,10 +28,11 @@ from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 from .coverage import parts
+from .nifti import vectors_of
 
 TRANSFORM_SUFFIXES = itk_transforms.SUFFIXES
-_VECTOR_IMAGES = (".mhd", ".nhdr", ".nrrd", ".mha", ".nii", ".nii.gz")
-_RAS_INTENT = 1006
+_VECTOR_IMAGES = (".mhd", ".nhdr", ".nrrd", ".mha")
+_RAS_INTENT, _VECTOR_INTENT = 1006, 1007
 _FIELD_KEY = "displacement field type"
 
 
@@ -57,21 +58,15 @@ def read(source: Any, context: Context) -> Mapping:
 
 def read_image(path: Path, context: Context) -> sitk.Image:
     """A displacement image of ITK, ANTs, elastix or Slicer; one that Slicer stored to-parent is inverted."""
-    stored = load_image(path) if path.name.lower().endswith(_VECTOR_IMAGES) else read_displacement(path)
-    field = check_displacement(_of_plain(stored), str(path))
-    plain = stored.GetNumberOfComponentsPerPixel() == 1
     if path.name.lower().endswith((".nii", ".nii.gz")):
-        field = _as_nifti_says(field, path, context)
-    else:
-        field = _in_lps(field, context)
-    if plain and context.vectors is None:
-        warn(f"{path}: an image that does not say the axes of its vectors; taken as LPS mm, else say --vectors ras")
+        return _in_plane(_of_nifti(path, context), context)
+    stored = load_image(path) if path.name.lower().endswith(_VECTOR_IMAGES) else read_displacement(path)
+    field = _in_lps(check_displacement(_of_plain(stored), str(path)), context)
+    if stored.GetNumberOfComponentsPerPixel() == 1:
+        _warn_of_axes_in_mm(path, context)
     if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
         return itk_transforms.inverted(field, context.reference or itk_transforms.reached(field), str(path))
-    reference = context.reference
-    if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
-        return first_two_axes(field)
-    return field
+    return _in_plane(field, context)
 
 
 def read_transform(path: Path, context: Context) -> sitk.Transform:
@@ -140,18 +135,41 @@ def _of_plain(image: sitk.Image) -> sitk.Image:
     return from_array(np.moveaxis(array, 0, -1), grid)
 
 
-def _as_nifti_says(field: sitk.Image, path: Path, context: Context) -> sitk.Image:
-    """What SimpleITK leaves out of a NIfTI file of vectors."""
+def _of_nifti(path: Path, context: Context) -> sitk.Image:
+    """A NIfTI file of vectors where SimpleITK has it.
+
+    Its numbers are nibabel's: ITK reads NaN as zero, ends the process over scaled whole numbers, and turns the RAS
+    vectors of intent 1006 only where they have three components.
+    """
     image = load_nifti(path)
-    # ITK reads NaN and infinity from NIfTI as zero.
-    if not np.isfinite(np.asanyarray(image.dataobj)).all():
-        raise InputError(f"{path}: the displacement holds NaN or infinite values; export it again without them")
-    in_ras = int(image.header["intent_code"]) == _RAS_INTENT
-    if in_ras and context.vectors == "lps":
+    vectors, _ = vectors_of(image, str(path))
+    dimension, reader = vectors.shape[-1], header_of(path)
+    direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:dimension, :dimension]
+    grid = Grid(
+        reader.GetSize()[:dimension],
+        reader.GetSpacing()[:dimension],
+        reader.GetOrigin()[:dimension],
+        tuple(direction.ravel().tolist()),
+    )
+    intent = int(image.header["intent_code"])
+    if intent == _RAS_INTENT and context.vectors == "lps":
         raise InputError(f"{path}: its intent {_RAS_INTENT} says that its vectors are RAS; leave --vectors out")
-    # ITK turns the RAS vectors of intent 1006 only when they have three components.
-    if in_ras and field.GetDimension() == 2 or not in_ras and context.vectors == "ras":
-        return from_array(lps_to_ras(sitk.GetArrayViewFromImage(field)), Grid.of(field))
+    if intent not in (_RAS_INTENT, _VECTOR_INTENT):
+        _warn_of_axes_in_mm(path, context)
+    in_ras = intent == _RAS_INTENT or context.vectors == "ras"
+    return from_array(lps_to_ras(vectors) if in_ras else vectors, grid)
+
+
+def _warn_of_axes_in_mm(path: Path, context: Context) -> None:
+    if context.vectors is None:
+        warn(f"{path}: an image that does not say the axes of its vectors; taken as LPS mm, else say --vectors ras")
+
+
+def _in_plane(field: sitk.Image, context: Context) -> sitk.Image:
+    """A field of one slice for a 2D reference as a 2D one."""
+    reference = context.reference
+    if reference is not None and reference.dimension == 2 and field.GetDimension() == 3 and field.GetSize()[2] == 1:
+        return first_two_axes(field)
     return field
 
 

@@ -27,6 +27,8 @@ def vectors_of(image: nibabel.spatialimages.SpatialImage, name: str) -> tuple[np
 
     Raises InputError for another shape or values that are not finite.
     """
+    if image.get_data_dtype().kind not in "fiu":
+        raise InputError(f"{name}: its voxels are {image.get_data_dtype()}, no plain numbers; export it as float32")
     try:
         array = np.asarray(image.dataobj, dtype=np.float64)
     except (OSError, ValueError, OverflowError, MemoryError) as error:

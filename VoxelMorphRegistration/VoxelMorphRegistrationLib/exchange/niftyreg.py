@@ -92,7 +92,7 @@ def _read_field(path: Path) -> sitk.Image:
 def _read_affine(path: Path, context: Context) -> sitk.Transform:
     grid = context.need_reference(str(path))
     try:
-        matrix = np.loadtxt(path)
+        matrix = np.loadtxt(path.read_bytes().decode("utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a 4 x 4 matrix of numbers; give what reg_aladin -aff wrote") from error
     if matrix.shape != (4, 4) or not np.allclose(matrix[3], (0, 0, 0, 1)):
