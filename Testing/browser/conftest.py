@@ -50,13 +50,14 @@ class Browser:
         return self.one(selector).text
 
     def requests(self) -> list[str]:
-        """Addresses that were asked for since the last call, files and data of the page itself left out."""
+        """Addresses that were asked for since the last call, files, data of the page itself and the
+        browser's own new tab left out."""
         found = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
-        return [url for url in found if not url.startswith(("file:", "data:", "about:"))]
+        return [url for url in found if not url.startswith(("file:", "data:", "about:", "chrome:"))]
 
 
 @pytest.fixture(scope="session")

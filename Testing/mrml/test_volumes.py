@@ -9,7 +9,8 @@ import vtk
 
 from Testing.support.scenery import GEOMETRIES, displacement_on, node_of, rotation, texture
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.mrml import plane, transforms, volumes
+from VoxelMorphRegistrationLib.mrml import transforms, volumes
+from VoxelMorphRegistrationLib.space import plane
 from VoxelMorphRegistrationLib.space.grid import Grid
 
 

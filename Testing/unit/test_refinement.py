@@ -157,13 +157,12 @@ def test_finer_images_show_what_the_coarser_ones_do_not():
     assert helped.folded_after == 0
 
 
-def test_finer_images_are_not_even_made_for_frames_that_are_alike_or_for_other_contrasts(pair):
-    fixed, moving, truth = pair
+def test_finer_images_are_not_even_made_for_other_contrasts(pair):
+    fixed, moving, _ = pair
 
     def never():
         raise AssertionError("asked for")
 
-    assert refine(fixed, moving, torch.from_numpy(truth)[None], finer=never).updates > 0
     assert refine(1 - fixed, moving, finer=never).similarity == "mind"
 
 

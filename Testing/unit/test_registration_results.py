@@ -270,8 +270,8 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
         finest.SetDirection(grid.direction)
         oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
         correlation = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
-        # After a network of displacements, the image is offered as warped by them.
-        assert correlation > 0.9999 if kind == "velocity" else 0.95 < correlation < 0.9999
+        # The image is offered as warped by what the network found, which is small here.
+        assert 0.95 < correlation < 0.9999
     assert len(offered) == 2
     coarse = picture_on(centred_grid((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
     registrar.register(coarse, moving)

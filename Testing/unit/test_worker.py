@@ -139,7 +139,9 @@ def test_lines_that_are_no_jobs_are_answered_and_the_next_job_works(talk):
 
 
 def test_a_cancelled_job_ends_and_keeps_what_is_finished(talk, case, tmp_path):
-    talk.say(job="long", command="propagate", arguments=propagation(case, tmp_path / "out"))
+    many = case / "many.txt"
+    many.write_text((case / "frames.txt").read_text() * 10)
+    talk.say(job="long", command="propagate", arguments=propagation(case, tmp_path / "out", "--sequence", str(many)))
     talk.say(job="never", command="propagate", arguments=propagation(case, tmp_path / "never"))
     talk.until("frame")
     talk.say(cancel="never")
@@ -150,7 +152,7 @@ def test_a_cancelled_job_ends_and_keeps_what_is_finished(talk, case, tmp_path):
     assert talk.until("cancelled", "done")[-1]["job"] == "never"
     finished = len((tmp_path / "out" / "frames.csv").read_text().splitlines()) - 1
     assert finished >= 1 and not (tmp_path / "never").exists()
-    talk.say(job="again", command="propagate", arguments=propagation(case, tmp_path / "out"))
+    talk.say(job="again", command="propagate", arguments=propagation(case, tmp_path / "out", "--sequence", str(many)))
     heard = talk.until("done", "error")
     start = next(event for event in heard if event["event"] == "start")
     assert heard[-1]["event"] == "done" and start["finished"] == finished

@@ -60,6 +60,7 @@ def refine(
     settings: RefinementSettings | None = None,
     *,
     start_displacement: torch.Tensor | None = None,
+    before: torch.Tensor | None = None,
     finer: Callable[[], ImagePair] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refinement:
@@ -74,6 +75,10 @@ def refine(
         start: velocity (1, d, *shape) in voxels, channel c along array axis c; None starts at the identity.
         settings: `RefinementSettings()` unless given.
         start_displacement: exp(start), (1, d, *shape), where the caller has it already.
+        before: a displacement (1, d, *shape), in voxels, by which the moving image is pulled first; the velocity that
+            is found comes after it, x -> before(exp(velocity)(x)). Folds and similarity are those of both together,
+            measured on the moving image as it was given: it is interpolated once for each, so that blur decides
+            nothing.
         finer: makes the images of a last level, asked for only where the pair wants one: on a grid that shares its
             corner voxel centres with theirs and halves the spacing along some axis or all of them, (1, 1, *shape) with
             2 n - 1 voxels where they have n. Its own mask is not looked at.
@@ -86,18 +91,20 @@ def refine(
     shape, device = images.shape, images.fixed.device
     _check(images, start)
     images = replace(images, mask=None if images.mask is None else images.mask.to(device, torch.float32))
+    pulled = images if before is None else replace(images, moving=sampling.warp(images.moving, before, "border"))
     velocity = torch.zeros((1, len(shape), *shape), device=device) if start is None else start.detach().float()
-    before = start_displacement
-    if before is None:
-        before = velocity if start is None else integration.integrate(velocity, settings.squarings, settings.padding)
-    started = replace(images, moving=sampling.warp(images.moving, before, "border"))
+    first = start_displacement
+    if first is None:
+        first = velocity if start is None else integration.integrate(velocity, settings.squarings, settings.padding)
+    started = pulled if start is None else replace(pulled, moving=sampling.warp(pulled.moving, first, "border"))
     similarity = choose_similarity(started) if settings.similarity == "auto" else settings.similarity
     if settings.updates == 0:
-        value, folded = Forces(images, similarity).at(1).value(before), folded_voxels(before)
-        return Refinement(velocity, before, 0, similarity, value, value, folded, folded, False)
+        whole = _whole(before, first)
+        value, folded = Forces(images, similarity).at(1).value(whole), folded_voxels(whole)
+        return Refinement(velocity, first, 0, similarity, value, value, folded, folded, False)
 
-    view = FieldOfView.of(images.fixed, images.moving)
-    seen = _inside(view, images)
+    view = FieldOfView.of(pulled.fixed, pulled.moving)
+    seen = _inside(view, pulled)
     forces = Forces(seen, similarity)
     scheme = OTHER_CONTRAST if similarity == "mind" else scheme_for(smoothed_lncc(_inside(view, started)))
     finest = None
@@ -105,21 +112,29 @@ def refine(
         finest = partial(_finer_inside, view, finer, seen.mask)
     found = optimise(forces, view.cut(velocity), scheme, settings, finest, progress)
     change = view.extended(integration.resize_flow(found.change, seen.shape))
-    return _accepted(velocity, before, change, found.updates, _Judge(forces, view, scheme), settings)
+    judged = forces if before is None else Forces(_inside(view, images), similarity)
+    judge = _Judge(judged, view, scheme, before)
+    return _accepted(velocity, first, change, found.updates, judge, settings)
+
+
+def _whole(before: torch.Tensor | None, displacement: torch.Tensor) -> torch.Tensor:
+    """The displacement of x -> before(displacement(x)), all (1, d, *shape) in voxels."""
+    return displacement if before is None else integration.compose_flows(before, displacement, "border")
 
 
 class _Judge:
-    """The similarity at the finest level of a scheme."""
+    """The similarity at the finest level of a scheme, and the folds, of displacements that come after `before`."""
 
-    def __init__(self, forces: Forces, view: FieldOfView, scheme: Scheme) -> None:
+    def __init__(self, forces: Forces, view: FieldOfView, scheme: Scheme, before: torch.Tensor | None = None) -> None:
         factor = forces.finest * scheme.factors[-1]
         self.similarity = forces.similarity
-        self._view, self._force = view, forces.at(factor)
+        self._view, self._force, self._before = view, forces.at(factor), before
         self._shape = level_shape(forces.images.shape, factor)
 
-    def __call__(self, displacement: torch.Tensor) -> float:
-        """At a displacement (1, d, *shape) of the whole grid."""
-        return self._force.value(integration.resize_flow(self._view.cut(displacement), self._shape))
+    def __call__(self, displacement: torch.Tensor) -> tuple[float, int]:
+        """The similarity at a displacement (1, d, *shape) of the whole grid, and its folded voxels."""
+        whole = _whole(self._before, displacement)
+        return self._force.value(integration.resize_flow(self._view.cut(whole), self._shape)), folded_voxels(whole)
 
 
 def _accepted(
@@ -134,11 +149,11 @@ def _accepted(
 
     All fields are (1, d, *shape); `before` is exp(velocity).
     """
-    value_before, folded_before = judge(before), folded_voxels(before)
+    value_before, folded_before = judge(before)
     for share in _BACKTRACK:
         candidate = smooth_folds(velocity, share * change, folded_before, settings.squarings, settings.padding)
-        value = judge(candidate.displacement)
-        if value > value_before and candidate.folded <= folded_before:
+        value, folded = judge(candidate.displacement)
+        if value > value_before and folded <= folded_before:
             return Refinement(
                 candidate.velocity,
                 candidate.displacement,
@@ -147,7 +162,7 @@ def _accepted(
                 value_before,
                 value,
                 folded_before,
-                candidate.folded,
+                folded,
                 True,
             )
     return Refinement(

@@ -50,7 +50,9 @@ DETAILED = Scheme(
     finer_updates=6,
     finer_elastic=0.3,
 )
-SMOOTH = Scheme((4, 2, 1), (60, 60, 12), fluid=1.6, elastic=(0.5, 0.5, 0.5), update_size=0.3, finer_elastic=0.5)
+SMOOTH = Scheme(
+    (4, 2, 1), (60, 60, 20), fluid=1.1, elastic=(0.45, 0.45, 0.4), update_size=0.3, finer_updates=6, finer_elastic=0.4
+)
 OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))
 _TWO_PEOPLE, _ONE_PATIENT = 0.82, 0.92  # `smoothed_lncc`: brains of two people .65-.82, frames .95, with noise .85
 

@@ -13,9 +13,12 @@ from ..flow import integration, sampling
 from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
+from ..refinement.contrast import coarse_similarity
 from ..refinement.pair import ImagePair
 from ..refinement.refine import refine
+from ..refinement.search import search
 from ..refinement.settings import RefinementSettings
+from .pair_similarity import PairSimilarity
 from .prepared import FinerImages
 from .stopwatch import Stopwatch
 
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
+_NEAR = 0.9  # of `coarse_similarity`: from there on the network needs no other start
+_MATCHED = (
+    0.8  # of `coarse_similarity`: below, as between lungs of two people, what a search finds is worse than it looks
+)
+_LEAST_INFORMATION = 0.7  # of what the images shared before: blur alone costs a tenth or two, a wrong match half
 
 
 @dataclass(frozen=True)
@@ -71,84 +79,89 @@ class Passes:
 
         `finer`: the images for the end of refinement; None where they show no more than the network's grid.
         """
-        automatic = self._settings.refine == "auto"
+        with self._watch.stage("network", self._device):
+            start = self._start(inputs)
+        predicted = self._predicted(inputs, start)
         # What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer alone.
-        refines = bool(self._settings.refine) and not (automatic and self._in_domain)
-        # Refinement that goes on until it gains no more does the finest work itself, and ends as well from a rough
-        # start.
-        rough = refines and automatic and inputs.mask is None
-        predicted = self._predicted(inputs, rough)
-        if refines:
-            with self._watch.stage("refine", self._device):
-                refined = self._refined(inputs, predicted, finer)
-            if refined is not None:
-                return refined
-        return self._finished(inputs, predicted) if rough else predicted
+        if not self._settings.refine or (self._settings.refine == "auto" and self._in_domain):
+            return predicted
+        with self._watch.stage("refine", self._device):
+            return self._refined(inputs, predicted, finer) or predicted
 
     @property
     def _in_domain(self) -> bool:
         return self._model.card.anatomy not in ("", "any")
 
-    def _predicted(self, inputs: NetworkInputs, rough: bool) -> PassesResult:
-        predict = self._model.network.rough_flow if rough else self._model.network.flow
+    def _start(self, inputs: NetworkInputs) -> Flow | None:
+        """The flow of a global search, where the pair needs one: None where the network brings the images as near
+        alone, and for networks that are not made for any anatomy.
+        """
+        if self._model.card.anatomy != "any":
+            return None
+        images = ImagePair(inputs.fixed, inputs.moving, inputs.mask)
+        if coarse_similarity(images) >= _NEAR:
+            return None
         shape = tuple(inputs.grid.shape)
-        flows: list[Flow] = []
-        total: torch.Tensor | None = None
+        alone = coarse_similarity(
+            images, self._model.network.rough_flow(inputs.fixed, inputs.moving).rough_displacement(shape)
+        )
+        if alone >= _NEAR:
+            return None
+        velocity = search(images, tuple(reversed(inputs.grid.spacing)))
+        if velocity is None:
+            return None
+        flow = Flow(velocity, "velocity", 1, "border", _SQUARINGS)
+        return flow if coarse_similarity(images, flow.rough_displacement(shape)) > max(alone, _MATCHED) else None
+
+    def _predicted(self, inputs: NetworkInputs, start: Flow | None) -> PassesResult:
+        shape = tuple(inputs.grid.shape)
+        flows: list[Flow] = [] if start is None else [start]
+        total = None if start is None else start.displacement(shape)
         moving = inputs.moving
-        while total is None or len(flows) < self._model.passes:
+        for _ in range(self._model.passes):
             if total is not None:
                 with self._integrating():
                     moving = sampling.warp(inputs.moving, total, flows[-1].padding)
             with self._watch.stage("network", self._device):
-                flow = predict(inputs.fixed, moving)
+                flow = self._model.network.flow(inputs.fixed, moving)
             with self._integrating():
-                displacement = flow.rough_displacement(shape) if rough else flow.displacement(shape)
-                total = _after(total, displacement, flow.padding)
+                total = _after(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
+        assert total is not None, "a model has one pass at least"
         return PassesResult(tuple(flows), total)
-
-    def _finished(self, inputs: NetworkInputs, predicted: PassesResult) -> PassesResult:
-        """What the network makes of its own rough flow, where refinement did not better that."""
-        *earlier, rough = predicted.flows
-        shape = tuple(inputs.grid.shape)
-        before = _composed(earlier, shape)
-        moving = inputs.moving if before is None else sampling.warp(inputs.moving, before, rough.padding)
-        with self._watch.stage("network", self._device):
-            flow = self._model.network.finished(inputs.fixed, moving, rough)
-        with self._integrating():
-            displacement = _after(before, flow.displacement(shape), flow.padding)
-        return PassesResult((*earlier, flow), displacement)
 
     def _refined(
         self, inputs: NetworkInputs, predicted: PassesResult, finer: FinerImages | None
     ) -> PassesResult | None:
-        """The last pass's velocity optimised; after a network that gives no velocity, one more pass from nothing.
+        """One more pass, optimised from nothing on the images as warped so far; None when nothing better was found.
 
-        None when nothing better was found.
+        The change is composed with what was there and not added to its velocity: a force says where tissue shall go
+        from where it is, which is the same only while the motion is short. Better is by the similarity that was
+        maximised; a result that loses much of the mutual information, which was not maximised, is a wrong match.
         """
-        last = predicted.flows[-1]
-        shape = tuple(inputs.grid.shape)
-        extends = last.kind == "velocity"
-        earlier = predicted.flows[:-1] if extends else predicted.flows
-        before = _composed(earlier, shape) if extends else predicted.displacement
-        moving = inputs.moving if before is None else sampling.warp(inputs.moving, before, last.padding)
+        before, padding = predicted.displacement, predicted.padding
         settings = RefinementSettings(
             updates=self._settings.refine,
             similarity=self._settings.refine_similarity,
-            padding=last.padding,
-            squarings=last.squarings if extends else _SQUARINGS,
+            padding=padding,
+            squarings=_SQUARINGS,
         )
         result = refine(
-            ImagePair(inputs.fixed, moving, inputs.mask),
-            integration.resize_flow(last.field, shape, scale=float(last.factor)) if extends else None,
+            ImagePair(inputs.fixed, inputs.moving, inputs.mask),
+            None,
             settings,
-            start_displacement=predicted.displacement if extends and before is None and last.factor == 1 else None,
-            finer=None if finer is None else partial(finer.pair, before, last.padding),
+            before=before,
+            finer=None if finer is None else partial(finer.pair, before, padding),
         )
         if not result.accepted:
             return None
-        flow = Flow(result.velocity, "velocity", 1, last.padding, settings.squarings)
-        return PassesResult((*earlier, flow), _after(before, result.displacement, last.padding))
+        whole = _after(before, result.displacement, padding)
+        judge = PairSimilarity(inputs.fixed, "nmi", inputs.mask)
+        shared, still_shared = (judge(inputs.moving, displacement, padding) - 1 for displacement in (before, whole))
+        if still_shared < _LEAST_INFORMATION * shared:
+            return None
+        flow = Flow(result.velocity, "velocity", 1, padding, settings.squarings)
+        return PassesResult((*predicted.flows, flow), whole)
 
     def _integrating(self) -> AbstractContextManager[None]:
         return self._watch.stage("integrate", self._device)
@@ -157,10 +170,3 @@ class Passes:
 def _after(before: torch.Tensor | None, displacement: torch.Tensor, padding: Padding) -> torch.Tensor:
     """The displacement of a pass after those before it: x -> before(displacement(x))."""
     return displacement if before is None else integration.compose_flows(before, displacement, padding)
-
-
-def _composed(flows: list[Flow] | tuple[Flow, ...], shape: tuple[int, ...]) -> torch.Tensor | None:
-    total = None
-    for flow in flows:
-        total = _after(total, flow.displacement(shape), flow.padding)
-    return total

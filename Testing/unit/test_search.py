@@ -1,0 +1,63 @@
+"""The global search for a start: motion of many voxels is found, and what is too thin is not searched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter, shift
+
+from VoxelMorphRegistrationLib.flow.integration import integrate
+from VoxelMorphRegistrationLib.refinement.contrast import coarse_similarity
+from VoxelMorphRegistrationLib.refinement.matching import matched_displacement
+from VoxelMorphRegistrationLib.refinement.pair import ImagePair
+from VoxelMorphRegistrationLib.refinement.refine import refine
+from VoxelMorphRegistrationLib.refinement.search import search
+from VoxelMorphRegistrationLib.refinement.settings import RefinementSettings
+
+FAR = (6.0, -9.0, 4.0)  # voxels
+
+
+def tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
+
+
+@pytest.fixture(scope="module")
+def far_apart() -> ImagePair:
+    """A textured body, and the same moved by more than any window is wide."""
+    texture = gaussian_filter(np.random.default_rng(3).normal(size=(64, 64, 64)), 2.5)
+    axes = np.meshgrid(*[np.linspace(-1, 1, 64)] * 3, indexing="ij")
+    body = 1.0 / (1.0 + np.exp((sum(a**2 for a in axes) - 0.45) * 20))
+    fixed = body * (1 + 2 * texture / texture.std() * 0.2)
+    return ImagePair(tensor(fixed), tensor(shift(fixed, FAR, order=1)))
+
+
+def test_a_motion_of_many_voxels_is_found_inside_the_body(far_apart):
+    displacement = integrate(search(far_apart, (1.0, 1.0, 1.0)), 6, "border")[0, :, 24:40, 24:40, 24:40]
+    error = (displacement - torch.tensor(FAR).view(3, 1, 1, 1)).norm(dim=0)
+    assert float(error.mean()) < 1.5
+
+
+def test_what_the_search_found_is_told_from_no_motion_by_the_coarse_similarity(far_apart):
+    found = integrate(search(far_apart, (1.0, 1.0, 1.0)), 6, "border")
+    assert coarse_similarity(far_apart, found) > coarse_similarity(far_apart) + 0.1
+
+
+def test_two_dimensions_and_few_slices_are_not_searched():
+    assert search(ImagePair(torch.rand(1, 1, 40, 40), torch.rand(1, 1, 40, 40)), (1.0, 1.0)) is None
+    assert search(ImagePair(torch.rand(1, 1, 8, 40, 40), torch.rand(1, 1, 8, 40, 40)), (1.0, 1.0, 1.0)) is None
+
+
+def test_features_displaced_by_whole_cells_are_matched_cell_by_cell():
+    features = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 6, 14, 14, 14)).astype(np.float32))
+    found = matched_displacement(features, torch.roll(features, (2, -1, 0), (2, 3, 4)), (3, 3, 3))
+    inner = found[0, :, 5:9, 5:9, 5:9]
+    assert float((inner - torch.tensor([2.0, -1.0, 0.0]).view(3, 1, 1, 1)).abs().max()) < 0.2
+
+
+def test_refinement_after_a_displacement_is_judged_together_with_it(far_apart):
+    before = torch.tensor(FAR).view(1, 3, 1, 1, 1).expand(1, 3, 64, 64, 64) * 0.8
+    result = refine(far_apart, None, RefinementSettings(updates=30, similarity="lncc"), before=before)
+    assert result.accepted and result.similarity_after > result.similarity_before
+    moved = result.displacement[0, :, 24:40, 24:40, 24:40].mean((1, 2, 3))
+    assert torch.allclose(moved, 0.2 * torch.tensor(FAR), atol=0.6)
