@@ -48,11 +48,11 @@ def search(images: ImagePair, spacing: tuple[float, ...]) -> torch.Tensor | None
     with torch.no_grad():
         features = [mind_ssc(shrink(image, seen)) for image in (images.fixed, images.moving)]
         cells = tuple(n // _CELL for n in seen)
-        fixed, moving = (F.adaptive_avg_pool3d(part, cells) for part in features)
+        fixed, moving = (_averaged(part, cells) for part in features)
         found = matched_displacement(fixed, moving, tuple(min(_REACH, n - 1) for n in cells))
         finer = tuple(n // _FITTED_CELL for n in seen)
         start = _logarithm(_on_cells(found, finer))
-        fixed, moving = (F.adaptive_avg_pool3d(part, finer) for part in features)
+        fixed, moving = (_averaged(part, finer) for part in features)
     return _on_cells(_fitted(fixed, moving, start), shape)
 
 
@@ -64,6 +64,12 @@ def _isotropic(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int,
         volume *= length
     edge = (volume / _VOXELS) ** (1 / 3)
     return tuple(min(n, int(round(length / edge)) + 1) for n, length in zip(shape, lengths))
+
+
+def _averaged(features: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
+    """Features (1, C, *shape) averaged over a grid of cells that fills the same box: (1, C, *cells)."""
+    depth, height, width = cells
+    return F.adaptive_avg_pool3d(features, (depth, height, width))
 
 
 def _on_cells(field: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
@@ -111,7 +117,7 @@ def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor) -> t
 
 def _variation(field: torch.Tensor) -> torch.Tensor:
     """The mean of sqrt(|gradient|^2 + edge^2) of a field (1, 3, *shape), by forward differences."""
-    squares = 0.0
+    squares = torch.zeros((), device=field.device)
     for axis in range(2, field.dim()):
         last = field.narrow(axis, field.shape[axis] - 1, 1)
         squares = squares + field.diff(dim=axis, append=last).square().sum(1)
