@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy clean
+.PHONY: demo lint test gui fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -48,6 +48,9 @@ lint: $(VENV)/.lint-installed
 
 test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# The panel in a stand-in for Slicer's window: in a process of its own, because a window ends with its process.
+gui: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest Testing/gui
 
 # SLICER=/path/to/a/checkout: the window's scenarios on Slicer's own Python files.
