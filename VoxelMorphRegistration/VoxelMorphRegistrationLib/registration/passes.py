@@ -80,8 +80,8 @@ class Passes:
         `finer`: the images for the end of refinement; None where they show no more than the network's grid.
         """
         with self._watch.stage("network", self._device):
-            start = self._start(inputs)
-        predicted = self._predicted(inputs, start)
+            start, rough = self._start(inputs)
+        predicted = self._predicted(inputs, start, rough)
         # What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer alone.
         if not self._settings.refine or (self._settings.refine == "auto" and self._in_domain):
             return predicted
@@ -92,28 +92,28 @@ class Passes:
     def _in_domain(self) -> bool:
         return self._model.card.anatomy not in ("", "any")
 
-    def _start(self, inputs: NetworkInputs) -> Flow | None:
-        """The flow of a global search, where the pair needs one: None where the network brings the images as near
-        alone, and for networks that are not made for any anatomy.
+    def _start(self, inputs: NetworkInputs) -> tuple[Flow | None, Flow | None]:
+        """The flow of a global search, where the pair needs one, and else the network's rough flow, where it was made.
+
+        No search where the network brings the images as near alone, and for networks that are not made for any anatomy.
         """
         if self._model.card.anatomy != "any":
-            return None
+            return None, None
         images = ImagePair(inputs.fixed, inputs.moving, inputs.mask)
         if coarse_similarity(images) >= _NEAR:
-            return None
+            return None, None
         shape = tuple(inputs.grid.shape)
-        alone = coarse_similarity(
-            images, self._model.network.rough_flow(inputs.fixed, inputs.moving).rough_displacement(shape)
-        )
-        if alone >= _NEAR:
-            return None
-        velocity = search(images, tuple(reversed(inputs.grid.spacing)))
+        rough = self._model.network.rough_flow(inputs.fixed, inputs.moving)
+        alone = coarse_similarity(images, rough.rough_displacement(shape))
+        velocity = None if alone >= _NEAR else search(images, tuple(reversed(inputs.grid.spacing)))
         if velocity is None:
-            return None
+            return None, rough
         flow = Flow(velocity, "velocity", 1, "border", _SQUARINGS)
-        return flow if coarse_similarity(images, flow.rough_displacement(shape)) > max(alone, _MATCHED) else None
+        found = coarse_similarity(images, flow.rough_displacement(shape)) > max(alone, _MATCHED)
+        return (flow, None) if found else (None, rough)
 
-    def _predicted(self, inputs: NetworkInputs, start: Flow | None) -> PassesResult:
+    def _predicted(self, inputs: NetworkInputs, start: Flow | None, rough: Flow | None) -> PassesResult:
+        """`rough`: the network's rough flow of the inputs, which its first pass then goes on from."""
         shape = tuple(inputs.grid.shape)
         flows: list[Flow] = [] if start is None else [start]
         total = None if start is None else start.displacement(shape)
@@ -123,7 +123,10 @@ class Passes:
                 with self._integrating():
                     moving = sampling.warp(inputs.moving, total, flows[-1].padding)
             with self._watch.stage("network", self._device):
-                flow = self._model.network.flow(inputs.fixed, moving)
+                if rough is None or flows:
+                    flow = self._model.network.flow(inputs.fixed, moving)
+                else:
+                    flow = self._model.network.finished(inputs.fixed, moving, rough)
             with self._integrating():
                 total = _after(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
