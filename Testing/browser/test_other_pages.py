@@ -4,37 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from Testing.support.propagation_cases import GRID, frame
-from Testing.support.run_folders import write_run
+from Testing.support.report_pages import a_pair, write_cohort, write_cohort_table
 from VoxelMorphRegistrationLib.report.cohort import write_cohort_page
-from VoxelMorphRegistrationLib.report.pair_page import Pair, write_pair_page
+from VoxelMorphRegistrationLib.report.pair_page import write_pair_page
 
 
 def pair_page(folder: Path) -> Path:
-    report = {
-        "version": "0.1.0",
-        "model": {"name": "tiny", "sha256": "0" * 64},
-        "device": "cpu",
-        "alignment": "none",
-        "network_grid": {"size": [8, 8, 8], "spacing": [1, 1, 1]},
-        "similarity": {"metric": "ncc", "before": 0.7, "after": 0.9},
-        "folded_percent": 0.0,
-        "notes": ["the moving image covers half of the fixed one"],
-        "seconds": {"total": 1.0},
-    }
-    still = GRID.image(np.zeros((*GRID.shape, 3), np.float32), vector=True)
-    return write_pair_page(Pair(frame(0), frame(1), frame(0), still, report), folder / "pair.html")
+    return write_pair_page(a_pair(notes=["the moving image covers half of the fixed one"]), folder / "pair.html")
 
 
 def cohort_page(folder: Path) -> Path:
-    lines = ["case,done,flagged,failed,seconds"]
-    for n in range(5):
-        write_run(folder / f"made{n}", 10, odd=(4,) if n == 3 else (), failed=(), images=False).rename(folder / f"p{n}")
-        lines.append(f"p{n},10,{int(n == 3)},0,{20 + n}")
-    (folder / "cohort.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_cohort_table(folder, write_cohort(folder, odd={3: (4,)}, patients=5, frames=10))
     return write_cohort_page(folder)
 
 

@@ -8,23 +8,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Testing.support.propagate_command import ball_case, command, table, voxels
+from Testing.support.propagate_command import command, table, voxels
 from Testing.support.propagation_cases import GRID, labels
 from VoxelMorphRegistrationLib.files.displacements import read_displacement
 
 FIXED = "index,index_value,status,similarity_before,similarity_after,folded_percent,seconds,message".split(",")
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return ball_case(tmp_path_factory.mktemp("case"))
-
-
-@pytest.fixture(scope="module")
-def plain(case, tmp_path_factory):
-    output = tmp_path_factory.mktemp("plain") / "out"
-    assert command(case, output) == 0
-    return output
 
 
 def test_every_frame_gets_a_label_volume_on_its_own_grid_and_a_row(plain):

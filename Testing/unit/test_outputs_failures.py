@@ -8,21 +8,9 @@ from pathlib import Path
 import pytest
 import SimpleITK as sitk
 
-from Testing.support.propagate_command import ball_case, command, same, table, voxels
+from Testing.support.propagate_command import command, same, table, voxels
 from Testing.support.propagation_cases import GRID, write_sequence
 from VoxelMorphRegistrationLib.cli.main import main
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return ball_case(tmp_path_factory.mktemp("case"))
-
-
-@pytest.fixture(scope="module")
-def plain(case, tmp_path_factory):
-    output = tmp_path_factory.mktemp("plain") / "out"
-    assert command(case, output) == 0
-    return output
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(case, tmp_path):

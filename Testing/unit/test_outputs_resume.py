@@ -9,20 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Testing.support.propagate_command import ball_case, command, same, table, voxels
+from Testing.support.propagate_command import command, same, table, voxels
 from Testing.support.propagation_cases import frame, write_sequence
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    return ball_case(tmp_path_factory.mktemp("case"))
-
-
-@pytest.fixture(scope="module")
-def plain(case, tmp_path_factory):
-    output = tmp_path_factory.mktemp("plain") / "out"
-    assert command(case, output) == 0
-    return output
 
 
 def test_a_finished_run_computes_nothing_again(case, plain, monkeypatch):

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import re
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Testing.support.propagation_cases import GRID, frame, labels, weights_file
-from Testing.support.run_folders import write_run
-from Testing.unit.test_report_pages import Page
+from Testing.support.html_page import Page
+from Testing.support.propagation_cases import frame, labels, weights_file
+from Testing.support.report_pages import pair_report, shifted, write_cohort, write_cohort_table
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.report.cohort import write_cohort_page
 from VoxelMorphRegistrationLib.report.pair_page import Pair, write_pair_page
-
-COLUMNS = ["case", "done", "flagged", "failed", "seconds", "message", "volume_ml_1_median"]
-REPORT = {
-    "version": "0.1.0",
-    "model": {"name": "<b>tiny</b>", "sha256": "0" * 64},
-    "device": "cpu",
-    "alignment": "none",
-    "network_grid": {"size": [8, 8, 8], "spacing": [1, 1, 1]},
-    "similarity": {"metric": "ncc", "before": 0.7, "after": 0.9},
-    "folded_percent": 0.0,
-    "notes": [],
-    "seconds": {"total": 1.0},
-}
-
-
-def shifted(mm: float) -> sitk.Image:
-    """A displacement of so many mm along the first axis, everywhere."""
-    field = np.zeros((*GRID.shape, 3), np.float32)
-    field[..., 0] = mm
-    return GRID.image(field, vector=True)
 
 
 def test_register_writes_a_page_and_json_side_by_side(tmp_path):
@@ -47,7 +26,7 @@ def test_register_writes_a_page_and_json_side_by_side(tmp_path):
     given |= {"--labels": tmp_path / "secret labels.nrrd", "--output-labels": tmp_path / "wl.nrrd"}
     options = [str(word) for pair in given.items() for word in pair]
     page, table = tmp_path / "pair.html", tmp_path / "pair.json"
-    assert main(["register", *options, "--report", str(page), "--report", str(table)]) == 0
+    assert main(["register", *options, "--report", str(page), "--report", str(table), "--anonymous"]) == 0
     assert table.is_file() and "secret" not in page.read_text(encoding="utf-8")
     read = Page(page)
     titles = ["checkerboard untouched", "checkerboard after", "outlines on the fixed image"]
@@ -61,18 +40,27 @@ def test_register_writes_a_page_and_json_side_by_side(tmp_path):
 
 
 def test_a_pair_that_became_less_alike_is_not_to_be_used(tmp_path):
-    report = {**REPORT, "similarity": {"metric": "ncc", "before": 0.9, "after": 0.7}}
+    report = pair_report(similarity={"metric": "ncc", "before": 0.9, "after": 0.7})
     pair = Pair(frame(0), frame(1), frame(1), shifted(2.0), report)
     words = Page(write_pair_page(pair, tmp_path / "p.html")).words
     assert "Do not use this" in words and "<b>tiny</b>" in words
     assert "Tissue moves by 2 mm on average, at most 2 mm" in words
 
 
+def test_no_file_is_named_on_the_page_of_a_pair_and_an_anonymous_one_names_no_network_of_the_person(tmp_path):
+    given = pair_report(model={"name": "doe-john", "sha256": "ab" * 32}, notes=["doe/start.tfm: its time is left out"])
+    pair = Pair(frame(0), frame(1), frame(1), shifted(2.0), given)
+    words = Page(write_pair_page(pair, tmp_path / "p.html")).words
+    assert "a file that was given: its time is left out" in words and "doe-john" in words and "start" not in words
+    text = write_pair_page(pair, tmp_path / "p.html", anonymous=True).read_text(encoding="utf-8")
+    assert "doe" not in text and "a network of their own (abababababab)" in text
+
+
 def test_the_deformed_grid_is_moved_by_the_displacement(tmp_path):
     """Along x, left in the pictures' coronal plane is +x in LPS: 4 mm are two of the 2 mm pixels."""
     first = {}
     for mm in (0.0, 4.0):
-        pair = Pair(frame(0), frame(0), frame(0), shifted(mm), REPORT, labels(0), labels(0))
+        pair = Pair(frame(0), frame(0), frame(0), shifted(mm), pair_report(), labels(0), labels(0))
         text = write_pair_page(pair, tmp_path / "p.html").read_text(encoding="utf-8")
         paths = re.findall(r'<path class="outline grid c2" d="M([\d.]+) ([\d.]+)L', text)
         first[mm] = [tuple(map(float, path)) for path in paths]
@@ -80,29 +68,15 @@ def test_the_deformed_grid_is_moved_by_the_displacement(tmp_path):
     assert np.allclose(axial, (2, 0)) and np.allclose(coronal, (2, 0)) and np.allclose(sagittal, (0, 0))
 
 
-def write_cohort(folder, cases):
-    with open(folder / "cohort.csv", "w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS, restval="")
-        writer.writeheader()
-        writer.writerows(cases)
-
-
 @pytest.fixture
 def cohort(tmp_path):
-    out = tmp_path / "out"
-    out.mkdir()
-    cases = []
-    for n in range(6):
-        name = f"patient {n}"
-        odd = (5, 6, 7) if n == 3 else ()
-        write_run(tmp_path / f"made{n}", 12, odd=odd, failed=(), images=False).rename(out / name)
-        cases.append({"case": name, "done": 12, "flagged": len(odd), "failed": 0, "seconds": 60 + n})
+    cases = write_cohort(tmp_path, odd={3: (5, 6, 7)})
     cases.append(
         {"case": "<script>", "done": 0, "flagged": 0, "failed": 0, "seconds": 0, "message": "no such sequence"}
     )
     cases.append({"case": "../../etc", "done": 3, "flagged": 0, "failed": 0, "seconds": 2})
-    write_cohort(out, cases)
-    return out
+    write_cohort_table(tmp_path, cases)
+    return tmp_path
 
 
 def test_a_cohort_has_a_row_a_patient_the_oddest_first_linked_to_its_page(cohort, capsys):

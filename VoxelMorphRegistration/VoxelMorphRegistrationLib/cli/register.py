@@ -53,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="R.json|R.html",
         help="similarity, folding and seconds as JSON, or a page with pictures; may be given for each",
     )
+    parser.add_argument(
+        "--anonymous",
+        action="store_true",
+        help="the page that --report writes names no network of your own either; files it never names",
+    )
     parser.add_argument("--dump-network-inputs", metavar="DIR", help="write exactly what the network saw")
     parser.add_argument(
         "--progress", choices=("json", "none"), default="none", help="json: a JSON object a line on stdout"
@@ -132,7 +137,7 @@ def run(args: argparse.Namespace) -> int:
     report["seconds"]["total"] += read_seconds + write_seconds
     for given in args.report or ():
         if _is_page(given):
-            _write_page(registration, fixed, moving, labels, warped_labels, report, given)
+            _write_page(args, registration, fixed, moving, labels, warped_labels, report, given)
         else:
             _write_report(report, Path(given))
     similarity = report["similarity"]
@@ -223,6 +228,7 @@ def _is_page(path: str) -> bool:
 
 
 def _write_page(
+    args: argparse.Namespace,
     registration: Registration,
     fixed: sitk.Image,
     moving: sitk.Image,
@@ -234,7 +240,8 @@ def _write_page(
     from ..report.pair_page import Pair, write_pair_page
 
     before, after = (None if one is None else one.label_image() for one in (labels, warped_labels))
-    write_pair_page(Pair(fixed, moving, registration.warped, registration.displacement, report, before, after), path)
+    pair = Pair(fixed, moving, registration.warped, registration.displacement, report, before, after)
+    write_pair_page(pair, path, args.anonymous)
 
 
 def _write_report(report: dict, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ..space import displacement as displacements
 from ..space.grid import Grid
 from .drawing import Outline, Picture, Window, data_uri, outline, stride_for
 from .planes import Orientation, PlaneName, cut, fullest, in_plane
-from .provenance import duration
+from .provenance import duration, model_name
 from .rendering import write_page
 
 _SQUARES = 8  # of the checkerboard along the longer edge
@@ -23,6 +24,7 @@ _FELL = 0.01
 _MAGNITUDE = ((68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37))  # viridis
 _JACOBIAN = ((33, 102, 172), (146, 197, 222), (247, 247, 247), (244, 165, 130), (178, 24, 43))  # RdBu, reversed
 _FOLD = (255, 0, 255)
+_FILE = re.compile(r"[\\/]|\.\w+$")
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,11 @@ class Pair:
     warped_labels: sitk.Image | None = None
 
 
-def write_pair_page(pair: Pair, path: str | Path) -> Path:
-    """Write the page of a pair; returns its path.
+def write_pair_page(pair: Pair, path: str | Path, anonymous: bool = False) -> Path:
+    """Write the page of a pair; returns its path. No file is named on it.
+
+    Args:
+        anonymous: the network is not named either, where it is one of the person's own.
 
     Raises InputError when it cannot be written, DependencyMissing without jinja2.
     """
@@ -61,14 +66,16 @@ def write_pair_page(pair: Pair, path: str | Path) -> Path:
         level=level,
         headline=headline,
         reasons=reasons,
-        notes=report["notes"],
+        notes=[_without_file(note) for note in report["notes"]],
         planes=[(name, view.pictures(name)) for name in view.orientation.planes],
         outlined="its labels" if pair.labels is not None else "its bright parts (above Otsu's threshold)",
         magnitude=(0.0, view.longest),
         scale_magnitude=_gradient(_MAGNITUDE),
         scale_jacobian=_gradient(_JACOBIAN),
         numbers=_numbers(report, view),
-        settings_line=f"network {model['name']} · align {report['alignment']} · device {report['device']}",
+        settings_line=" · ".join(
+            (f"network {model_name(model, anonymous)}", f"align {report['alignment']}", f"device {report['device']}")
+        ),
         sha256=str(model["sha256"]),
         seconds=[(name, duration(value)) for name, value in report["seconds"].items() if value],
         made_with=report["version"],
@@ -183,6 +190,12 @@ def _grid_path(vectors: np.ndarray, plane: PlaneName, spacing: tuple[float, ...]
     lines = [(columns[n, ::fine], rows[n, ::fine]) for n in range(every // 2, rows.shape[0], every)]
     lines += [(columns[::fine, n], rows[::fine, n]) for n in range(every // 2, rows.shape[1], every)]
     return "".join("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(*line)) for line in lines)
+
+
+def _without_file(note: str) -> str:
+    """A note that begins with the file it is about, without that file's name."""
+    which, colon, rest = note.partition(": ")
+    return f"a file that was given: {rest}" if colon and _FILE.search(which) else note
 
 
 def _verdict(report: dict[str, Any], view: _PairView) -> tuple[str, str, list[str]]:
