@@ -203,3 +203,23 @@ def test_a_page_of_a_run_that_was_killed_says_how_old_it_is(browser, tmp_path):
     page.write_text(text.replace(f'data-made="{made}"', f'data-made="{float(made) - 7500}"'), encoding="utf-8")
     browser.open(page)
     assert "This page is 2 hours old." in browser.text("#stale") and "the run was killed" in browser.text("#stale")
+
+
+def test_it_prints_light_and_whole_with_what_cannot_be_clicked_left_out(browser, page):
+    browser.open(page)
+    browser.script("localStorage.clear()")
+    pdf = browser.print(page)
+    assert pdf.startswith(b"%PDF") and 2 <= pdf.count(b"/Type /Page\n") <= 8
+    ground, text = browser.script(
+        "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color].map(c => c.match(/\\d+/g)[0])"
+    )
+    assert int(ground) == 255 and int(text) == 0
+    assert browser.script("return document.documentElement.scrollWidth") <= 703
+    widest = browser.script(
+        "return Math.max(...[...document.querySelectorAll('td')].map(c => c.getBoundingClientRect().right))"
+    )
+    assert widest <= 703
+    shown = [one.text for one in browser.all("button") if one.is_displayed() and one.text]
+    assert all(text.startswith("frame ") for text in shown), shown
+    headings = browser.script("return [...document.querySelectorAll('#table th')].map(h => h.dataset.title)")
+    assert headings[0] == "frame" and "computing (s)" in headings

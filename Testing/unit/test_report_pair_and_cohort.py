@@ -85,7 +85,7 @@ def test_a_cohort_has_a_row_a_patient_the_oddest_first_linked_to_its_page(cohort
     assert page.open == [] and not page.all("script")
     rows = [link["href"] for link in page.all("a")]
     assert rows[0] == "patient%203/report.html" and len(rows) == 6 and "patient%200/report.html" in rows
-    assert "Of 8 patients 6 show nothing that stands out, 1 have frames to look at, 1 have no result." in page.words
+    assert "Of 8 patients 6 show nothing that stands out, 1 has frames to look at, 1 has no result." in page.words
     assert page.words.index("<script>") < page.words.index("patient 3") < page.words.index("patient 0")
     assert "no such sequence" in page.words
     assert "least volume 40 (others 100)" in page.words

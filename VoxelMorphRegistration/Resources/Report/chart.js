@@ -99,6 +99,7 @@ function makeChart(parent, content, frames, marks, on) {
   };
   fit();
   window.addEventListener("resize", fit);
+  window.matchMedia("print").addEventListener("change", fit);
 
   let pointed = 0;
   function nearest(event) {

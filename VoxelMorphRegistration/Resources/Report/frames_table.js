@@ -55,7 +55,9 @@ function makeFramesTable(data, marking, choose) {
     columns.forEach((column, n) => {
       const direction = n !== sorting.column ? "none" : sorting.up ? "ascending" : "descending";
       const cell = htmlElement("th", { scope: "col", "aria-sort": direction, class: column.words ? "words" : "" });
-      const button = htmlElement("button", { type: "button" }, column.title + (column.unit ? ` (${column.unit})` : ""));
+      const title = column.title + (column.unit ? ` (${column.unit})` : "");
+      const button = htmlElement("button", { type: "button" }, title);
+      cell.dataset.title = title;
       button.addEventListener("click", () => {
         sorting = { column: n, up: sorting.column === n ? !sorting.up : true };
         start = 0;

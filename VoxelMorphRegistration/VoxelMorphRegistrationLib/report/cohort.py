@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..propagation.frame_names import natural_order
 from .provenance import duration, sum_of
 from .rendering import write_page
 from .run_folder import RunFolder, number, read_run_folder
@@ -27,6 +28,7 @@ from .verdict import judge_run, share_of_reference
 TABLE = "cohort.csv"
 _NEEDED = ("case", "done", "flagged", "failed", "seconds")
 _CURVE_POINTS = 120
+_CURVE_PERCENT = 5.0  # of the volume, which fills the height of a small curve at least
 _DEVIATIONS = 3.5  # robust standard deviations from the middle of the patients, as Iglewicz and Hoaglin advise
 _ORDER = {"failed": 0, "stop": 1, "look": 2, "unfinished": 3, "fine": 4}
 _MEASURES = (
@@ -76,7 +78,9 @@ def write_cohort_page(folder: str | Path, anonymous: bool = False) -> Path:
     folder = Path(folder)
     patients = [_patient(folder, row, n, anonymous) for n, row in enumerate(_rows(folder / TABLE))]
     _find_outliers(patients)
-    patients.sort(key=lambda one: (_ORDER[one.level], -len(one.outlier), -one.measures["odd_percent"], one.name))
+    patients.sort(
+        key=lambda one: (_ORDER[one.level], -len(one.outlier), -one.measures["odd_percent"], natural_order(one.name))
+    )
     counts = {level: sum(one.level == level for one in patients) for level in _ORDER}
     return write_page(
         "cohort.html",
@@ -91,6 +95,10 @@ def write_cohort_page(folder: str | Path, anonymous: bool = False) -> Path:
         duration=duration,
         plots=[_plot(title, [(one.name, one.measures[name]) for one in patients]) for title, name in _MEASURES],
     )
+
+
+def _oddest_first(one: Patient) -> tuple[Any, ...]:
+    return _ORDER[one.level], -len(one.outlier), -one.measures["odd_percent"], natural_order(one.name)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -178,8 +186,9 @@ def _curve(run: RunFolder) -> str:
     share = max(shares, key=lambda one: float(np.nanmax(one) - np.nanmin(one)))
     places = np.flatnonzero(np.isfinite(share))
     places = places[np.unique(np.linspace(0, len(places) - 1, _CURVE_POINTS).round().astype(int))]
-    low, span = float(share[places].min()), float(np.ptp(share[places])) or 1.0
-    x, y = 100 * places / max(1, len(share) - 1), 28 - 26 * (share[places] - low) / span
+    low, high = float(share[places].min()), float(share[places].max())
+    span = max(high - low, _CURVE_PERCENT)  # What changes by less looks still.
+    x, y = 100 * places / max(1, len(share) - 1), 15 - 26 * (share[places] - (low + high) / 2) / span
     return "M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y))
 
 
@@ -203,11 +212,11 @@ def _plot(title: str, named: Sequence[tuple[str, float]]) -> dict[str, Any]:
     if not known:
         return {"title": title, "dots": [], "low": math.nan, "high": math.nan}
     low, high = min(value for _, value in known), max(value for _, value in known)
-    span = (high - low) or 1.0
+    span = high - low
     stacked: dict[int, int] = {}
     dots: list[dict[str, Any]] = []
     for name, value in sorted(known, key=lambda one: one[1]):
-        place = round(60 * (value - low) / span)
+        place = round(60 * (value - low) / span) if span else 30
         stacked[place] = stacked.get(place, 0) + 1
         dots.append({"x": 10 + place * 580 / 60, "level": stacked[place], "name": name, "value": value})
     rise = min(11.0, 64.0 / max(stacked.values()))
@@ -220,11 +229,11 @@ def _headline(counts: dict[str, int], patients: int) -> str:
     if not patients:
         return "No patient is in the table yet."
     words = {
-        "failed": "have no result",
-        "stop": "are not to be used as they are",
-        "look": "have frames to look at",
-        "unfinished": "are not finished",
-        "fine": "show nothing that stands out",
+        "failed": ("has no result", "have no result"),
+        "stop": ("is not to be used as it is", "are not to be used as they are"),
+        "look": ("has frames to look at", "have frames to look at"),
+        "unfinished": ("is not finished", "are not finished"),
+        "fine": ("shows nothing that stands out", "show nothing that stands out"),
     }
-    parts = [f"{counts[level]} {words[level]}" for level in reversed(_ORDER) if counts[level]]
-    return f"Of {patients} patients {', '.join(parts)}."
+    parts = [f"{counts[level]} {words[level][counts[level] != 1]}" for level in reversed(_ORDER) if counts[level]]
+    return f"Of {patients} patient{'' if patients == 1 else 's'} {', '.join(parts)}."
