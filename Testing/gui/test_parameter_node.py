@@ -36,7 +36,7 @@ def Parameters(host):
 
 
 def _node():
-    return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+    return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", "choices")
 
 
 def test_a_parameter_has_its_default_until_it_is_set(Parameters):
@@ -56,7 +56,7 @@ def test_parameters_are_back_after_the_scene_was_saved_and_loaded(Parameters, tm
     slicer.mrmlScene.Clear(0)
     slicer.mrmlScene.SetURL(path)
     slicer.mrmlScene.Connect()
-    loaded = Parameters(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScriptedModuleNode"))
+    loaded = Parameters(slicer.mrmlScene.GetFirstNodeByName("choices"))
     assert loaded.fixed.GetName() == "liver" and list(loaded.frames) == [3, 1]
     assert (loaded.start, loaded.margin, loaded.folder) == (Start.RIGID, 2.0, pathlib.Path("/runs/a"))
 

@@ -74,7 +74,7 @@ def test_the_report_has_the_keys_tools_rely_on():
     assert keys <= set(report)
     assert set(report["model"]) == {"name", "sha256"}
     assert set(report["network_grid"]) == {"size", "spacing"}
-    assert set(report["similarity"]) == {"metric", "before", "after"}
+    assert set(report["similarity"]) == {"metric", "untouched", "before", "after"}
     assert set(report["seconds"]) == {"total", "read", "align", "network", "integrate", "refine", "warp", "write"}
     assert report["seconds"]["network"] > 0
     stages = sum(seconds for stage, seconds in report["seconds"].items() if stage != "total")
@@ -95,6 +95,26 @@ def test_similarity_is_numpy_s_correlation_of_what_the_network_saw_and_made(tmp_
         a, b = (sitk.GetArrayFromImage(read_image(tmp_path, n)).ravel() for n in ("fixed.nrrd", name))
         assert similarity["metric"] == "ncc"
         assert abs(np.corrcoef(a, b)[0, 1] - similarity[key]) < 2e-3
+
+
+def test_the_similarity_of_the_untouched_pair_is_numpy_s_correlation_before_the_alignment(tmp_path):
+    grid, _ = GEOMETRIES["straight"]
+    start = sitk.TranslationTransform(3, (3.0, -2.0, 1.0))
+    for initial, folder in ((None, tmp_path / "as given"), (start, tmp_path / "started")):
+        result = register(
+            picture_on(grid),
+            picture_on(grid, (2, -1, 1)),
+            random_model(),
+            align="none",
+            dump_network_inputs=folder,
+            initial_transform=initial,
+        )
+        fixed, untouched = (
+            sitk.GetArrayFromImage(read_image(place, name)).ravel()
+            for place, name in ((folder, "fixed.nrrd"), (tmp_path / "as given", "moving.nrrd"))
+        )
+        assert abs(np.corrcoef(fixed, untouched)[0, 1] - result.similarity["untouched"]) < 2e-3
+    assert result.similarity["untouched"] != result.similarity["before"]
 
 
 def test_a_moving_image_that_stays_is_prepared_once_and_gives_the_same_as_alone(monkeypatch):

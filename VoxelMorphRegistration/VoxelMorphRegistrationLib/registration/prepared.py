@@ -9,7 +9,7 @@ import torch
 
 from ..flow import integration, sampling
 from ..flow.sampling import Padding
-from ..network_space.inputs import NetworkInputs, NormalisedImage
+from ..network_space.inputs import NetworkInputs, NormalisedImage, on_network_grid
 from ..network_space.intensity import IntensityRule
 from ..refinement.pair import ImagePair
 from ..space.checks import cleaned
@@ -25,12 +25,21 @@ class PreparedPair:
         moving: the moving image, cleaned, on its own grid.
         alignment: fixed point to moving point, LPS mm; None for the identity.
         inputs: what the network sees.
+        intensity: what made its values.
     """
 
     fixed_grid: Grid
     moving: sitk.Image
     alignment: sitk.Transform | None
     inputs: NetworkInputs
+    intensity: IntensityRule
+
+    def unaligned(self) -> torch.Tensor:
+        """The moving image as it was given, without the alignment, on the network's grid, (1, 1, *grid.shape)."""
+        if self.alignment is None:
+            return self.inputs.moving
+        seen = on_network_grid(self.moving, self.inputs.grid, None, self.intensity, "moving image")
+        return seen.to(self.inputs.moving.device)
 
 
 @dataclass(frozen=True)

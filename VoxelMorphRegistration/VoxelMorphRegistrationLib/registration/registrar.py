@@ -118,7 +118,7 @@ class Registrar:
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
             notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
         )
-        pair = PreparedPair(fixed_grid, kept.image, alignment, inputs)
+        pair = PreparedPair(fixed_grid, kept.image, alignment, inputs, self.model.card.intensity)
         finer = finer_grid(grid, fixed_grid, moving_grid) if self.settings.refine else None
         if finer is None:
             kept.release()

@@ -66,6 +66,7 @@ class Registration:
         provenance: Provenance,
         stopwatch: Stopwatch,
     ) -> None:
+        self._pair = pair
         self._moving = pair.moving
         self._inputs = pair.inputs
         self._found = found
@@ -110,7 +111,8 @@ class Registration:
 
     @cached_property
     def similarity(self) -> dict[str, Any]:
-        """{'metric', 'before' (after the alignment, before the network), 'after'}, of what the network saw.
+        """{'metric', 'untouched' (as the pair was given), 'before' (after the alignment, before the network), 'after'}, of
+        what the network saw.
 
         'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
         where there is one; see `PairSimilarity`.
@@ -119,7 +121,8 @@ class Registration:
         with self._stopwatch.stage("total"):
             measure = PairSimilarity(self._inputs.fixed, metric, self._inputs.mask)
             before, after = (measure(moving, flow, padding) for flow in (None, self._found.displacement))
-        return {"metric": metric, "before": before, "after": after}
+            untouched = before if self.alignment is None else measure(self._pair.unaligned())
+        return {"metric": metric, "untouched": untouched, "before": before, "after": after}
 
     @property
     def inverse_displacement(self) -> sitk.Image:
@@ -151,7 +154,7 @@ class Registration:
     def report(self) -> dict[str, Any]:
         """What `--report` writes, ready for JSON: version, model {name, sha256}, device, alignment (its kind),
         alignment_matrix (homogeneous, LPS mm, fixed point to moving point; None where it is not linear), network_grid
-        {size, spacing}, similarity {metric, before, after}, folded_percent, notes, seconds.
+        {size, spacing}, similarity {metric, untouched, before, after}, folded_percent, notes, seconds.
         """
         similarity, folded, made = self.similarity, self.folded_percent, self._provenance
         return {

@@ -71,6 +71,7 @@ class WorkerProcess:
             process.closeWriteChannel()
             if not process.waitForFinished(_KILL_AFTER_MS):
                 process.kill()
+                process.waitForFinished(_KILL_AFTER_MS)
 
     def _start(self) -> None:
         process = qt.QProcess()
