@@ -6,8 +6,8 @@
 
 Both write what they found to results/report_page.json. Each page is made in a process of its own, whose peak of memory
 is told beside that of a process that only imports what is needed; a twentieth of the frames stands out. The run has
-frames of 96 voxels an edge and the fast bundled network; a twentieth of them is rolled by a quarter of its edge, so that
-there is something to draw.
+frames of 96 voxels an edge and the fast bundled network; a twentieth of them is rolled by a quarter of its edge, so
+that there is something to draw.
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from ..propagation.choices import STRATEGY_NAMES
 from . import dry_run
 from .exit_status import Exit
 from .options import add_registration_options, add_verbose_option, millimetres, settings_from
-from .run_description import describe_run
 from .run_folder_sink import RunFolderSink
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ..propagation.folder import RunFolder
     from ..propagation.progress import Progress
     from ..propagation.propagate import Propagation
+    from ..propagation.request import Request
     from ..propagation.sinks import FrameSink
 
 
@@ -113,32 +113,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    segmentations = args.segmentation or []
-    if not segmentations and not (args.points or args.surface):
-        args.parser.error("--segmentation is needed (or --points or --surface)")
-    if segmentations and len(segmentations) != len(args.reference_frame):
-        args.parser.error("--segmentation and --reference-frame go together: give as many of one as of the other")
+    check_arguments(args)
     _check_output(Path(args.output))
 
     from ..propagation.folder import RunFolder
-    from ..propagation.frame_files import Wanted
     from ..propagation.progress import Progress
 
-    propagation = _propagation(args, segmentations)
+    request = request_of(args)
+    propagation = request.open()
     for reference in propagation.references:
         for note in reference.notes:
             print(f"note: frame {reference.index}: {note}", file=sys.stderr)
-    wanted = Wanted(args.save_transforms, bool(args.points), bool(args.surface))
     if args.dry_run:
-        dry_run.tell(propagation, Path(args.output), wanted, args)
+        dry_run.tell(propagation, Path(args.output), request.wanted, args)
         return Exit.DONE
     chosen = propagation.select if args.frames is not None else None
     folder = RunFolder(
         args.output,
-        describe_run(args, propagation),
+        request.describe(propagation),
         propagation.frames,
         propagation.segments(),
-        wanted,
+        request.wanted,
         args.overwrite,
         chosen,
         # The progress begins once it is known what an earlier run finished; no frame is written before.
@@ -149,12 +144,21 @@ def run(args: argparse.Namespace) -> Exit:
     return _compute(args, propagation, folder, progress)
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Leaves by the parser's `error` for options that do not go together."""
+    segmentations = args.segmentation or []
+    if not segmentations and not (args.points or args.surface):
+        args.parser.error("--segmentation is needed (or --points or --surface)")
+    if segmentations and len(segmentations) != len(args.reference_frame):
+        args.parser.error("--segmentation and --reference-frame go together: give as many of one as of the other")
+
+
 def _compute(args: argparse.Namespace, propagation: Propagation, folder: RunFolder, progress: Progress) -> Exit:
     from ..propagation.sinks import deliver
 
     finished = len(folder.finished.intersection(propagation.select))
     sink = RunFolderSink(folder, progress)
-    with _terminated_as_interrupt():
+    with terminated_as_interrupt():
         if args.adapt and finished < len(propagation.select):
             started = time.perf_counter()
             try:
@@ -190,33 +194,27 @@ def _with_page(args: argparse.Namespace, sink: FrameSink, folder: RunFolder) -> 
     return ReportingSink(sink, folder.path, lambda message: print(f"note: {message}", file=sys.stderr))
 
 
-def _propagation(args: argparse.Namespace, segmentations: list[str]) -> Propagation:
-    from ..files.images import read_image
-    from ..files.markups import read_points
-    from ..files.meshes import read_surface
-    from ..propagation.frames import open_frames, select_frames
-    from ..propagation.propagate import Propagation
-    from ..propagation.settings import PropagationSettings
-    from ..registration.settings import Settings
+def request_of(args: argparse.Namespace) -> Request:
+    """What parsed arguments ask for."""
+    from ..propagation.request import Request
 
-    frames = open_frames(args.sequence, [*segmentations, *([args.mask] if args.mask else [])])
-    settings = PropagationSettings(
+    return Request(
+        sequence=args.sequence,
+        reference_frames=tuple(args.reference_frame),
+        segmentations=tuple(args.segmentation or ()),
+        frames=args.frames,
         strategy=args.strategy,
         keyframe_step=args.keyframe_step,
-        select=select_frames(args.frames, len(frames)),
-        mask=read_image(args.mask) if args.mask else None,
-        mask_margin=args.mask_margin,
-        registration=Settings(**settings_from(args)),
         keyframes=args.keyframes,
-    )
-    return Propagation(
-        frames,
-        segmentations or [None] * len(args.reference_frame),
-        args.reference_frame,
-        args.model,
-        settings,
-        points=read_points(args.points) if args.points else None,
-        surface=read_surface(args.surface) if args.surface else None,
+        mask=args.mask,
+        mask_margin=args.mask_margin,
+        points=args.points,
+        surface=args.surface,
+        transforms=args.save_transforms,
+        model=args.model,
+        adapt=args.adapt,
+        pair=settings_from(args),
+        arguments=tuple(args.argv),
     )
 
 
@@ -246,7 +244,7 @@ def _check_output(output: Path) -> None:
 
 
 @contextmanager
-def _terminated_as_interrupt() -> Iterator[None]:
+def terminated_as_interrupt() -> Iterator[None]:
     """SIGTERM (a cancel button, a batch system) ends a run as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -7,7 +7,7 @@
     frames.csv  run.json     see `table` and `record`
     motion.csv  motion-model.npz   see `motion_model_store`
     log.txt                  where and why frames failed
-    .resume/                 displacements that a run which is continued starts from
+    .resume/                 displacements that a run which is continued starts from, and see `parts`
 
 Overlapping segments do not fit one label volume: segmentation/0000.nrrd then shows the later segment where two overlap,
 and segmentation/0000.seg.nrrd beside it holds them all.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -36,13 +35,14 @@ from ..space.grid import Grid
 from . import motion_model_store
 from .frame_files import FOLDERS, FrameFiles, Wanted
 from .frame_result import FrameResult
+from .frame_writer import FrameWriter
 from .frames import FileFrames, Frames
+from .parts import Part, Rows, left_parts, remove_parts
 from .record import Run, RunRecord
 from .table import FrameTable
 
 _LABELS_ONLY = Wanted()
 _FILES = ("segmentation.seq.nrrd", "segmentation.ctbl", "frames.csv", "run.json", motion_model_store.CURVE)
-_WAITING = 2  # finished frames that may wait for the disk
 #: Columns of frames.csv that a frame's node in Slicer is told.
 _TOLD = {
     "status": slicer_attributes.STATUS,
@@ -79,7 +79,7 @@ class RunFolder:
         when it cannot be written to.
         """
         self.path = Path(folder)
-        self._frames, self._written = frames, written
+        self._frames, self._wanted = frames, wanted
         self._files = FrameFiles(self.path, len(frames), wanted)
         self._named = [segment for segment in segments if not segment.is_unnamed]
         self._refuse_inputs_inside(frames)
@@ -96,8 +96,8 @@ class RunFolder:
         #: Of stages that the caller timed and of the assembling; `finish` writes them into run.json.
         self.seconds: dict[str, float] = {}
         self.finished = frozenset(index for index, row in rows.items() if row["status"] != "failed")
-        self._writer = ThreadPoolExecutor(1, "voxelmorph-write")
-        self._waiting: list[Future] = []
+        self._writer = FrameWriter(self._files, self._table, self._run, written)
+        self._parts = 0
 
     @property
     def adapted_weights(self) -> Path:
@@ -110,20 +110,27 @@ class RunFolder:
 
     def add(self, result: FrameResult) -> None:
         """Hand in a frame to be written; waits when the disk is behind. Raises what writing an earlier one raised."""
-        while len(self._waiting) >= _WAITING:
-            self._waiting.pop(0).result()
-        self._waiting.append(self._writer.submit(self._write, result))
+        self._writer.add(result)
+
+    def part(self, releases: bool = True) -> Part:
+        """A part of this run for another process to make, its files ready."""
+        self._parts += 1
+        labels, names = self._table.labels, self._table.names
+        part = Part(self.path, self._parts, self._run, labels, names, self._wanted, len(self._frames), releases)
+        part.begin()
+        return part
+
+    def take(self, rows: Rows) -> None:
+        """Take over the rows of frames that another process wrote. Raises InputError when the disk does not take it."""
+        self._table.append_rows(rows.values())
 
     def close(self) -> None:
         """Wait until everything handed in is written; raises what writing raised."""
-        self._writer.shutdown(wait=True)
-        waiting, self._waiting = self._waiting, []
-        for pending in waiting:
-            pending.result()
+        self._writer.close()
 
     def abandon(self) -> None:
         """Finish the file that is being written, and leave the rest."""
-        self._writer.shutdown(wait=True, cancel_futures=True)
+        self._writer.abandon()
         self._lock.release()
 
     def finish(self, reference: Grid) -> dict[int, dict[str, str]]:
@@ -165,16 +172,6 @@ class RunFolder:
     def _value(self, index: int, row: Mapping[str, str]) -> str:
         return self._frames.value(index) if index < len(self._frames) else row["index_value"]
 
-    def _write(self, result: FrameResult) -> None:
-        if result.status == "failed":
-            self._files.log_failure(result)
-        else:
-            self._files.write(result)
-        self._table.append(result, self._run)
-        for index in result.release:
-            self._files.release(index)
-        self._written(result, self._files.of(result))
-
     def _begin(
         self, run: Run, segments: Sequence[Segment], overwrite: bool, chosen: list[int] | None
     ) -> dict[int, dict[str, str]]:
@@ -196,6 +193,7 @@ class RunFolder:
         names = {one.label: one.name for one in self._named}
         self._table = FrameTable(self.path / "frames.csv", [one.label for one in segments], names)
         self._table.start(rows)
+        remove_parts(self.path)
         return rows
 
     def _opened(
@@ -206,6 +204,7 @@ class RunFolder:
         if overwrite and chosen is None:
             # Without rows no frame counts as finished, whenever this run is killed.
             (self.path / "frames.csv").unlink(missing_ok=True)
+            remove_parts(self.path)
             return RunRecord(path, [run]), 0, {}
         record = RunRecord.read(path)
         if record is None:
@@ -224,7 +223,7 @@ class RunFolder:
         if number is None:
             number = len(record.runs)
             record.runs.append(run)
-        rows = FrameTable(self.path / "frames.csv", ()).read()
+        rows = FrameTable(self.path / "frames.csv", ()).read() | left_parts(self.path)
         kept = {index: row for index, row in rows.items() if self._is_kept(index, row, record, run)}
         if overwrite and chosen is not None:
             kept = {index: row for index, row in kept.items() if index not in chosen}

@@ -71,7 +71,7 @@ def motion_model(context: FrameContext) -> Iterator[Outcome]:
         for index, following in with_next(waiting):
             yield _directly(context, index, following)
         return
-    looks = _looks(context, means, others)
+    looks = look_at(context, means, others)
     choice = _chosen(means, looks, others, earlier)
     basis = _Basis()
     for index in choice.keys:
@@ -79,6 +79,8 @@ def motion_model(context: FrameContext) -> Iterator[Outcome]:
             outcome = _key(context, means, index, looks, basis)
             if index not in context.finished:
                 yield outcome
+    if means.keys_only:
+        return
     rest = [index for index in waiting if index not in choice.keys]
     for index, following in with_next(rest):
         if index in choice.unlike or index not in looks:
@@ -97,7 +99,7 @@ def _directly(context: FrameContext, index: int, following: int | None, *notes: 
     return replace(outcome, notes=(*notes, *outcome.notes), strategy="direct")
 
 
-def _looks(context: FrameContext, means: MotionMeans, indices: Sequence[int]) -> dict[int, np.ndarray]:
+def look_at(context: FrameContext, means: MotionMeans, indices: Sequence[int]) -> dict[int, np.ndarray]:
     """The look at each frame that can be read: as an earlier run kept it, or a new one."""
     looks: dict[int, np.ndarray] = {}
     missing = []

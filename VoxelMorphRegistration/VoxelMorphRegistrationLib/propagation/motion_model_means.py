@@ -32,6 +32,7 @@ class MotionMeans:
             the segmentation, before and after; larger for more similar.
         store: what is kept between runs.
         keyframes: how many key frames; None: as many as explain the looks.
+        keys_only: the reference and the key frames alone are wanted now.
         told: called with the share of the frames that were looked at, 0 to 1.
     """
 
@@ -40,3 +41,4 @@ class MotionMeans:
     store: MotionStore
     keyframes: int | None = None
     told: Callable[[float], None] = lambda share: None
+    keys_only: bool = False

@@ -22,6 +22,7 @@ from ..space.grid import Grid
 from .context import FrameContext, FrameReader, Registered
 from .failure import SuccessiveFailures
 from .frames import Frames, open_frames
+from .motion_model import look_at
 from .motion_model_look import CoarseLook
 from .motion_model_means import MotionMeans
 from .motion_model_store import MotionStore
@@ -68,6 +69,7 @@ class Propagation:
         self._check_dimension()
         self._folder: Path | None = None
         self._looked: Callable[[float], None] = lambda share: None
+        self._keys_only = False
 
     def with_model(self, model: Model) -> Propagation:
         """The same propagation with another network, one adapted to its frames for instance."""
@@ -84,6 +86,25 @@ class Propagation:
         other = copy.copy(self)
         other._folder, other._looked = folder, looked
         return other
+
+    def up_to_keys(self) -> Propagation:
+        """The same propagation, which ends with the key frames where strategy motion-model has chosen some."""
+        other = copy.copy(self)
+        other._keys_only = True
+        return other
+
+    def look_at(self, indices: Collection[int]) -> None:
+        """Keep in the run's folder (`kept_in`) what strategy motion-model sees of some frames before it chooses."""
+        groups = assign(self.references, self.frames, self.select)
+        with FrameReader(self.frames) as reader:
+            for reference, group in groups:
+                measure = FrameQuality(reference.image, self.model.card.metric, self._masks[reference.index])
+                means = self._motion(reference, measure, len(groups) == 1)
+                register = partial(self._register, self._masks[reference.index])
+                context = FrameContext(reference, group, reader, register, motion=means)
+                wanted = [index for index in group if index in indices and index != reference.index]
+                if means is not None:
+                    look_at(context, means, wanted)
 
     def trial(self, select: Sequence[int]) -> Propagation:
         """The same propagation of a few frames, each registered with its reference: to see what one costs."""
@@ -166,7 +187,7 @@ class Propagation:
         store = MotionStore(self._folder, self.frames, reference.index, look.identity, alone)
         region = None if reference.segmentation is None else near(reference.segmentation)
         alike = partial(measure.inside, region=region)
-        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked)
+        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only)
 
     def _check_dimension(self) -> None:
         first = self.references[0]

@@ -43,6 +43,11 @@ class FrameTable:
         self._names = dict(names or {})
 
     @property
+    def names(self) -> dict[int, str]:
+        """Of label values, where they have names."""
+        return dict(self._names)
+
+    @property
     def columns(self) -> list[str]:
         per_label = [
             f"{name}_{label}"
@@ -81,13 +86,16 @@ class FrameTable:
 
     def append(self, result: FrameResult, run: int) -> None:
         """Raises InputError when the disk does not take the row."""
-        line = io.StringIO()
-        csv.DictWriter(line, self.columns, restval="", lineterminator="\n").writerow(
-            _quoted({**_row(result, run), **self._name_cells()})
-        )
+        self.append_rows([_row(result, run)])
+
+    def append_rows(self, rows: Iterable[Mapping[str, str]]) -> None:
+        """Rows as `read` gives them. Raises InputError when the disk does not take them."""
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
+        writer.writerows(_quoted({**row, **self._name_cells()}) for row in rows)
         try:
             with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-                stream.write(line.getvalue())
+                stream.write(lines.getvalue())
         except OSError as error:
             raise InputError(
                 f"{self.path}: cannot be written ({error.strerror}); free space and start the run again"
