@@ -25,8 +25,9 @@ def pair_report(**changed: Any) -> dict[str, Any]:
         "device": "cpu",
         "alignment": "none",
         "network_grid": {"size": [8, 8, 8], "spacing": [1, 1, 1]},
-        "similarity": {"metric": "ncc", "before": 0.7, "after": 0.9},
+        "similarity": {"metric": "ncc", "untouched": 0.6, "before": 0.7, "after": 0.9},
         "folded_percent": 0.0,
+        "doubts": [],
         "notes": [],
         "seconds": {"total": 1.0},
     }

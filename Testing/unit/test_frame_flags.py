@@ -44,7 +44,7 @@ def test_a_label_that_is_gone_is_flagged():
 
 
 def test_folding_inconsistency_and_lost_similarity_are_flagged():
-    assert "1.5 % of the voxels fold" in flagged(table(folded_percent=1.5))[7]
+    assert "1.5 % of the voxels fold, more than 0.5 %" in flagged(table(folded_percent=1.5))[7]
     assert "come back 4.0 mm" in flagged(table(inverse_consistency_mm=4))[7]
     assert "fell from 0.97 to 0.95" in flagged(table(inside_before=0.97))[7]
     assert "lower than in other frames" in flagged(table(inside_after=0.72))[7]
@@ -60,6 +60,15 @@ def test_a_frame_whose_similarity_is_not_above_the_untouched_one_is_flagged():
 def test_a_frame_that_lay_on_its_reference_has_nothing_to_gain():
     assert flagged(table(similarity_before=0.995, similarity_after=0.993)) == {}
     assert "nothing was gained" in flagged(table(similarity_before=0.995, similarity_after=0.9))[7]
+
+
+def test_what_counts_as_lying_on_the_reference_is_told_by_the_kind_of_similarity():
+    """Mutual information is above one even where nothing matches."""
+    told = {"similarity_metric": "nmi", "similarity_before": 1.2}
+    assert "nothing was gained" in flagged(table(**told, similarity_after=1.2))[7]
+    assert "nothing was gained" in flagged(table(**told, similarity_after=1.195))[7]
+    assert flagged(table(**told, similarity_after=1.21)) == {}
+    assert flagged(table(**{**told, "similarity_before": 1.9}, similarity_after=1.8)) == {}
 
 
 def test_a_failed_frame_is_flagged_and_its_neighbours_are_not():

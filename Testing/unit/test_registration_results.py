@@ -74,6 +74,7 @@ def test_the_report_has_the_keys_tools_rely_on():
     assert keys <= set(report)
     assert set(report["model"]) == {"name", "sha256"}
     assert set(report["network_grid"]) == {"size", "spacing"}
+    assert {"doubts", "notes"} <= set(report)
     assert set(report["similarity"]) == {"metric", "untouched", "before", "after"}
     assert set(report["seconds"]) == {"total", "read", "align", "network", "integrate", "refine", "warp", "write"}
     assert report["seconds"]["network"] > 0

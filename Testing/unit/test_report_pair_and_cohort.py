@@ -40,7 +40,7 @@ def test_register_writes_a_page_and_json_side_by_side(tmp_path):
 
 
 def test_a_pair_that_became_less_alike_is_not_to_be_used(tmp_path):
-    report = pair_report(similarity={"metric": "ncc", "before": 0.9, "after": 0.7})
+    report = pair_report(similarity={"metric": "ncc", "untouched": 0.9, "before": 0.6, "after": 0.7})
     pair = Pair(frame(0), frame(1), frame(1), shifted(2.0), report)
     words = Page(write_pair_page(pair, tmp_path / "p.html")).words
     assert "Do not use this" in words and "<b>tiny</b>" in words

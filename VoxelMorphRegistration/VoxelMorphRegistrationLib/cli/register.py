@@ -140,17 +140,26 @@ def run(args: argparse.Namespace) -> int:
             _write_page(args, registration, fixed, moving, labels, warped_labels, report, given)
         else:
             _write_report(report, Path(given))
-    similarity = report["similarity"]
     files = {name: getattr(args, f"output_{name}") for name in ("transform", "volume", "labels", "inverse")}
     files = {name: path for name, path in files.items() if path}
     tell({"event": "finish", "exit": int(Exit.DONE), "files": files, "report": report})
     if args.progress == "json":
         return Exit.DONE
-    print(
-        f"{similarity['metric']} {similarity['before']:.4f} -> {similarity['after']:.4f}, "
-        f"{report['folded_percent']:.3g} % folded, {report['seconds']['total']:.1f} s: {args.output_transform}"
-    )
+    print(f"{_in_words(report)}: {args.output_transform}")
     return Exit.DONE
+
+
+def _in_words(report: dict) -> str:
+    """How alike the pair is as it was given, aligned and at the end, what folds, how long it took, what is doubtful."""
+    similarity = report["similarity"]
+    said = [f"{similarity['metric']} {similarity['untouched']:.4f} untouched"]
+    if similarity["before"] != similarity["untouched"]:
+        said.append(f"{similarity['before']:.4f} aligned")
+    said.append(f"{similarity['after']:.4f} after")
+    said += [f"{report['folded_percent']:.3g} % folded", f"{report['seconds']['total']:.1f} s"]
+    if report["doubts"]:
+        said.append(f"DOUBTFUL ({'; '.join(report['doubts'])})")
+    return ", ".join(said)
 
 
 def _read_labels(args: argparse.Namespace, dimension: int) -> Segmentation:

@@ -304,10 +304,11 @@ def _record(node: slicer.vtkMRMLTransformNode, report: dict[str, Any]) -> None:
         slicer_attributes.MODEL: report["model"]["name"],
         slicer_attributes.MODEL_SHA256: report["model"]["sha256"],
         slicer_attributes.SIMILARITY_METRIC: report["similarity"]["metric"],
-        slicer_attributes.SIMILARITY_UNTOUCHED: report["similarity"].get("untouched"),
+        slicer_attributes.SIMILARITY_UNTOUCHED: report["similarity"]["untouched"],
         slicer_attributes.SIMILARITY_BEFORE: report["similarity"]["before"],
         slicer_attributes.SIMILARITY_AFTER: report["similarity"]["after"],
         slicer_attributes.FOLDED_PERCENT: report["folded_percent"],
+        slicer_attributes.FLAG: "; ".join(report["doubts"]),
     }
     for name, text in slicer_attributes.as_text(values).items():
         node.SetAttribute(name, text)

@@ -12,7 +12,8 @@ _FOLDED_PERCENT = 0.5
 _INVERSE_MM = 2.0
 _SIMILARITY_DROP = 0.01
 _SIMILARITY_SPREAD = 0.05
-_ALIKE = 0.98
+_ALIKE = {"ncc": 0.98, "nmi": 1.5}  # of frames that lie on their reference; interpolation alone costs nmi a tenth
+_LOST = {"ncc": 0.01, "nmi": 0.2}
 _VOLUME_JUMP_PERCENT = 10.0
 _VOLUME_SHARE = 0.5
 _CENTROID_JUMP_MM = 3.0
@@ -63,7 +64,8 @@ def judge(rows: Sequence[Mapping[str, str]], labels: Sequence[int]) -> list[Judg
 def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
     reasons = []
     untouched, warped = _number(row.get("similarity_before", "")), _number(row.get("similarity_after", ""))
-    if row["status"] == "done" and warped <= untouched and not _as_good(untouched, warped):
+    metric = row.get("similarity_metric") or "ncc"
+    if row["status"] == "done" and warped <= untouched and not _as_good(metric, untouched, warped):
         reasons.append(f"similarity is {warped:.3g} and was {untouched:.3g} untouched: nothing was gained")
     before = _number(row.get("inside_before", ""))
     if after < before - _SIMILARITY_DROP:
@@ -72,15 +74,15 @@ def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
         reasons.append(f"similarity inside the segmentation is {after:.2f}, lower than in other frames")
     folded, inverse = _number(row["folded_percent"]), _number(row.get("inverse_consistency_mm", ""))
     if folded > _FOLDED_PERCENT:
-        reasons.append(f"{folded:.1f} % of the voxels fold")
+        reasons.append(f"{folded:.1f} % of the voxels fold, more than {_FOLDED_PERCENT:g} %")
     if inverse > _INVERSE_MM:
         reasons.append(f"points come back {inverse:.1f} mm from where they were")
     return reasons
 
 
-def _as_good(untouched: float, warped: float) -> bool:
+def _as_good(metric: str, untouched: float, warped: float) -> bool:
     """Whether a frame lay on its reference before, so that there was nothing to gain."""
-    return untouched >= _ALIKE and warped >= untouched - _SIMILARITY_DROP
+    return untouched >= _ALIKE[metric] and warped >= untouched - _LOST[metric]
 
 
 def _of_labels(n: int, reference: int | None, volumes: Mapping[int, np.ndarray]) -> list[str]:

@@ -16,6 +16,8 @@ from ..files.images import write_image
 from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
+from ..refinement.contrast import coarse_similarity
+from ..refinement.pair import ImagePair
 from ..space import displacement as displacements
 from ..space.affine import matrix_of
 from ..space.checks import check_labels
@@ -23,6 +25,7 @@ from ..space.grid import Grid
 from ..space.inverse import invert
 from ..version import __version__
 from .choices import LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
+from .doubts import doubts
 from .pair_similarity import Metric, PairSimilarity
 from .passes import PassesResult
 from .prepared import PreparedPair
@@ -111,8 +114,8 @@ class Registration:
 
     @cached_property
     def similarity(self) -> dict[str, Any]:
-        """{'metric', 'untouched' (as the pair was given), 'before' (after the alignment, before the network), 'after'}, of
-        what the network saw.
+        """{'metric', 'untouched', 'before', 'after'}: how alike the pair is on the network's grid: as given, after the
+        alignment (and the initial transform), and at the end.
 
         'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
         where there is one; see `PairSimilarity`.
@@ -123,6 +126,14 @@ class Registration:
             before, after = (measure(moving, flow, padding) for flow in (None, self._found.displacement))
             untouched = before if self.alignment is None else measure(self._pair.unaligned())
         return {"metric": metric, "untouched": untouched, "before": before, "after": after}
+
+    @cached_property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the result by its numbers, one sentence each; empty where nothing does: `doubts.py`."""
+        with self._stopwatch.stage("total"):
+            images = ImagePair(self._inputs.fixed, self._inputs.moving, self._inputs.mask)
+            structure = coarse_similarity(images, self._found.displacement)
+        return doubts(self.similarity, self.folded_percent, structure)
 
     @property
     def inverse_displacement(self) -> sitk.Image:
@@ -154,9 +165,9 @@ class Registration:
     def report(self) -> dict[str, Any]:
         """What `--report` writes, ready for JSON: version, model {name, sha256}, device, alignment (its kind),
         alignment_matrix (homogeneous, LPS mm, fixed point to moving point; None where it is not linear), network_grid
-        {size, spacing}, similarity {metric, untouched, before, after}, folded_percent, notes, seconds.
+        {size, spacing}, similarity {metric, untouched, before, after}, folded_percent, doubts, notes, seconds.
         """
-        similarity, folded, made = self.similarity, self.folded_percent, self._provenance
+        similarity, folded, doubtful, made = self.similarity, self.folded_percent, self.doubts, self._provenance
         return {
             "version": __version__,
             "model": {"name": made.model, "sha256": made.sha256},
@@ -166,6 +177,7 @@ class Registration:
             "network_grid": {"size": list(self.network_grid.size), "spacing": list(self.network_grid.spacing)},
             "similarity": dict(similarity),
             "folded_percent": folded,
+            "doubts": list(doubtful),
             "notes": list(self.notes),
             "seconds": dict(self.seconds),
         }

@@ -199,19 +199,21 @@ def _without_file(note: str) -> str:
 
 
 def _verdict(report: dict[str, Any], view: _PairView) -> tuple[str, str, list[str]]:
-    similarity, folded = report["similarity"], report["folded_percent"]
-    before, after, metric = similarity["before"], similarity["after"], similarity["metric"]
+    similarity, folded, doubts = report["similarity"], report["folded_percent"], report["doubts"]
+    untouched, before, after = (similarity[name] for name in ("untouched", "before", "after"))
     reasons = [
-        f"Similarity ({metric}) is {before:.3f} before the network and {after:.3f} after it.",
+        f"Similarity ({similarity['metric']}) is {untouched:.3f} as the images were given, {before:.3f} before the "
+        f"network and {after:.3f} after it.",
         "The displacement folds nowhere: tissue keeps its order."
         if folded == 0
         else f"The displacement folds at {folded:.2g} % of the voxels, which tissue cannot.",
         f"Tissue moves by {float(view.length.mean()):.2g} mm on average, at most {float(view.length.max()):.3g} mm, "
         "the alignment included.",
+        *(f"Doubtful: {doubt}." for doubt in doubts),
     ]
-    if after < before - _FELL:
+    if after < max(untouched, before) - _FELL:
         return "stop", "Do not use this: the images are less alike after it than before.", reasons
-    if folded > _FOLDED_PERCENT or after <= before or report["notes"]:
+    if doubts or folded > _FOLDED_PERCENT or after <= before or report["notes"]:
         return "look", "Look closely before this is used.", reasons
     return "fine", "Nothing stands out. Look at the pictures all the same.", reasons
 
@@ -227,9 +229,9 @@ def _numbers(report: dict[str, Any], view: _PairView) -> list[tuple[str, str, st
     told = {
         "untouched": f"{meaning}; as the images were given",
         "before": f"{meaning}; after the alignment, before the network",
-        "after": f"{meaning}; at the end. Below the one before: do not trust the result",
+        "after": f"{meaning}; at the end. Not above the one untouched: do not trust the result",
     }
-    rows = [(f"similarity {name}", f"{similarity[name]:.4f}", told[name]) for name in told if name in similarity]
+    rows = [(f"similarity {name}", f"{similarity[name]:.4f}", told[name]) for name in told]
     rows.append(("folded", f"{report['folded_percent']:.3g} %", "of the fixed image's voxels; 0 is best"))
     least, middle, most = (float(value) for value in np.percentile(view.length, (5, 50, 95)))
     rows.append(

@@ -41,7 +41,7 @@ class PairResultSection:
     ) -> None:
         """`warped`: the output volume, or the moving volume that follows the transform."""
         self._transform, self._fixed, self._warped = transform, fixed, warped
-        self._ui.resultLabel.text = "\n".join([verdict_in_words(report), *notes])
+        self._ui.resultLabel.text = "\n".join([verdict_in_words(report), *report["doubts"], *notes])
         self._ui.numbersLabel.text = "\n".join([numbers_in_words(report), *report["notes"]])
         self._enable()
         self._fade(self._ui.fadeSlider.value)

@@ -7,25 +7,28 @@ from typing import Any, Literal
 
 from slicer.i18n import tr as _
 
+from ..registration.doubts import MOST_FOLDED_PERCENT
+
 _ALIKE = 0.01  # of a correlation or a normalised mutual information
-_MOST_FOLDED_PERCENT = 1.0
 
 Verdict = Literal["better", "same", "worse"]
 
 
 def verdict(report: Mapping[str, Any]) -> Verdict:
-    """Of `register --report`: the pair as it was given (where the report has it) against the result."""
+    """Of `register --report`: the pair as it was given against the result."""
     similarity = report["similarity"]
-    gained = similarity["after"] - similarity.get("untouched", similarity["before"])
-    if gained < -_ALIKE or report["folded_percent"] > _MOST_FOLDED_PERCENT:
+    gained = similarity["after"] - similarity["untouched"]
+    if gained < -_ALIKE or report["folded_percent"] > MOST_FOLDED_PERCENT:
         return "worse"
     return "better" if gained > _ALIKE else "same"
 
 
 def verdict_in_words(report: Mapping[str, Any]) -> str:
     """One sentence for the person who looks at the pair next."""
-    if report["folded_percent"] > _MOST_FOLDED_PERCENT:
+    if report["folded_percent"] > MOST_FOLDED_PERCENT:
         return _("Look closely: parts of the result fold over themselves.")
+    if report["doubts"] and verdict(report) == "better":
+        return _("Look closely: the volumes are more alike than before, and may still not match.")
     return {
         "better": _("The volumes are more alike than before. Look at the borders before you use it."),
         "same": _("The volumes are about as alike as before. Look whether anything moved."),
@@ -37,11 +40,14 @@ def numbers_in_words(report: Mapping[str, Any]) -> str:
     """The numbers with their names."""
     similarity = report["similarity"]
     metric = {"ncc": _("Correlation"), "nmi": _("Mutual information")}.get(similarity["metric"], similarity["metric"])
-    untouched = "untouched" in similarity
-    first = _("as given {value:.3f}") if untouched else _("before the network {value:.3f}")
-    return _("{metric}: {first}, after {after:.3f}. Folded: {folded:.2g} %. {seconds:.1f} s.").format(
+    text = _(
+        "{metric}: as given {untouched:.3f}, aligned {before:.3f}, after {after:.3f}. Folded: {folded:.2g} %. "
+        "{seconds:.1f} s."
+    )
+    return text.format(
         metric=metric,
-        first=first.format(value=similarity["untouched" if untouched else "before"]),
+        untouched=similarity["untouched"],
+        before=similarity["before"],
         after=similarity["after"],
         folded=report["folded_percent"],
         seconds=report["seconds"]["total"],
