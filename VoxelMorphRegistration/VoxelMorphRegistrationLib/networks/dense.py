@@ -8,10 +8,13 @@ load by key; Balakrishnan et al., VoxelMorph: A Learning Framework for Deformabl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+
+from .slab_unet import Convolution, SlabUnet, leaky
 
 DEFAULT_FEATURES = ((16, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16))
 
@@ -100,6 +103,25 @@ class VxmDense(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.flow(self.unet_model(images))
 
+    def slab_unet(self) -> SlabUnet | None:
+        """The same layers to be computed slab by slab; None in two dimensions, and where two upsamplings or more are
+        left out.
+        """
+        unet = self.unet_model
+        if unet.dimension != 3 or len(unet.decoder) - unet.upsamplings > 1:
+            return None
+        down = [_in_slabs(blocks) for blocks in unet.encoder]
+        lowest, *up = (_in_slabs(blocks) for blocks in unet.decoder)
+        remaining = _in_slabs(unet.remaining)
+        flow: Any = self.flow
+        last = [Convolution(flow.weight.detach(), _detached(flow.bias))]
+        # What follows an upsampling is the next level's convolutions, and after the last one those that remain.
+        if unet.upsamplings == len(unet.decoder):
+            up.append(remaining)
+        else:
+            last = [*remaining, *last]
+        return SlabUnet(down, lowest, up, last, linear=False)
+
 
 def convolution(dimension: int, inputs: int, outputs: int) -> nn.Module:
     """A 3-wide convolution, zero-padded to keep the shape."""
@@ -109,6 +131,15 @@ def convolution(dimension: int, inputs: int, outputs: int) -> nn.Module:
 def leaky_relu(x: torch.Tensor) -> torch.Tensor:
     """LeakyReLU(0.2), in place where no gradient needs the argument: `x` must be a convolution's fresh output."""
     return F.leaky_relu(x, 0.2, inplace=not x.requires_grad)
+
+
+def _in_slabs(blocks: Any) -> list[Convolution]:
+    layers = [block.main for block in blocks]
+    return [Convolution(one.weight.detach(), _detached(one.bias), leaky(0.2)) for one in layers]
+
+
+def _detached(bias: torch.Tensor | None) -> torch.Tensor | None:
+    return None if bias is None else bias.detach()
 
 
 def _blocks(dimension: int, channels: int, features: Sequence[int]) -> tuple[nn.Sequential, int]:

@@ -6,11 +6,12 @@ import torch
 
 from ..flow.filters import apply_separable, box_matrices
 
-_TINY = 1e-6
-_PAIRS = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))}
+TINY = 1e-6
+DAMPING = 0.05  # towards no motion, as a share of the mean squared gradient
+PAIRS = {2: ((0, 0), (1, 1), (0, 1)), 3: ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))}
 
 
-def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping: float = 0.05) -> torch.Tensor:
+def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping: float = DAMPING) -> torch.Tensor:
     """Displacement by Lucas and Kanade's least squares in a window around every voxel, and its confidence.
 
     In each window the fixed image is first mapped onto the moving image's contrast by linear regression, so that bright
@@ -34,23 +35,23 @@ def motion_cues(fixed: torch.Tensor, moving: torch.Tensor, window: int, damping:
     count, *means = moments.split(1, dim=1)
     f, m, ff, mm, fm = (value / count for value in means)
     covariance, of_fixed, of_moving = fm - f * m, (ff - f * f).clamp_min(0), (mm - m * m).clamp_min(0)
-    confidence = covariance**2 / (of_fixed * of_moving + _TINY)
-    slope = covariance / (of_fixed + _TINY)
+    confidence = covariance**2 / (of_fixed * of_moving + TINY)
+    slope = covariance / (of_fixed + TINY)
     residual = m + slope * (fixed - f) - moving
-    pairs = _PAIRS[dimension]
+    pairs = PAIRS[dimension]
     products = torch.cat([gradient[:, a : a + 1] * gradient[:, b : b + 1] for a, b in pairs], dim=1)
     sums = apply_separable(torch.cat([products, gradient * residual], dim=1), matrices) / count
     tensor = {pair: sums[:, n] for n, pair in enumerate(pairs)}
     trace = sum(tensor[axis, axis] for axis in range(dimension)) / dimension
     floor = trace.mean(dim=tuple(range(1, trace.dim())), keepdim=True)
     for axis in range(dimension):
-        tensor[axis, axis] = tensor[axis, axis] + damping * (trace + floor) + _TINY
-    solution = _solve(tensor, [sums[:, len(pairs) + axis] for axis in range(dimension)])
+        tensor[axis, axis] = tensor[axis, axis] + damping * (trace + floor) + TINY
+    solution = solve(tensor, [sums[:, len(pairs) + axis] for axis in range(dimension)])
     limit = window / 2
     return torch.cat([limit * torch.tanh(solution / limit), confidence], dim=1)
 
 
-def _solve(matrix: dict, right: list[torch.Tensor]) -> torch.Tensor:
+def solve(matrix: dict, right: list[torch.Tensor]) -> torch.Tensor:
     """The solutions of symmetric 2x2 or 3x3 systems, by cofactors: (B, d, *shape)."""
     if len(right) == 2:
         a, c, b = matrix[0, 0], matrix[1, 1], matrix[0, 1]

@@ -10,8 +10,9 @@ from torch import nn
 from ..errors import InputError
 from ..flow.integration import resize_flow
 from ..flow.sampling import Padding
-from .inference import fast_convolutions
+from .inference import fast_convolutions, in_slabs
 from .output import Flow
+from .slab_unet import SlabUnet
 
 
 class Network(nn.Module):
@@ -83,7 +84,14 @@ class Network(nn.Module):
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The module's raw field (B, d, *shape / field_factor), in voxels of its own grid."""
-        return self.module(torch.cat([source, target], dim=1))
+        slabs = self.slab_unet() if in_slabs(source) else None
+        images = torch.cat([source, target], dim=1)
+        return self.module(images) if slabs is None else slabs(images)
+
+    def slab_unet(self) -> SlabUnet | None:
+        """The module's layers to be computed slab by slab; None where it has others than those that can be."""
+        make = getattr(self.module, "slab_unet", None)
+        return None if make is None else make()
 
     def _check(self, fixed: torch.Tensor, moving: torch.Tensor) -> None:
         shape = tuple(fixed.shape[2:])

@@ -8,7 +8,10 @@ import torch
 from torch import nn
 
 from ..errors import DependencyMissing, InputError
+from . import slab_unet
+from .inference import in_slabs
 from .network import Network
+from .slab_unet import SlabUnet
 
 
 def pairwise_module(architecture: dict) -> nn.Module:
@@ -60,7 +63,38 @@ class PairwiseNetwork(Network):
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         module: Any = self.module
+        slabs = self.slab_unet() if in_slabs(source) else None
+        if slabs is not None:
+            return slabs(torch.cat([source, target], dim=1))
         velocity = module(source, target, return_field_type="svf")
         # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.
         module.velocity = None
         return velocity
+
+    def slab_unet(self) -> SlabUnet | None:
+        module: Any = self.module
+        unet = module.model
+        if not _usual(unet):
+            return None
+        down = [slab_unet.block(level.conv_block) for level in unet.downsampling_conv_blocks]
+        lowest = slab_unet.block(unet.lowest_resolution_conv_block)
+        up = [slab_unet.block(level.conv_block) for level in unet.upsampling_conv_blocks]
+        last = [slab_unet.block(unet.out_layer), slab_unet.block(module.flow_layer)]
+        blocks = [one for one in (*down, lowest, *up, *last) if one is not None]
+        if len(blocks) < len(down) + 1 + len(up) + 2:
+            return None
+        levels = len(down)
+        linear = unet.upsampling_conv_blocks[0].upsample.mode != "nearest"
+        return SlabUnet(blocks[:levels], blocks[levels], blocks[levels + 1 : -2], [*blocks[-2], *blocks[-1]], linear)
+
+
+def _usual(unet: Any) -> bool:
+    """Whether levels are pooled by their maximum, joined in, and upsampled by interpolation with corners aligned."""
+    pools = [getattr(level.pool, "pool", None) for level in unet.downsampling_conv_blocks]
+    ups = [level.upsample for level in unet.upsampling_conv_blocks]
+    return (
+        unet.ndim == 3
+        and unet.skip_connections
+        and all(isinstance(pool, nn.MaxPool3d) and pool.kernel_size in (2, (2, 2, 2)) for pool in pools)
+        and all(isinstance(one, nn.Upsample) and (one.mode == "nearest" or one.align_corners) for one in ups)
+    )

@@ -36,9 +36,10 @@ from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.integration import integrate_coarsely
 from ..flow.sampling import warp
 from ..flow.similarity import LocalCorrelation
-from .inference import fast_convolutions
+from .inference import fast_convolutions, in_slabs
 from .motion_cues import motion_cues
 from .output import Flow
+from .pair_cues import both_orders
 from .pairwise import PairwiseNetwork
 
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
@@ -151,16 +152,18 @@ class PyramidNetwork(PairwiseNetwork):
         velocity = self._averaged(velocity, first) / first
         if self.symmetric:
             # Interpolation blurs. With both images warped alike, what the network makes of that cancels.
-            fixed, moving = self._warped(fixed, -0.5 * velocity), self._warped(moving, 0.5 * velocity)
+            half = 0.5 * velocity, self.squarings - 1  # half the way in steps as long
+            fixed, moving = self._warped(fixed, -half[0], half[1]), self._warped(moving, *half)
         else:
-            moving = self._warped(moving, velocity)
+            moving = self._warped(moving, velocity, self.squarings)
         return self._averaged(fixed, factor // first), self._averaged(moving, factor // first)
 
     def _averaged(self, values: torch.Tensor, factor: int) -> torch.Tensor:
         return _POOL[self.dimension](values, factor) if factor > 1 else values
 
-    def _warped(self, image: torch.Tensor, velocity: torch.Tensor) -> torch.Tensor:
-        return warp(image, integrate_coarsely(velocity, self.squarings, self.padding), "border")
+    def _warped(self, image: torch.Tensor, velocity: torch.Tensor, squarings: int) -> torch.Tensor:
+        # On every second voxel one squaring less makes steps as long, in voxels.
+        return warp(image, integrate_coarsely(velocity, max(squarings - 1, 0), self.padding), "border")
 
     def _after_pass(
         self,
@@ -183,9 +186,13 @@ class PyramidNetwork(PairwiseNetwork):
         padding = [p for n in reversed(shape) for p in (0, -n % self.multiple)]
         if any(padding):
             fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
-        update = self._one_order(fixed, moving, windows)
-        if self.symmetric:
-            update = 0.5 * (update - self._one_order(moving, fixed, windows))
+        slabs = self.slab_unet() if self.symmetric and windows and in_slabs(fixed) else None
+        if slabs is not None:
+            update = both_orders(slabs, fixed, moving, windows, self._smoothing(windows))
+        else:
+            update = self._one_order(fixed, moving, windows)
+            if self.symmetric:
+                update = 0.5 * (update - self._one_order(moving, fixed, windows))
         return update[(slice(None), slice(None), *(slice(n) for n in shape))]
 
     def _one_order(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
@@ -195,10 +202,13 @@ class PyramidNetwork(PairwiseNetwork):
         with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
             cues = [motion_cues(fixed.float(), moving.float(), window) for window in windows]
             displacement, confidence = cues[0][:, :-1], cues[0][:, -1:]
-            sigma = _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
-            matrices = gaussian_matrices(fixed.shape[2:], sigma, fixed.device)
+            matrices = gaussian_matrices(fixed.shape[2:], self._smoothing(windows), fixed.device)
             start = apply_separable(displacement * confidence, matrices)
         return start + self.predict(moving, torch.cat([fixed, *cues], dim=1)).float()
+
+    def _smoothing(self, windows: tuple[int, ...]) -> float:
+        """Sigma in voxels with which the first window's cues are smoothed."""
+        return _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
 
 
 def _still_gains(similarities: list[float]) -> bool:
