@@ -116,6 +116,7 @@ def run(args: argparse.Namespace) -> Exit:
     check_arguments(args)
     _check_output(Path(args.output))
 
+    from ..files.nifti_places import contradictions
     from ..propagation.folder import RunFolder
     from ..propagation.progress import Progress
 
@@ -124,6 +125,8 @@ def run(args: argparse.Namespace) -> Exit:
     for reference in propagation.references:
         for note in reference.notes:
             print(f"note: frame {reference.index}: {note}", file=sys.stderr)
+    for note in contradictions(_given_images(args, propagation)):
+        print(f"note: {note}", file=sys.stderr)
     if args.dry_run:
         dry_run.tell(propagation, Path(args.output), request.wanted, args)
         return Exit.DONE
@@ -142,6 +145,12 @@ def run(args: argparse.Namespace) -> Exit:
     finished = len(folder.finished.intersection(propagation.select))
     progress = Progress(args.progress, len(propagation.select), finished, args.verbose, args.emit)
     return _compute(args, propagation, folder, progress)
+
+
+def _given_images(args: argparse.Namespace, propagation: Propagation) -> list[str]:
+    """Files of the reference frames, their segmentations and the mask."""
+    frames = {propagation.frames.file(reference.index) for reference in propagation.references}
+    return [str(path) for path in (*sorted(filter(None, frames)), *(args.segmentation or ()), args.mask) if path]
 
 
 def check_arguments(args: argparse.Namespace) -> None:

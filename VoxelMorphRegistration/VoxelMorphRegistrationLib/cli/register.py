@@ -77,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
     from ..files.displacements import write_displacement
     from ..files.images import read_image, write_image
+    from ..files.nifti_places import contradictions
     from ..files.segmentations import write_segmentation
     from ..registration.registrar import Registrar
     from ..registration.settings import Settings
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     moving = read_image(args.moving, dimension=fixed.GetDimension())
     labels = _read_labels(args, fixed.GetDimension()) if args.labels else None
     mask = read_image(args.mask, dimension=fixed.GetDimension()) if args.mask else None
+    doubtful = contradictions([given for given in (args.fixed, args.moving, args.labels, args.mask) if given])
     read_seconds = time.perf_counter() - started
 
     _begin(tell, "registering")
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"--fixed {args.fixed} --moving {args.moving}: {error}") from error
     if args.dump_network_inputs:
         registration.dump_network_inputs(args.dump_network_inputs)
-    for note in registration.notes:
+    for note in (*doubtful, *registration.notes):
         print(f"note: {note}", file=sys.stderr)
     _begin(tell, "warping")
     displacement, thinning = _thinned(registration, args.transform_spacing)
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     write_seconds = time.perf_counter() - started
 
     report = registration.report()
-    report["notes"] += [thinning] if thinning else []
+    report["notes"] += [*doubtful, *([thinning] if thinning else [])]
     report["seconds"]["read"] = read_seconds
     report["seconds"]["write"] = write_seconds
     report["seconds"]["total"] += read_seconds + write_seconds

@@ -30,6 +30,8 @@ def as_array(source: Any, name: str = "input") -> np.ndarray:
             array = array.astype(np.float32)
         if array.dtype.kind in "fiu":
             return array
+        if array.dtype.kind in "cbSU":
+            raise InputError(f"{name}: its numbers are of type {array.dtype}; save them as float32")
     except (ValueError, TypeError):
         pass
     raise InputError(f"{name}: a {type(source).__name__} is no array of numbers; give a numpy array or a torch tensor")

@@ -7,22 +7,17 @@ voxels: one index of the fixed image is at one point here and at another there.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
-from ..files.nifti import nifti_header
+from ..files.nifti_places import apart, coded_grids, contradiction
 from ..space.affine import apply_affine, itk_transform
 from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
 from .context import ImageLike, Mapping, grid_of, warn
-
-_SAME = 0.02  # voxels; qforms are stored in single precision
-_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 
 
 @dataclass(frozen=True)
@@ -101,12 +96,12 @@ class Pair:
 def warn_of_fields(sources: Any, by_sform: bool) -> None:
     """Warn of NIfTI fields whose own header contradicts itself."""
     for source in sources if isinstance(sources, (list, tuple)) else [sources]:
-        coded = _coded(source)
-        if len(coded) < 2 or not (apart := _apart(*coded.values())):
+        coded = coded_grids(source)
+        if len(coded) < 2 or not (distance := apart(*coded.values())):
             continue
         used = "sform" if by_sform else "one that SimpleITK goes by"
         warn(
-            f"{source}: its header contradicts itself: sform and qform put voxels up to {apart:.3g} mm apart; the "
+            f"{source}: its header contradicts itself: sform and qform put voxels up to {distance:.3g} mm apart; the "
             f"{used} was used"
         )
 
@@ -116,44 +111,9 @@ def _places(image: ImageLike | None, role: str) -> Places | None:
     grid = grid_of(image, role)
     if grid is None:
         return None
-    coded = _coded(image)
-    if not any(_apart(grid, other) for other in coded.values()):
+    told = contradiction(image, grid)
+    if not told:
         return Places(grid, grid)
-    apart = max(_apart(one, other) for one in coded.values() for other in (grid, *coded.values()))
-    used = next((f"the {name}" for name, other in coded.items() if not _apart(grid, other)), "neither alone")
-    which = " and ".join(coded) + (" put" if len(coded) > 1 else " and voxel size put")
-    warn(
-        f"{image}: its header contradicts itself: {which} voxels up to {apart:.3g} mm apart; {used} was used, as "
-        "SimpleITK and Slicer do"
-    )
-    by_sform = next(iter(coded.values()))
-    return Places(grid, by_sform if _apart(grid, by_sform) else grid)
-
-
-def _coded(image: Any) -> dict[str, Grid]:
-    """The grids of a NIfTI file by its sform and its qform, where these have a code, in this order."""
-    if not isinstance(image, (str, os.PathLike)) or not os.fspath(image).lower().endswith(_SUFFIXES):
-        return {}
-    header = nifti_header(Path(image)) if os.path.isfile(image) else None
-    if header is None:
-        return {}
-    size = tuple(header.get_data_shape()[:3])
-    size = size[:2] if len(header.get_data_shape()) < 3 else size
-    found = {}
-    for name, read in (("sform", header.get_sform), ("qform", header.get_qform)):
-        try:
-            affine, code = read(coded=True)
-        except ValueError:  # a quaternion that is none
-            continue
-        if code and np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 0:
-            found[name] = Grid.from_ras_matrix(size, affine)
-    return found
-
-
-def _apart(grid: Grid, other: Grid) -> float:
-    """The largest distance in mm between the places of one corner voxel; 0 where it is next to nothing."""
-    if grid.dimension != other.dimension:
-        return 0.0
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in grid.size], indexing="ij"), -1).reshape(-1, grid.dimension)
-    apart = float(np.linalg.norm(grid.to_physical(corners) - other.to_physical(corners), axis=-1).max())
-    return apart if apart > _SAME * min(grid.spacing) else 0.0
+    warn(told)
+    by_sform = next(iter(coded_grids(image).values()))
+    return Places(grid, by_sform if apart(grid, by_sform) else grid)

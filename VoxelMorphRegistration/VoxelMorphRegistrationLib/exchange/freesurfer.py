@@ -21,13 +21,13 @@ from ..files.atomic import atomic_write
 from ..files.displacements import write_displacement
 from ..files.itk_transform_files import numbers_of
 from ..files.nifti import load_nifti
+from ..files.nifti_vectors import vectors_of
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from . import freesurfer_warp
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import vectors_of
 
 _VOXEL_TO_VOXEL, _RAS_TO_RAS = 0, 1
 

@@ -20,10 +20,10 @@ from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
 from ..files.compressed import check_expansion, is_gzip
 from ..files.detached import check_readable
+from ..files.nifti_vectors import grid_of_affine, vectors_of
 from ..space.affine import lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
-from .nifti import grid_of_affine, vectors_of
 
 _WARP_INTENT, _INVERSE_WARP_INTENT = 3, 4
 _POSITION_VOXEL, _DISPLACEMENT_VOXEL, _POSITION_RAS, _DISPLACEMENT_RAS = range(4)

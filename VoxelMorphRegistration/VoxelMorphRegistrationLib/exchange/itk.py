@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..files import itk_transforms
 from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
-from ..files.images import header_of, load_image
-from ..files.nifti import load_nifti
+from ..files.images import load_image
+from ..files.nifti_vectors import RAS_INTENT, VECTOR_INTENT, read_vectors
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.checks import check_displacement
 from ..space.displacement import from_array
@@ -28,11 +28,9 @@ from ..space.plane import as_slice, first_two_axes
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
 from .coverage import parts
-from .nifti import vectors_of
 
 TRANSFORM_SUFFIXES = itk_transforms.SUFFIXES
 _VECTOR_IMAGES = (".mhd", ".nhdr", ".nrrd", ".mha")
-_RAS_INTENT, _VECTOR_INTENT = 1006, 1007
 _FIELD_KEY = "displacement field type"
 
 
@@ -136,27 +134,12 @@ def _of_plain(image: sitk.Image) -> sitk.Image:
 
 
 def _of_nifti(path: Path, context: Context) -> sitk.Image:
-    """A NIfTI file of vectors where SimpleITK has it.
-
-    Its numbers are nibabel's: ITK reads NaN as zero, ends the process over scaled whole numbers, and turns the RAS
-    vectors of intent 1006 only where they have three components.
-    """
-    image = load_nifti(path)
-    vectors, _ = vectors_of(image, str(path))
-    dimension, reader = vectors.shape[-1], header_of(path)
-    direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:dimension, :dimension]
-    grid = Grid(
-        reader.GetSize()[:dimension],
-        reader.GetSpacing()[:dimension],
-        reader.GetOrigin()[:dimension],
-        tuple(direction.ravel().tolist()),
-    )
-    intent = int(image.header["intent_code"])
-    if intent == _RAS_INTENT and context.vectors == "lps":
-        raise InputError(f"{path}: its intent {_RAS_INTENT} says that its vectors are RAS; leave --vectors out")
-    if intent not in (_RAS_INTENT, _VECTOR_INTENT):
+    vectors, grid, intent = read_vectors(path)
+    if intent == RAS_INTENT and context.vectors == "lps":
+        raise InputError(f"{path}: its intent {RAS_INTENT} says that its vectors are RAS; leave --vectors out")
+    if intent not in (RAS_INTENT, VECTOR_INTENT):
         _warn_of_axes_in_mm(path, context)
-    in_ras = intent == _RAS_INTENT or context.vectors == "ras"
+    in_ras = intent == RAS_INTENT or context.vectors == "ras"
     return from_array(lps_to_ras(vectors) if in_ras else vectors, grid)
 
 

@@ -18,12 +18,12 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..files.nifti import load_nifti
+from ..files.nifti_vectors import stored_of, vectors_of
 from ..space.affine import check_affine, flip_ras_lps, itk_transform, lps_to_ras
 from ..space.displacement import from_array
 from ..space.grid import Grid
 from .affines import exact_affine, is_affine
 from .context import Context, Mapping, warn
-from .nifti import stored_of, vectors_of
 
 _DEFORMATION, _DISPLACEMENT = 0, 1
 _OTHERS = {

@@ -11,12 +11,13 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.affine import lps_to_ras
 from ..space.checks import check_displacement
-from ..space.displacement import to_transform
+from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
 from .atomic import atomic_write
 from .detached import check_name, check_readable
 from .images import load_image
 from .itk_transforms import read_transform
+from .nifti_vectors import RAS_INTENT, read_vectors
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
 
@@ -45,15 +46,20 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
 def read_displacement(path: str | os.PathLike) -> sitk.Image:
     """Read a displacement that `write_displacement`, SimpleITK, ANTs or Slicer wrote, as the canonical field.
 
-    NIfTI files of intent 1006 are RAS and turned by SimpleITK itself, 1007 are LPS.
+    NIfTI files of intent 1006 are RAS and turned, others are LPS.
     Raises InputError when the file is missing, is no displacement, or holds values that are not finite.
     """
     path = Path(path)
     suffix = _suffix(path)
     check_readable(path)
-    if suffix != ".h5":
-        return check_displacement(load_image(path), str(path))
-    return check_displacement(_read_transform_file(path), str(path))
+    if suffix == ".h5":
+        field = _read_transform_file(path)
+    elif suffix in (".nii.gz", ".nii"):
+        vectors, grid, intent = read_vectors(path)
+        field = from_array(lps_to_ras(vectors) if intent == RAS_INTENT else vectors, grid)
+    else:
+        field = load_image(path)
+    return check_displacement(field, str(path))
 
 
 def _read_transform_file(path: Path) -> sitk.Image:

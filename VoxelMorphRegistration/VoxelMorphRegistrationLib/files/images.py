@@ -10,18 +10,22 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
-from ..space.checks import check_geometry, check_labels, check_scalar
+from ..space.checks import check_components, check_geometry, check_labels, check_scalar
 from .atomic import atomic_write
 from .compressed import check_expansion
 from .detached import check_name, check_readable
 from .dicom import read_dicom
 from .metaimage import check_metaimage
-from .nifti import check_nifti, shear_degrees
+from .nifti import alone, check_nifti, is_nifti2, shear_degrees
 from .nrrd import check_nrrd, read_slice
 
 _RESAMPLE = (
     "python -c \"import nibabel as n, nibabel.processing as p; i = n.load('{path}'); "
     "n.save(p.resample_to_output(i, i.header.get_zooms()[:3]), 'resampled.nii.gz')\" (for labels with order=0)"
+)
+_NIFTI_1 = (
+    "python -c \"import nibabel as n; i = n.load('{path}'); "
+    "n.save(n.Nifti1Image(i.dataobj, i.affine), 'nifti1.nii.gz')\""
 )
 _SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".png", ".tif", ".tiff")
 
@@ -52,18 +56,23 @@ def read_image(path: str | Path, dimension: int | None = None) -> sitk.Image:
 
 
 def load_image(path: Path) -> sitk.Image:
-    """What SimpleITK makes of an image file of any dimension and any number of components, once it is known to be
-    whole.
+    """What SimpleITK makes of an image file of any dimension and (but for NIfTI) any number of components, once it is
+    known to be whole.
 
-    Raises InputError, naming the file, when it is missing, empty, cut short, damaged, no image, or says that its voxels
-    are elsewhere than beside it or more than it can hold.
+    Raises InputError, naming the file, when it is missing, empty, cut short, damaged, no image, says that its voxels
+    are elsewhere than beside it or more than it can hold, or is a NIfTI file of several components.
     """
     check_image(path)
     if (flat := read_slice(path)) is not None:
         return flat
     reader = image_information(path)
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        # ITK ends the process over vectors of scaled whole numbers; `nifti_vectors` reads them.
+        check_components(reader.GetNumberOfComponents(), str(path))
     try:
-        return reader.Execute()
+        with alone(path) as name:
+            reader.SetFileName(str(name))
+            return reader.Execute()
     except (RuntimeError, MemoryError) as error:
         raise _unreadable(path, error) from error
 
@@ -148,6 +157,10 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
         return InputError(
             f"{path}: its axes are sheared by {shear:.2g} degrees (as of a tilted CT gantry), which ITK and Slicer do "
             f"not take as an image; resample it: {_RESAMPLE.format(path=path)}"
+        )
+    if is_nifti2(path):
+        return InputError(
+            f"{path}: a NIfTI-2 file, which SimpleITK does not read; save it as NIfTI-1: {_NIFTI_1.format(path=path)}"
         )
     return InputError(f"{path}: cannot be read as an image ({error_summary(error)}); give an image file")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import gzip
 import math
 import os
+import shutil
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -31,23 +35,57 @@ def check_nifti(path: Path) -> None:
     if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
         return
     packed = is_gzip(path)
+    if packed and not path.name.lower().endswith(".gz"):
+        raise InputError(f"{path}: is compressed by gzip, which readers know by its name; rename it {path.name}.gz")
     header = nifti_header(path)
     if header is None:
         if packed:
             check_packed(path, 0, "gzip", _FIRST)  # Damage may be why no header is there.
         return
+    _check_header(path, header)
     dimensions = header["dim"].tolist()
-    axes = dimensions[0] if 1 <= dimensions[0] <= 7 else 0
+    axes, offset = dimensions[0], float(header["vox_offset"])
     check_spacing(path, header, min(axes, 3))
-    offset = float(header["vox_offset"])
-    if not math.isfinite(offset) or offset < 0:
-        raise InputError(f"{path}: its header says that voxels begin at byte {offset:g}; copy or export it again")
     voxels = math.prod(max(count, 1) for count in dimensions[1 : 1 + axes])
-    needed = int(offset) + voxels * _voxel_bytes(header)
+    needed = int(offset) + voxels * int(header.get_data_dtype().itemsize)
     if packed:
         check_packed(path, 0, "gzip", needed)
     elif path.stat().st_size < needed:
         raise InputError(f"{path}: the file is cut short; copy or download it again")
+
+
+def _check_header(path: Path, header: nibabel.Nifti1Header) -> None:
+    """Raises InputError, naming the file, for a header that ITK takes although it cannot be meant, or complains of in
+    several lines.
+    """
+    dimensions = header["dim"].tolist()
+    if not 1 <= dimensions[0] <= 7 or min(dimensions[1 : 1 + dimensions[0]]) < 1:
+        raise InputError(f"{path}: its header says dimensions {dimensions}; copy or export it again")
+    single = _FIRST + 4 if int(header["sizeof_hdr"]) == _FIRST else _SECOND + 4
+    offset = float(header["vox_offset"])
+    if not math.isfinite(offset) or offset < single:
+        raise InputError(
+            f"{path}: its header says that voxels begin at byte {offset:g}, and is {single} bytes long; copy or export "
+            "it again"
+        )
+    if bytes(header["magic"])[:3] not in (b"n+1", b"n+2"):
+        raise InputError(f"{path}: its header is damaged (it is not marked as NIfTI); copy or export it again")
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    # NaN and zero are how a header says that values are as stored.
+    if math.isinf(slope) or (math.isfinite(slope) and slope != 0 and not math.isfinite(intercept)):
+        raise InputError(f"{path}: its header scales values by {slope:g} and {intercept:g}; copy or export it again")
+    rows = [header[f"srow_{axis}"] for axis in "xyz"] if header["sform_code"] > 0 else []
+    turned = [header[f"{name}_{axis}"] for name, axes in (("quatern", "bcd"), ("qoffset", "xyz")) for axis in axes]
+    if not np.isfinite(np.ravel([*rows]) if rows else 0.0).all() or (
+        header["qform_code"] > 0 and not np.isfinite(turned).all()
+    ):
+        raise InputError(f"{path}: its place holds numbers that are not finite; correct the file's header")
+    try:
+        known = header.get_data_dtype().itemsize > 0
+    except Exception:  # nibabel's HeaderDataError
+        known = False
+    if not known:
+        raise InputError(f"{path}: its header names a type of voxels that no reader knows; copy or export it again")
 
 
 def check_spacing(path: Path, header: nibabel.Nifti1Header, axes: int) -> None:
@@ -92,6 +130,41 @@ def nifti_header(path: Path) -> nibabel.Nifti1Header | None:
     return None
 
 
+def is_nifti2(path: Path) -> bool:
+    """Whether the file begins as NIfTI-2 does."""
+    import nibabel
+
+    header = nifti_header(path)
+    return isinstance(header, nibabel.Nifti2Header)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[Path]:
+    """A name under which ITK reads this file: where `a.nii` lies beside `a.nii.gz`, it takes its voxels."""
+    if not path.name.lower().endswith(".nii.gz") or not path.with_name(path.name[: -len(".gz")]).exists():
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="voxelmorph-") as folder:
+        name = Path(folder) / "alone.nii.gz"
+        try:
+            name.symlink_to(path.resolve())
+        except OSError:  # Windows lets few users make links.
+            shutil.copyfile(path, name)
+        yield name
+
+
+def units(header: nibabel.Nifti1Header) -> tuple[str, str]:
+    """Of space and time, as nibabel names them: 'mm', 'meter', 'micron'; 'sec', 'msec', ...; 'unknown' for codes that
+    mean nothing.
+    """
+    from nibabel.nifti1 import unit_codes
+
+    code = int(header["xyzt_units"])
+    space, time = code % 8, code - code % 8
+    known = unit_codes.value_set()
+    return tuple(unit_codes.label[one] if one in known else "unknown" for one in (space, time))  # type: ignore[return-value]
+
+
 def load_nifti(path: str | os.PathLike) -> nibabel.Nifti1Image:
     """nibabel's image of a whole NIfTI file (or of one of FreeSurfer's volumes), its voxels not yet in memory.
 
@@ -108,11 +181,3 @@ def load_nifti(path: str | os.PathLike) -> nibabel.Nifti1Image:
         return cast("nibabel.Nifti1Image", nibabel.load(path))
     except Exception as error:  # nibabel has an error of its own for each kind of damage
         raise InputError(f"{path}: not readable as NIfTI ({error_summary(error)}); copy or export it again") from error
-
-
-def _voxel_bytes(header: nibabel.Nifti1Header) -> int:
-    """Of the type that readers go by; the header names the size a second time."""
-    try:
-        return int(header.get_data_dtype().itemsize)
-    except Exception:  # nibabel's HeaderDataError for a type that does not exist, which the reader tells
-        return int(header["bitpix"]) // 8

@@ -25,7 +25,7 @@ from ..space.grid import Grid
 from .compressed import check_claimed, check_expansion, is_gzip
 from .detached import check_readable
 from .images import header_of, image_information
-from .nifti import check_nifti, check_spacing, nifti_header
+from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
 from .random_access import RandomAccess
 
@@ -154,7 +154,7 @@ class _NiftiSeries(_RawSeries):
     def _describe(self, header: nibabel.Nifti1Header) -> None:
         """NIfTI has single precision: the shortest number that is stored as the same is what was meant."""
         step, start = (Decimal(str(np.float32(value))) for value in (header["pixdim"][4], header["toffset"]))
-        unit = header.get_xyzt_units()[1]
+        unit = units(header)[1]
         if step.is_finite() and step > 0 and unit != "unknown":
             self.index_name, self.index_unit = "time", {"sec": "s", "msec": "ms", "usec": "us"}.get(unit, unit)
             start = start if start.is_finite() else Decimal(0)

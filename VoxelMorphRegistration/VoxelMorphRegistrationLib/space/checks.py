@@ -13,7 +13,14 @@ from ..errors import InputError
 def check_scalar(image: sitk.Image, name: str) -> None:
     """Raises InputError for images of several components (colour, vectors, one-hot maps)."""
     components = image.GetNumberOfComponentsPerPixel()
-    if components > 1 or "vector" in image.GetPixelIDTypeAsString() or "complex" in image.GetPixelIDTypeAsString():
+    check_components(components, name)
+    if "vector" in image.GetPixelIDTypeAsString() or "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{name}: each voxel holds {components} numbers, one is needed; make it a scalar image first")
+
+
+def check_components(components: int, name: str) -> None:
+    """Raises InputError when each voxel holds more than one number."""
+    if components > 1:
         raise InputError(f"{name}: each voxel holds {components} numbers, one is needed; make it a scalar image first")
 
 

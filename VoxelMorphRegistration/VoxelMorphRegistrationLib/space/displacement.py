@@ -28,8 +28,9 @@ _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor
 
 
 def from_array(vectors: np.ndarray, grid: Grid) -> sitk.Image:
-    """The canonical field of LPS mm vectors (*grid.shape, d) at the grid's voxels."""
-    return grid.image(np.asarray(vectors, dtype=np.float32), vector=True)
+    """The canonical field of LPS mm vectors (*grid.shape, d) at the grid's voxels; beyond float32 they are infinite."""
+    with np.errstate(over="ignore"):
+        return grid.image(np.asarray(vectors, dtype=np.float32), vector=True)
 
 
 def from_voxel_flow(flow: np.ndarray, grid: Grid) -> sitk.Image:

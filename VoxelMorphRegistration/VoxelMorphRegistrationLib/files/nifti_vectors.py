@@ -1,16 +1,47 @@
-"""NIfTI headers: the grid in LPS that a RAS affine means, and the vector files that are laid out along it."""
+"""Vectors in NIfTI files, read by nibabel: ITK reads NaN as zero, ends the process over scaled whole numbers, and turns
+the RAS vectors of intent 1006 only where they have three components.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import InputError, error_summary
 from ..space.grid import Grid
+from .images import header_of
+from .nifti import load_nifti, units
 
 if TYPE_CHECKING:
     import nibabel
+
+#: Intent codes of vectors: displacements in RAS mm, and any vectors, which ITK writes displacements in LPS mm as.
+RAS_INTENT, VECTOR_INTENT = 1006, 1007
+
+
+def read_vectors(path: Path) -> tuple[np.ndarray, Grid, int]:
+    """Vectors (*grid.shape, d) as stored, the grid where SimpleITK has it, and the intent code of a NIfTI file.
+
+    Raises InputError, naming the file, when it is missing, damaged, or no field of vectors.
+    """
+    image = load_nifti(path)
+    unit = units(image.header)[0]
+    if unit not in ("mm", "unknown"):
+        raise InputError(
+            f"{path}: its header counts in {unit}, and does not say whether its vectors do; save it in mm (units 2)"
+        )
+    vectors, _ = vectors_of(image, str(path))
+    dimension, reader = vectors.shape[-1], header_of(path)
+    direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:dimension, :dimension]
+    grid = Grid(
+        reader.GetSize()[:dimension],
+        reader.GetSpacing()[:dimension],
+        reader.GetOrigin()[:dimension],
+        tuple(direction.ravel().tolist()),
+    )
+    return vectors, grid, int(image.header["intent_code"])
 
 
 def grid_of_affine(size: tuple[int, ...], affine: np.ndarray, name: str) -> Grid:
@@ -44,7 +75,7 @@ def vectors_of(image: nibabel.spatialimages.SpatialImage, name: str) -> tuple[np
             f"{name}: shape {shape} is no field of vectors; it needs (x, y, z, 1, 3), (x, y, z, 3) or, in 2D, (x, y, 1,"
             " 1, 2)"
         )
-    if not np.isfinite(array).all():
+    if not (np.abs(array) <= np.finfo(np.float32).max).all():
         raise InputError(f"{name}: the field holds NaN or infinite values; export it again without them")
     grid = grid_of_affine(array.shape[:-1], image.affine, name)
     return np.moveaxis(array, range(dimension), range(dimension - 1, -1, -1)), grid
