@@ -7,6 +7,9 @@ normal of Image Orientation (Patient)) are looked at first.
 
 from __future__ import annotations
 
+import math
+import re
+import struct
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +21,13 @@ from ..errors import InputError, error_summary
 from .detached import check_name
 
 _POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
+_FRAMES, _SERIES = "0028|0008", "0020|000e"
+_ROWS, _COLUMNS, _SAMPLES, _BITS = "0028|0010", "0028|0011", "0028|0002", "0028|0100"
+#: Of the file meta information, which is always explicit and little-endian (DICOM PS3.10).
+_SYNTAX = re.compile(rb"\x02\x00\x10\x00UI..([0-9.]+)", re.DOTALL)
+#: Of computed radiography, CT, MR, ultrasound, secondary capture, X-ray, nuclear medicine and PET (PS3.4, B.5).
+_IMAGE_CLASS = re.compile(rb"1\.2\.840\.10008\.5\.1\.4\.1\.1\.(?:1|2|3|4|6|7|12|20|128)(?:\.\d+)*[^\d.]")
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 #: What may tell slices of one position apart, the plainest first, with its unit.
 _DISTINCTIONS = (
     ("0018|1060", "trigger time", " ms"),
@@ -61,6 +71,29 @@ def read_dicom(folder: Path) -> sitk.Image:
         ) from error
 
 
+def check_dicom_file(path: Path, reader: sitk.ImageFileReader) -> None:
+    """Raises InputError for a DICOM file that is not one image: one that holds several, or one slice of a series.
+
+    Frames of one file (enhanced and multi-frame DICOM) may be slices, times or both; ITK stacks them all.
+
+    Args:
+        reader: which knows the header of the file; a file of another kind passes.
+    """
+    frames = _text(reader, _FRAMES)
+    if frames not in ("", "0", "1"):
+        raise InputError(
+            f"{path}: a DICOM file of {frames} frames (enhanced or multi-frame), which may be slices or times; make "
+            "files of single volumes from it, as Slicer's DICOM module or dcm2niix do"
+        )
+    series = _text(reader, _SERIES)
+    if series and (count := len(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(path.parent), series))) > 1:
+        raise InputError(f"{path}: one of the {count} slices of a DICOM series; give its folder {path.parent}")
+
+
+def _text(reader: sitk.ImageFileReader, key: str) -> str:
+    return reader.GetMetaData(key).strip(" \0") if reader.HasMetaDataKey(key) else ""
+
+
 def holds_dicom(folder: Path) -> bool:
     """Whether a folder itself holds files of a DICOM series."""
     _check_names(folder)
@@ -73,7 +106,21 @@ def _series(folder: Path) -> tuple[str, ...]:
     if len(series) != 1:
         found = "no DICOM series" if not series else f"{len(series)} DICOM series"
         raise InputError(f"{folder}: the folder holds {found}, one is needed; give a file or the folder of one series")
-    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+    _check_left_out(folder, files)
+    return files
+
+
+def _check_left_out(folder: Path, files: tuple[str, ...]) -> None:
+    """Raises InputError for a damaged slice, which GDCM leaves out of the series without a word."""
+    taken = {Path(file).name for file in files}
+    for entry in sorted(folder.iterdir()):
+        if entry.name in taken or not entry.is_file():
+            continue
+        with open(entry, "rb") as stream:
+            start = stream.read(4096)
+        if start[128:132] == b"DICM" and _IMAGE_CLASS.search(start):
+            raise InputError(f"{entry}: a DICOM image that is damaged or cut short; copy or export it again")
 
 
 def _check_names(folder: Path) -> None:
@@ -90,10 +137,18 @@ def _slices(files: tuple[str, ...]) -> list[_Slice]:
         reader = sitk.ImageFileReader()
         reader.SetFileName(file)
         reader.ReadImageInformation()
+        if _text(reader, _FRAMES) not in ("", "0", "1"):
+            check_dicom_file(Path(file), reader)
         fields = {key: reader.GetMetaData(key).strip() for key in reader.GetMetaDataKeys() if key.isascii()}
+        _check_pixels(Path(file), fields)
         position, orientation = _numbers(fields, _POSITION, 3), _numbers(fields, _ORIENTATION, 6)
         if position is None or orientation is None:
-            continue
+            if len(files) == 1:
+                continue
+            raise InputError(
+                f"{file}: does not say where its slice lies (Image Position and Orientation), so the {len(files)} "
+                "slices are no volume; export the series again, or convert it with what knows its scanner"
+            )
         normal = np.cross(orientation[:3], orientation[3:])
         depth = float(normal @ position)
         aside = position - depth * normal
@@ -101,6 +156,28 @@ def _slices(files: tuple[str, ...]) -> list[_Slice]:
         smallest = float(min(pixel)) if pixel is not None else reader.GetSpacing()[0]
         found.append(_Slice(file, depth, aside, smallest, tuple(np.round(orientation, 4).tolist()), fields))
     return found
+
+
+def _check_pixels(file: Path, fields: dict[str, str]) -> None:
+    """Raises InputError for a file whose uncompressed pixels are not all there: GDCM fills up what is missing."""
+    try:
+        needed = math.prod(int(fields.get(key) or 1) for key in (_ROWS, _COLUMNS, _SAMPLES))
+        needed = needed * int(fields.get(_BITS) or 8) // 8
+    except ValueError:
+        return
+    content = file.read_bytes()
+    syntax = _SYNTAX.search(content[:4096])
+    if syntax is not None and syntax[1].rstrip(b"\0 ").decode("ascii", "replace") not in _UNCOMPRESSED:
+        return
+    for order, tag in (("<", b"\xe0\x7f\x10\x00"), (">", b"\x7f\xe0\x00\x10")):
+        place = content.find(tag)
+        while place >= 0:
+            begins = place + (12 if content[place + 4 : place + 6] in (b"OW", b"OB") else 8)
+            length = struct.unpack(f"{order}I", content[begins - 4 : begins])[0] if begins <= len(content) else 0
+            if needed <= length <= len(content) - begins:
+                return
+            place = content.find(tag, place + 1)
+    raise InputError(f"{file}: its pixels are cut short; copy or export it again")
 
 
 def _numbers(fields: dict[str, str], key: str, count: int) -> np.ndarray | None:

@@ -14,7 +14,7 @@ from ..space.checks import check_components, check_geometry, check_labels, check
 from .atomic import atomic_write
 from .compressed import check_expansion
 from .detached import check_name, check_readable
-from .dicom import read_dicom
+from .dicom import check_dicom_file, read_dicom
 from .metaimage import check_metaimage
 from .nifti import alone, check_nifti, is_nifti2, shear_degrees
 from .nrrd import check_nrrd, read_slice
@@ -69,6 +69,7 @@ def load_image(path: Path) -> sitk.Image:
     if path.name.lower().endswith((".nii", ".nii.gz")):
         # ITK ends the process over vectors of scaled whole numbers; `nifti_vectors` reads them.
         check_components(reader.GetNumberOfComponents(), str(path))
+    check_dicom_file(path, reader)
     try:
         with alone(path) as name:
             reader.SetFileName(str(name))

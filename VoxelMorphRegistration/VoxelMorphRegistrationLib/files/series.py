@@ -24,6 +24,7 @@ from ..space.checks import check_geometry
 from ..space.grid import Grid
 from .compressed import check_claimed, check_expansion, is_gzip
 from .detached import check_readable
+from .dicom import check_dicom_file
 from .images import header_of, image_information
 from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
@@ -172,6 +173,7 @@ class _ItkSeries(SeriesFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         reader = image_information(path)
+        check_dicom_file(path, reader)
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
             raise _no_sequence(path, reader.GetSize(), reader.GetNumberOfComponents())
         self._grid = _spatial_grid(reader)
