@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--direct", type=int, default=20, help="frames besides the intruders that direct registers")
     parser.add_argument("--keyframes", type=int)
     parser.add_argument("--model", default="any-anatomy-fast")
+    parser.add_argument("--network-spacing", type=float, metavar="MM", help="coarser than the network's, to try it out")
     args = parser.parse_args()
     # One thread: then the time of the thread that makes frames is the processor time this takes.
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
@@ -159,7 +160,7 @@ def main() -> None:
     usual = [index for index in range(1, args.frames) if not case.intruder(index)]
     every = max(1, len(usual) // args.direct)
     subset = sorted([*usual[::every], *intruders])
-    pairs = Settings(align="none")
+    pairs = Settings(align="none", network_spacing=args.network_spacing)
     combined = measure(case, model, PropagationSettings("motion-model", keyframes=args.keyframes, registration=pairs))
     print(table("motion-model", combined, intruders), flush=True)
     direct = measure(case, model, PropagationSettings("direct", select=subset, registration=pairs))

@@ -218,3 +218,12 @@ def test_a_file_that_is_no_displacement_is_refused_by_name(tmp_path):
 def test_a_flow_of_another_shape_is_refused_with_both_shapes():
     with pytest.raises(ValueError, match=r"\(3, 2, 2, 2\).*\(3, 17, 27, 23\)"):
         displacements.from_voxel_flow(np.zeros((3, 2, 2, 2)), oblique_grid(3))
+
+
+@pytest.mark.parametrize("strength", [0.3, 0.9, 1.5, 4.0])
+def test_folds_are_counted_alike_whether_or_not_the_gradient_rules_them_out(strength):
+    grid = Grid((18, 16, 14), (1.0, 2.0, 1.5), (0.0, 0.0, 0.0), (0.6, 0.8, 0.0, -0.8, 0.6, 0.0, 0.0, 0.0, 1.0))
+    vectors = strength * np.random.default_rng(3).uniform(-1, 1, (*grid.shape, 3))
+    field = displacements.from_array(vectors, grid)
+    determinant = sitk.GetArrayFromImage(displacements.jacobian_determinant(field))
+    assert displacements.folded_percent(field) == pytest.approx(100 * (determinant <= 0).mean())

@@ -11,7 +11,7 @@ from voxelmorph.nn.models import VxmPairwise
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import build_network
-from VoxelMorphRegistrationLib.networks.inference import fast_convolutions
+from VoxelMorphRegistrationLib.networks.inference import fast_convolutions, predicting
 
 SHAPE = (16, 24, 16)
 PAIRWISE = {"class": "VxmPairwise", "ndim": 3, "features": [4, 8, 8], "integration_steps": 5}
@@ -113,14 +113,14 @@ def test_fast_convolutions_give_the_same_field(architecture, dimension):
 def test_fast_convolutions_stand_aside_where_gradients_are_wanted():
     image = torch.rand(1, 1, 8, 8, 8)
     weight = torch.rand(2, 1, 3, 3, 3, requires_grad=True)
-    with fast_convolutions(image):
+    with predicting(image), fast_convolutions():
         torch.nn.functional.conv3d(image, weight, padding=1).sum().backward()
     assert weight.grad is not None
 
 
 def test_fast_convolutions_stand_aside_for_a_padding_they_cannot_express():
     image, weight = torch.rand(1, 1, 8, 8, 8), torch.rand(2, 1, 3, 3, 3)
-    with torch.no_grad(), fast_convolutions(image):
+    with torch.no_grad(), predicting(image), fast_convolutions():
         assert torch.nn.functional.conv3d(image, weight, None, 1, "same").shape == (1, 2, 8, 8, 8)
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from ..space import displacement as displacements
 from ..space.grid import Grid
 from .label_boxes import Box, label_boxes
 from .label_warping import SmoothWarper
+from .nearest_warping import warp_nearest
 from .segment import Segment, generated_segment
 
 
@@ -36,6 +36,7 @@ class Segmentation:
     (['Segment_7'], (7,))
     >>> segmentation.extents()
     [(3, 4, 2, 2, 1, 2)]
+    >>> from VoxelMorphRegistrationLib.space import displacement as displacements
     >>> grid = segmentation.grid
     >>> one_voxel = displacements.from_array(np.broadcast_to([1.0, 0.0, 0.0], (*grid.shape, 3)), grid)
     >>> segmentation.warp(one_voxel).extents()
@@ -157,7 +158,7 @@ class Segmentation:
         `nearest` takes the voxel x + u(x) falls in; `smooth` see `label_warping`. What lies outside is 0.
         """
         if interpolation == "nearest":
-            layers = [displacements.warp(layer, displacement, "nearest") for layer in self.layers]
+            layers = [warp_nearest(layer, displacement) for layer in self.layers]
         else:
             layers = [warper.warp(displacement) for warper in self._smooth_warpers]
         return replace(self, layers=tuple(layers))

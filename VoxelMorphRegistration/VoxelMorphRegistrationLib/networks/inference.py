@@ -2,14 +2,14 @@
 
 With the few channels VoxelMorph has, PyTorch's dispatcher leaves oneDNN aside for a slow direct convolution. Calling
 oneDNN by name gives the same numbers to 1e-7 in about half the time (measured on x86, and used there alone).
-`slab_unet` and `pair_cues` go further where the context of `fast_convolutions` is entered.
+`slab_unet` and `pair_cues` go further where the layers allow it.
 """
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 
 import torch
@@ -20,24 +20,38 @@ _PREDICTING: ContextVar[bool] = ContextVar("voxelmorph-predicting", default=Fals
 
 
 @contextmanager
-def fast_convolutions(image: torch.Tensor) -> Iterator[None]:
-    """A context in which convolutions of float32 CPU tensors go to oneDNN; does nothing where that is not possible."""
-    if not _possible(image):
-        yield
-        return
-    token = _PREDICTING.set(True)
+def predicting(image: torch.Tensor) -> Iterator[None]:
+    """A context in which networks predict from float32 images in a CPU's memory as fast as they can; does nothing where
+    that is not possible.
+    """
+    token = _PREDICTING.set(_possible(image))
     try:
-        with _OneDNN():
-            yield
+        yield
     finally:
         _PREDICTING.reset(token)
 
 
 def in_slabs(image: torch.Tensor) -> bool:
     """Whether what is computed from an image (B, C, *shape) may be computed slab by slab: one volume, inside
-    `fast_convolutions`.
+    `predicting`.
     """
-    return _PREDICTING.get() and _possible(image) and image.dim() == 5 and image.shape[0] == 1
+    return _PREDICTING.get() and image.dim() == 5 and image.shape[0] == 1 and _possible(image)
+
+
+def fast_convolutions() -> AbstractContextManager:
+    """A context in which convolutions go to oneDNN, inside `predicting`. For layers that slabs cannot do: each function
+    of PyTorch that is called in it costs some microseconds.
+    """
+    return _OneDNN() if _PREDICTING.get() else nullcontext()
+
+
+def convolved(image: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple) -> torch.Tensor:
+    """`torch.conv3d` of float32 CPU tensors by oneDNN, or by PyTorch's own choice where it will not."""
+    try:
+        image = image.contiguous(memory_format=torch.channels_last_3d)
+        return torch.mkldnn_convolution(image, weight, bias, padding, (1, 1, 1), (1, 1, 1), 1)
+    except RuntimeError:
+        return torch.conv3d(image, weight, bias, 1, padding)
 
 
 def _possible(image: torch.Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import InputError
 from ..flow.integration import resize_flow
 from ..flow.sampling import Padding
-from .inference import fast_convolutions, in_slabs
+from .inference import fast_convolutions, in_slabs, predicting
 from .output import Flow
 from .slab_unet import SlabUnet
 
@@ -62,7 +62,7 @@ class Network(nn.Module):
         Raises:
             InputError: shapes differ, or are not a multiple of `multiple`.
         """
-        with torch.no_grad(), fast_convolutions(fixed):
+        with torch.no_grad(), predicting(fixed):
             return self.forward(fixed, moving)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
@@ -86,7 +86,10 @@ class Network(nn.Module):
         """The module's raw field (B, d, *shape / field_factor), in voxels of its own grid."""
         slabs = self.slab_unet() if in_slabs(source) else None
         images = torch.cat([source, target], dim=1)
-        return self.module(images) if slabs is None else slabs(images)
+        if slabs is not None:
+            return slabs(images)
+        with fast_convolutions():
+            return self.module(images)
 
     def slab_unet(self) -> SlabUnet | None:
         """The module's layers to be computed slab by slab; None where it has others than those that can be."""

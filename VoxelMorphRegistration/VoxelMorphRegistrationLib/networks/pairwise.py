@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import DependencyMissing, InputError
 from . import slab_unet
-from .inference import in_slabs
+from .inference import fast_convolutions, in_slabs
 from .network import Network
 from .slab_unet import SlabUnet
 
@@ -66,7 +66,8 @@ class PairwiseNetwork(Network):
         slabs = self.slab_unet() if in_slabs(source) else None
         if slabs is not None:
             return slabs(torch.cat([source, target], dim=1))
-        velocity = module(source, target, return_field_type="svf")
+        with fast_convolutions():
+            velocity = module(source, target, return_field_type="svf")
         # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.
         module.velocity = None
         return velocity

@@ -36,7 +36,7 @@ from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.integration import integrate_coarsely
 from ..flow.sampling import warp
 from ..flow.similarity import LocalCorrelation
-from .inference import fast_convolutions, in_slabs
+from .inference import in_slabs, predicting
 from .motion_cues import motion_cues
 from .output import Flow
 from .pair_cues import both_orders
@@ -89,12 +89,12 @@ class PyramidNetwork(PairwiseNetwork):
 
         Refinement that starts from it ends as well as from `flow`.
         """
-        with torch.no_grad(), fast_convolutions(fixed):
+        with torch.no_grad(), predicting(fixed):
             return self._passes(fixed, moving, self.factors[: self._rough_passes])
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
         """`flow`, by running the passes that `rough_flow` left out."""
-        with torch.no_grad(), fast_convolutions(fixed):
+        with torch.no_grad(), predicting(fixed):
             return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field, self.further_windows)
 
     def improve(

@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .inference import convolved
+
 _VALUES = 1_600_000  # of a slab's input; of 400,000 to 6 million about the fastest
 _LAYOUT = torch.channels_last_3d
 
@@ -161,7 +163,7 @@ def _one(rows: Rows, shape: tuple[int, ...], convolution: Convolution) -> torch.
         slab = rows(first, last)
         if any(missing):
             slab = F.pad(slab, (0, 0, 0, 0, *missing))
-        values = torch.conv3d(slab, convolution.weight, convolution.bias, 1, (0, reach, reach))
+        values = convolved(slab, convolution.weight, convolution.bias, (0, reach, reach))
         convolution.activation(values, out=found[:, :, start:end])
     return found
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from ..errors import InputError
 from ..network_space.grid import network_grid
 from ..network_space.inputs import NormalisedImage
-from ..networks.inference import fast_convolutions
+from ..networks.inference import predicting
 from ..networks.pyramid import PyramidNetwork
 from ..space.checks import cleaned
 from ..space.grid import Grid
@@ -66,7 +66,7 @@ class CoarseLook:
         network = self._model.network
         assert isinstance(network, PyramidNetwork)
         velocity = None
-        with torch.no_grad(), fast_convolutions(fixed):
+        with torch.no_grad(), predicting(fixed):
             for factor in _PASSES:
                 velocity = network.improve(fixed, self._moving, velocity, factor)
         assert velocity is not None

@@ -24,6 +24,7 @@ from .grid import Grid
 
 #: Voxels that stand for a whole field where an affine is fitted to it.
 SPARSE = 20_000
+_SLICES = 8  # at a time, to stay in the processor's cache
 _INTERPOLATORS = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "bspline": sitk.sitkBSpline}
 
 
@@ -162,11 +163,31 @@ def jacobian_determinant(displacement: sitk.Image) -> sitk.Image:
 
 
 def folded_percent(displacement: sitk.Image, mask: sitk.Image | None = None) -> float:
-    """Percent of the voxels (of `mask` > 0 on the same grid, where given) at which the Jacobian determinant is <= 0."""
+    """Percent of the voxels (of `mask` > 0 on the same grid, where given) at which the Jacobian determinant is <= 0.
+
+    A field whose gradient G has a norm below 1 everywhere folds nowhere, as I + G and I + a share of G are invertible:
+    then no determinant is computed, in less than half the time.
+    """
+    if _greatest_gradient(displacement) < 1:
+        return 0.0
     folded = sitk.GetArrayFromImage(jacobian_determinant(displacement)) <= 0
     if mask is not None:
         folded = folded[sitk.GetArrayViewFromImage(mask) > 0]
     return 100.0 * float(folded.mean()) if folded.size else 0.0
+
+
+def _greatest_gradient(displacement: sitk.Image) -> float:
+    """No Frobenius norm of the gradient is greater: of each axis the greatest change between neighbours counts."""
+    vectors, grid = sitk.GetArrayViewFromImage(displacement), Grid.of(displacement)
+    total = 0.0
+    for axis, step in enumerate(reversed(grid.spacing)):
+        greatest = 0.0
+        for start in range(0, len(vectors), _SLICES):
+            change = np.diff(vectors[start : start + _SLICES + (axis == 0)], axis=axis)
+            if change.size:
+                greatest = max(greatest, float(np.einsum("...c,...c->...", change, change).max()))
+        total += greatest / step**2
+    return float(np.sqrt(total))
 
 
 def warp(
