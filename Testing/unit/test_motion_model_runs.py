@@ -116,3 +116,17 @@ def flat_model():
     model = centroid_model()
     model.network.dimension = 2
     return model
+
+
+def test_a_run_by_auto_goes_on_by_the_strategy_it_stands_for_and_takes_an_earlier_model(case, tmp_path, capsys):
+    assert command(case, tmp_path / "first") == 0
+    assert command(case, tmp_path / "out", "--strategy", "auto", "--frames", "0:2") == 0
+    assert command(case, tmp_path / "out", "--strategy", "direct", "--frames", "0:3") == 0
+    model = tmp_path / "first" / "motion-model.npz"
+    assert command(case, tmp_path / "second", "--motion-model", model) == 0
+    with open(tmp_path / "second" / "motion.csv", newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == len(PLACES)
+    assert command(case, tmp_path / "second") == 1
+    assert "motion model" in capsys.readouterr().err
+    assert command(case, tmp_path / "third", "--motion-model", tmp_path / "none.npz") == 1
+    assert "holds no motion model" in capsys.readouterr().err

@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=STRATEGY_NAMES,
         default="direct",
         help="each frame with the reference; each with the one before; every K-th and interpolated between; or few "
-        "frames, and every other one combined from theirs (default: %(default)s)",
+        "frames, and every other one combined from theirs; auto: the last from 64 frames on, else the first (default: "
+        "%(default)s)",
     )
     parser.add_argument("--keyframe-step", type=_positive, default=8, metavar="K", help="(default: %(default)s)")
     parser.add_argument(
@@ -71,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         metavar="N",
         help="for motion-model: how many frames are registered (default: as many as the motion asks for)",
+    )
+    parser.add_argument(
+        "--motion-model",
+        metavar="FILE",
+        help="for motion-model: the motion-model.npz of the patient's earlier scan, whose modes describe this one too",
     )
     parser.add_argument("--adapt", metavar="5min|500steps", help="train the network on this sequence first")
     parser.add_argument(
@@ -215,6 +221,7 @@ def request_of(args: argparse.Namespace) -> Request:
         strategy=args.strategy,
         keyframe_step=args.keyframe_step,
         keyframes=args.keyframes,
+        motion_model=args.motion_model,
         mask=args.mask,
         mask_margin=args.mask_margin,
         points=args.points,

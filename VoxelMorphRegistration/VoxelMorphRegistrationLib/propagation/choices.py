@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-StrategyName = Literal["direct", "sequential", "keyframes", "motion-model"]
+StrategyName = Literal["auto", "direct", "sequential", "keyframes", "motion-model"]
 
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)

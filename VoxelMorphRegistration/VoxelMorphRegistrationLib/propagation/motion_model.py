@@ -135,7 +135,7 @@ def _chosen(
     numbers = np.array(list(looks))
     stacked = np.stack(list(looks.values()))
     stacked = stacked.reshape(len(stacked), -1, stacked.shape[-1])
-    modes, apart = find_modes(stacked)
+    modes, apart = find_modes(stacked, means.known)
     if earlier is not None and earlier.frames == tuple(others):
         choice = earlier
     else:

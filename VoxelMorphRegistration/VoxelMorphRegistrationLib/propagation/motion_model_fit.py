@@ -66,7 +66,7 @@ class Modes:
         return apart - (apart @ self.vectors.T) @ self.vectors
 
 
-def find_modes(looks: np.ndarray) -> tuple[Modes, np.ndarray]:
+def find_modes(looks: np.ndarray, known: np.ndarray | None = None) -> tuple[Modes, np.ndarray]:
     """The modes of the frames that are alike, and how far each of all n frames is apart from these: (n,).
 
     Modes are found first from the frames next to the median look, then from those that they explain best, and last from
@@ -75,7 +75,11 @@ def find_modes(looks: np.ndarray) -> tuple[Modes, np.ndarray]:
 
     Args:
         looks: (n, voxels, d) in mm.
+        known: (m, p), orthonormal modes of an earlier scan: they come first, and what they leave is described by modes
+            of its own. The frame to which all others are compared may be another one now, so their mean is not taken.
     """
+    if known is not None:
+        return _beyond(known, looks)
     flat = looks.reshape(len(looks), -1)
     chosen = _evenly(len(looks), _FITTED)
     sample = flat[chosen].astype(np.float32)
@@ -88,6 +92,19 @@ def find_modes(looks: np.ndarray) -> tuple[Modes, np.ndarray]:
         apart = np.max([_deviations(values) for values in modes.left(looks)], axis=0)
         modes = _modes_of(sample[apart[chosen] <= _NO_SAY])
     return modes, np.max([_deviations(values) for values in modes.left(looks)], axis=0)
+
+
+def _beyond(known: np.ndarray, looks: np.ndarray) -> tuple[Modes, np.ndarray]:
+    flat = looks.reshape(len(looks), -1)
+    along = np.concatenate([block @ known.T for block in _blocks(flat)])
+    left = np.concatenate([(block - (block @ known.T) @ known).astype(looks.dtype) for block in _blocks(flat)])
+    further, apart = find_modes(left.reshape(looks.shape))
+    alike = apart <= _NO_SAY
+    mean = further.mean + along[alike].mean(0) @ known
+    vectors = np.concatenate([known, further.vectors])
+    total = sum(float(np.square(block - mean).sum()) for block in _blocks(flat[alike]))
+    spread = np.concatenate([(block - mean) @ vectors.T for block in _blocks(flat[alike])])
+    return Modes(mean, vectors, np.square(spread).sum(0) / max(total, np.finfo(float).tiny)), apart
 
 
 def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = None, enough: float = 0.0) -> list[int]:

@@ -33,6 +33,7 @@ class MotionMeans:
         store: what is kept between runs.
         keyframes: how many key frames; None: as many as explain the looks.
         keys_only: the reference and the key frames alone are wanted now.
+        known: (m, p), the modes of an earlier scan on the looks' grid.
         told: called with the share of the frames that were looked at, 0 to 1.
     """
 
@@ -42,3 +43,4 @@ class MotionMeans:
     keyframes: int | None = None
     told: Callable[[float], None] = lambda share: None
     keys_only: bool = False
+    known: np.ndarray | None = None

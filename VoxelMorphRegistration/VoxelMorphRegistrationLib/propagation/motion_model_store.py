@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
+from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
+from ..space import displacement as displacements
 from ..space.grid import Grid
 from .frames import Frames
 from .motion_model_fit import Modes
@@ -39,6 +42,45 @@ class Choice:
     frames: tuple[int, ...]
     keys: tuple[int, ...]
     unlike: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class KnownModes:
+    """The modes that an earlier scan of the same patient left: (m, *grid.shape, d) on a grid, LPS mm."""
+
+    vectors: np.ndarray
+    grid: Grid
+    name: str
+
+    def on(self, grid: Grid) -> np.ndarray:
+        """(m, p), orthonormal, on another grid; zero beyond their own. Raises InputError where they have nothing."""
+        if grid.dimension != self.grid.dimension:
+            raise InputError(f"{self.name}: a motion model of {self.grid.dimension} dimensions; give this patient's")
+        resampled = [
+            displacements.resample(displacements.from_array(mode, self.grid), grid, "zero") for mode in self.vectors
+        ]
+        rows = np.stack([sitk.GetArrayFromImage(one).ravel() for one in resampled])
+        lengths = np.linalg.norm(rows, axis=1)
+        if not (lengths > 1e-3).all():
+            raise InputError(f"{self.name}: none of its motion lies where these frames are; give this patient's model")
+        basis, triangle = np.linalg.qr((rows / lengths[:, None]).T.astype(np.float64))
+        return (basis * np.sign(np.diag(triangle))).T.astype(np.float32)
+
+
+def read_modes(path: str | Path) -> KnownModes:
+    """The modes in the `motion-model.npz` of a run. Raises InputError when the file holds none."""
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            grid = Grid(*(tuple(kept[name].tolist()) for name in ("size", "spacing", "origin", "direction")))
+            modes = kept["modes"]
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: holds no motion model ({error_summary(error)}); give the motion-model.npz of a run's folder"
+        ) from error
+    shape = (len(modes), *grid.shape, grid.dimension)
+    if modes.shape != shape or not len(modes) or not np.isfinite(modes).all():
+        raise InputError(f"{path}: its modes are {modes.shape} and not {shape}; give the file as a run wrote it")
+    return KnownModes(modes, grid, str(path))
 
 
 class MotionStore:

@@ -25,7 +25,7 @@ from .frames import Frames, open_frames
 from .motion_model import look_at
 from .motion_model_look import CoarseLook
 from .motion_model_means import MotionMeans
-from .motion_model_store import MotionStore
+from .motion_model_store import MotionStore, read_modes
 from .quality import FrameQuality, near
 from .references import Reference, Source, assign, files_of, open_references, segments_of
 from .results import Carried, FrameResult, ResultMaker
@@ -42,7 +42,7 @@ class Propagation:
     Attributes:
         frames: the sequence. select: the frames wanted, ascending.
         references: the segmented frames, ascending.
-        settings: as given. registrar: with the network loaded.
+        settings: as given, with the strategy that 'auto' stands for. registrar: with the network loaded.
         points, surface: what was drawn on the reference frame besides.
     """
 
@@ -61,6 +61,8 @@ class Propagation:
         self.settings = settings or PropagationSettings()
         self.frames = open_frames(frames, files_of(segmentation))
         self.references = open_references(self.frames, segmentation, reference)
+        self.settings = self.settings.chosen(len(self.frames), self.references[0].image.GetDimension())
+        self._known = None if self.settings.motion_model is None else read_modes(self.settings.motion_model)
         self.select = _selected(self.settings.select, self.frames)
         self.points, self.surface = points, surface
         self._check_landmarks()
@@ -187,7 +189,8 @@ class Propagation:
         store = MotionStore(self._folder, self.frames, reference.index, look.identity, alone)
         region = None if reference.segmentation is None else near(reference.segmentation)
         alike = partial(measure.inside, region=region)
-        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only)
+        known = None if self._known is None else self._known.on(look.grid)
+        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only, known)
 
     def _check_dimension(self) -> None:
         first = self.references[0]
@@ -257,7 +260,7 @@ def propagate(
         settings: how, see `PropagationSettings`.
         points, surface: drawn on the reference frame; they follow the tissue.
         options: instead of `settings`, single options: those of `PropagationSettings` (strategy, keyframe_step,
-            keyframes, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless given, refine,
+            keyframes, motion_model, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless given, refine,
             ...).
 
     Raises InputError for a model, reference, segmentation or setting that is not usable, TypeError for an option that

@@ -31,7 +31,7 @@ class Request:
         sequence: where the frames are, see `open_frames`.
         segmentations: files, one for each of `reference_frames`; none where only points or a surface are carried.
         frames: which ones, see `select_frames`.
-        strategy, keyframe_step, keyframes, mask_margin: see `PropagationSettings`. mask: a file.
+        strategy, keyframe_step, keyframes, mask_margin: see `PropagationSettings`. mask, motion_model: files.
         points, surface: files. transforms: see `Wanted`.
         model: a name or a file. adapt: how long the network is trained on the sequence first.
         pair: the options of `registration.Settings`.
@@ -45,6 +45,7 @@ class Request:
     strategy: StrategyName = "direct"
     keyframe_step: int = 8
     keyframes: int | None = None
+    motion_model: str | None = None
     mask: str | None = None
     mask_margin: float | None = None
     points: str | None = None
@@ -78,6 +79,7 @@ class Request:
             mask_margin=self.mask_margin,
             registration=Settings(**self.pair),
             keyframes=self.keyframes,
+            motion_model=self.motion_model,
         )
         return Propagation(
             frames,
@@ -95,16 +97,17 @@ class Request:
 
     def describe(self, propagation: Propagation) -> Run:
         """The record of a run: what changes results (`Run.settings`, model, inputs), and what says where and when."""
+        strategy = propagation.settings.strategy
         settings = {name: value for name, value in self.pair.items() if name not in ("device", "initial_transform")}
         settings |= {
-            "strategy": self.strategy,
+            "strategy": strategy,
             "adapt": self.adapt,
             "save_transforms": self.transforms,
             "reference_frames": [reference.index for reference in propagation.references],
         }
-        if self.strategy == "keyframes":
+        if strategy == "keyframes":
             settings["keyframe_step"] = self.keyframe_step
-        if self.strategy == "motion-model":
+        if strategy == "motion-model":
             settings["keyframes"] = self.keyframes
         if any(reference.renumbered for reference in propagation.references):
             # Frames of versions that matched segments by their numbers are not to be mixed with these.
@@ -134,5 +137,6 @@ class Request:
             if self.segmentations:
                 inputs[f"segmentation of frame {index}"] = describe_file(self.segmentations[number])
         named = {"points": self.points, "surface": self.surface, "mask": self.mask}
+        named["motion model"] = self.motion_model
         named["initial_transform"] = self.pair.get("initial_transform")
         return inputs | {role: describe_file(file) for role, file in named.items() if file}

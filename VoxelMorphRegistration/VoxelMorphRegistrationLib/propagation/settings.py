@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
@@ -12,6 +13,8 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..registration.settings import Settings
 from .choices import STRATEGY_NAMES, StrategyName
+
+_MANY = 64  # frames: looks, key frames and checks then take less than registering each
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class PropagationSettings:
         'rigid'
 
     Attributes:
-        strategy: 'direct', 'sequential', 'keyframes' or 'motion-model', see `strategies`.
+        strategy: 'direct', 'sequential', 'keyframes' or 'motion-model', see `strategies`; 'auto' is the last for a
+            sequence of 64 or more volumes and the first for others, see `chosen`.
         keyframe_step: for 'keyframes', every so many-th selected frame is registered.
         select: numbers of the frames wanted, from 0; None for all.
         mask: image (any grid); similarity counts only where it is not zero.
@@ -33,6 +37,8 @@ class PropagationSettings:
         registration: how each pair is registered. Without it: `Settings`' own values, but align='none', since the
             frames of a sequence share one space.
         keyframes: for 'motion-model', how many frames are registered; None for as many as the motion asks for.
+        motion_model: for 'motion-model', the `motion-model.npz` of an earlier scan of the same patient: frames are
+            described by its modes.
 
     Raises InputError for an unknown strategy, a step or a number of key frames below 1, a margin that is no distance, a
     mask and a margin.
@@ -45,6 +51,7 @@ class PropagationSettings:
     mask_margin: float | None = None
     registration: Settings = field(default_factory=lambda: Settings(align="none"))
     keyframes: int | None = None
+    motion_model: str | Path | None = None
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGY_NAMES:
@@ -57,6 +64,15 @@ class PropagationSettings:
             raise InputError("mask and mask margin: both say where images are compared; give one of them")
         if self.mask_margin is not None and not (math.isfinite(self.mask_margin) and self.mask_margin >= 0):
             raise InputError(f"mask margin {self.mask_margin!r}: give millimetres, such as 20")
+
+    def chosen(self, frames: int, dimension: int) -> PropagationSettings:
+        """With the strategy that 'auto' stands for in a sequence of so many frames of so many dimensions.
+
+        It goes by the whole sequence and not by the frames selected: parts of a run, and a run that goes on, agree.
+        """
+        if self.strategy != "auto":
+            return self
+        return replace(self, strategy="motion-model" if frames >= _MANY and dimension == 3 else "direct")
 
     @classmethod
     def of(cls, **options: Any) -> PropagationSettings:

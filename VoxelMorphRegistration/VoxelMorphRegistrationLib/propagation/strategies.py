@@ -186,6 +186,7 @@ def _between(context: FrameContext, index: int, following: int | None, near: _Ke
     return context.attempt(index, following, find)
 
 
+#: By name; `auto` stands for one of them, see `PropagationSettings.chosen`.
 STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Iterator[Outcome]]] = {
     "direct": direct,
     "sequential": sequential,
