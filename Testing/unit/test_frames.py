@@ -106,6 +106,22 @@ def test_a_slicer_sequence_gives_its_frames_and_index_values_wherever_its_list_a
     assert [frames.value(i) for i in (0, 1, 11)] == ["0.0", "0.5", "5.5"]
     for index in (5, 0, 11):
         assert_same(frames[index], series[index])
+    assert ("in one pass" in frames.preparation) == (list_axis == 0)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_interleaved_frames_are_put_in_order_in_blocks_of_any_size(tmp_path, series, encoding, monkeypatch):
+    from VoxelMorphRegistrationLib.files import interleaved
+
+    monkeypatch.setattr(interleaved, "_BLOCK", 1000)
+    content = nrrd_bytes(series, 0, encoding)
+    (tmp_path / "a.seq.nrrd").write_bytes(content + (b"" if encoding == "gzip" else b"more"))
+    frames = open_frames(tmp_path / "a.seq.nrrd")
+    for index in range(len(series)):
+        assert_same(frames[index], series[index])
+    (tmp_path / "cut.seq.nrrd").write_bytes(content[: -len(content) // 4])
+    with pytest.raises(InputError, match=r"cut\.seq\.nrrd: .*(cut short|damaged)"):
+        open_frames(tmp_path / "cut.seq.nrrd")
 
 
 def test_a_file_that_is_cut_short_loses_only_the_frames_that_are_missing(tmp_path, series):

@@ -95,7 +95,15 @@ def test_a_dry_run_writes_nothing_and_tells_what_would_happen(case, tmp_path, ca
     assert command(case, tmp_path / "out", "--dry-run", "--frames", "::2") == 0
     said = capsys.readouterr().out
     assert not (tmp_path / "out").exists()
-    for word in ("3 of 6", "28 x 26 x 24", "28 x 28 x 24", "s a registration", "memory", "disk"):
+    for word in (
+        "3 of 6",
+        "28 x 26 x 24",
+        "28 x 28 x 24",
+        "s a registration",
+        "memory",
+        "disk",
+        "strategy        direct",
+    ):
         assert word in said
 
 

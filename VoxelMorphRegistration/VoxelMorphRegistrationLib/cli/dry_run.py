@@ -32,6 +32,9 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
         f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
         f"{', '.join(str(r.index) for r in propagation.references)}"
     )
+    if propagation.frames.preparation:
+        print(f"reading         {propagation.frames.preparation}")
+    print(f"strategy        {propagation.settings.strategy}")
     print(f"frame grid      {_size(reference.GetSize())} voxels of {_size(reference.GetSpacing())} mm")
     print(
         f"network grid    {_size(grid.size)} voxels of {_size(grid.spacing)} mm, model {propagation.model.card.name} "

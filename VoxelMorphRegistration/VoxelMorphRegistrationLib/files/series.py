@@ -2,15 +2,14 @@
 
 Of an uncompressed file only the frame's own bytes are read. A gzip stream cannot be entered in the middle: it is
 decompressed once, whole, into a temporary file (as large as the voxels) that frames are then read from; the checksum at
-its end says if any frame can be believed. A NRRD whose list axis is the fastest (Slicer up to 5.8) is rearranged once
-into such a file as well. Either way memory holds one frame. Other formats go through SimpleITK, which may
-decompress the whole file for each frame.
+its end says if any frame can be believed. A NRRD whose list axis is the fastest (Slicer up to 5.8) is put in order in
+one pass into such a file as well (`interleaved`). Either way memory holds one frame. Other formats go through SimpleITK,
+which may decompress the whole file for each frame.
 """
 
 from __future__ import annotations
 
 import math
-import tempfile
 import urllib.parse
 from decimal import Decimal
 from pathlib import Path
@@ -26,6 +25,7 @@ from .compressed import check_claimed, check_expansion, is_gzip
 from .detached import check_readable
 from .dicom import check_dicom_file
 from .images import header_of, image_information
+from .interleaved import in_order
 from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
 from .random_access import RandomAccess
@@ -43,9 +43,11 @@ class SeriesFile:
         count: of frames.
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
         values: the index value of each frame, as text.
+        preparation: what has to be done before the first frame can be read, '' for nothing worth mentioning.
     """
 
     count: int
+    preparation = ""
     index_name, index_unit, index_type = "frame", "", "numeric"
     values: list[str]
 
@@ -103,9 +105,14 @@ class _NrrdSeries(_RawSeries):
         axis = _list_axis(header)
         self.count = header.sizes[axis]
         check_claimed(path, math.prod(header.sizes) * header.dtype.itemsize, header.data.stat().st_size)
-        data = RandomAccess.open(header.data, header.offset, header.encoding == "gzip")
-        if axis != len(header.sizes) - 1:
-            data = _rearranged(header, data, axis)
+        if axis == len(header.sizes) - 1:
+            data = RandomAccess.open(header.data, header.offset, header.encoding == "gzip")
+        elif axis == 0:
+            data = in_order(header)
+            self.preparation = "its frames are interleaved: put in order in one pass over the file, into a temporary"
+            self.preparation += f" file of {math.prod(header.sizes) * header.dtype.itemsize / 1e6:.0f} MB"
+        else:
+            raise InputError(f"{path}: its list axis lies between the others; save the sequence again in Slicer")
         super().__init__(path, _nrrd_grid(header, axis), header.dtype, data, 0)
         self._describe(header, axis)
 
@@ -222,30 +229,6 @@ def _header_only(grid: Grid) -> sitk.Image:
             f"spacing {grid.spacing}, direction {grid.direction}: give no volume; correct the file's header"
         ) from None
     return image
-
-
-def _rearranged(header: NrrdHeader, data: RandomAccess, axis: int) -> RandomAccess:
-    """The frames one after the other in a temporary file, made block by block."""
-    if axis != 0:
-        raise InputError(f"{header.path}: its list axis lies between the others; save the sequence again in Slicer")
-    frames, voxels = header.sizes[0], math.prod(header.sizes[1:])
-    width = header.dtype.itemsize
-    try:
-        storage = tempfile.TemporaryFile(prefix="voxelmorph-sequence-")
-        target = np.memmap(storage, header.dtype, "w+", shape=(frames, voxels))
-        block = max(1, _BLOCK // (frames * width))
-        for start in range(0, voxels, block):
-            count = min(block, voxels - start)
-            found = data.read(start * frames * width, count * frames * width, frames * voxels * width)
-            if len(found) < count * frames * width:
-                raise InputError(f"{header.path}: the file is cut short; copy or download it again")
-            target[:, start : start + count] = np.frombuffer(found, header.dtype).reshape(count, frames).T
-        target.flush()
-    except OSError as error:
-        raise InputError(
-            f"{header.path}: no room to rearrange it in {tempfile.gettempdir()}; free space, or point TMPDIR elsewhere"
-        ) from error
-    return RandomAccess(header.path, storage)
 
 
 def _spatial_grid(reader: sitk.ImageFileReader) -> Grid:

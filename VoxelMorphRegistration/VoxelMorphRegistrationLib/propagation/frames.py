@@ -26,9 +26,11 @@ class Frames:
 
     Attributes:
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
+        preparation: what has to be done before the first frame can be read, '' for nothing worth mentioning.
     """
 
     index_name, index_unit, index_type = "frame", "", "numeric"
+    preparation = ""
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -89,7 +91,7 @@ class SeriesFrames(Frames):
     """All frames in one file."""
 
     def __init__(self, series: SeriesFile) -> None:
-        self._series = series
+        self._series, self.preparation = series, series.preparation
         self.index_name, self.index_unit, self.index_type = series.index_name, series.index_unit, series.index_type
 
     def __len__(self) -> int:

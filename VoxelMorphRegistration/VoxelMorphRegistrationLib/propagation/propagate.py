@@ -260,8 +260,8 @@ def propagate(
         settings: how, see `PropagationSettings`.
         points, surface: drawn on the reference frame; they follow the tissue.
         options: instead of `settings`, single options: those of `PropagationSettings` (strategy, keyframe_step,
-            keyframes, motion_model, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless given, refine,
-            ...).
+            keyframes, motion_model, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless
+            given, refine, ...).
 
     Raises InputError for a model, reference, segmentation or setting that is not usable, TypeError for an option that
     there is not.

@@ -1,0 +1,83 @@
+"""Sequences whose frames are interleaved voxel by voxel, as Slicer up to 5.8 wrote them: put in order in one pass.
+
+Every frame is spread over the whole file, so that reading one means reading all. The file is read (and decompressed)
+once from its beginning to its end, and its frames written one after the other into a temporary file as large as its
+voxels; memory holds some megabytes of it.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..errors import InputError
+from .compressed import CutShort, unpack
+from .nrrd import NrrdHeader
+from .random_access import RandomAccess
+
+_BLOCK = 1 << 24
+_MORE = 1 << 24  # bytes that may follow the voxels
+
+
+def in_order(header: NrrdHeader) -> RandomAccess:
+    """The frames of a file whose fastest axis is the list, one after the other.
+
+    Raises InputError when the file is cut short or damaged, and when there is no room.
+    """
+    frames, voxels = header.sizes[0], math.prod(header.sizes[1:])
+    width = frames * header.dtype.itemsize
+    try:
+        storage = tempfile.TemporaryFile(prefix="voxelmorph-sequence-")
+        target = np.memmap(storage, header.dtype, "w+", shape=(frames, voxels))
+        done = 0
+        for block in _whole_voxels(header, width, voxels * width):
+            values = np.frombuffer(block, header.dtype).reshape(-1, frames)
+            target[:, done : done + len(values)] = values.T
+            done += len(values)
+        target.flush()
+    except OSError as error:
+        raise InputError(
+            f"{header.path}: no room to rearrange it in {tempfile.gettempdir()}; free space, or point TMPDIR elsewhere"
+        ) from error
+    if done < voxels:
+        raise InputError(f"{header.path}: the file is cut short; copy or download it again")
+    return RandomAccess(header.path, storage)
+
+
+def _whole_voxels(header: NrrdHeader, width: int, whole: int) -> Iterator[bytes]:
+    """The file's voxels in blocks of whole ones, `width` bytes each."""
+    waiting, length, taken = [], 0, 0
+    most = max(width, _BLOCK // width * width)
+    for block in _blocks(header):
+        taken += len(block)
+        if header.encoding == "gzip" and taken > 2 * whole + _MORE:
+            raise InputError(f"{header.path}: holds more than its header says; copy or export it again")
+        waiting.append(block)
+        length += len(block)
+        if length >= most:
+            joined = b"".join(waiting)
+            ready = min(len(joined) // width * width, max(whole, 0))
+            yield joined[:ready]
+            whole -= ready
+            waiting = [joined[ready:]] if whole else []
+            length = sum(map(len, waiting))
+    joined = b"".join(waiting)
+    ready = min(len(joined) // width * width, whole)
+    if ready:
+        yield joined[:ready]
+
+
+def _blocks(header: NrrdHeader) -> Iterator[bytes]:
+    with open(header.data, "rb") as stream:
+        stream.seek(header.offset)
+        if header.encoding == "gzip":
+            try:
+                yield from unpack(header.path, stream, "gzip")
+            except CutShort:
+                return
+        else:
+            while block := stream.read(_BLOCK):
+                yield block
