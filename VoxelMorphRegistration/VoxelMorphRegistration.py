@@ -6,6 +6,7 @@ imported here, and the library is imported when a method needs it.
 
 import logging
 import sys
+from pathlib import Path
 
 import slicer
 from slicer.i18n import tr as _
@@ -40,6 +41,23 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
             "VoxelMorph: G. Balakrishnan, A. Zhao, M. R. Sabuncu, J. Guttag, A. V. Dalca, IEEE Transactions on Medical "
             "Imaging 38(8), 2019. This extension is not endorsed by the authors of VoxelMorph."
         )
+        # The Sample Data module is there once every module was loaded.
+        if hasattr(slicer, "app"):
+            slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Offer a sequence to try the module on in Sample Data; it is made by formulas, and nothing is downloaded."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="VoxelMorph",
+        sampleName="BreathingPhantom",
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "BreathingPhantom.png"),
+        uris=[],
+        fileNames=[],
+        customDownloader=lambda source: VoxelMorphRegistrationLogic().addBreathingPhantom(),
+    )
 
 
 class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -254,6 +272,20 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
 
         return load_run(folder, volumeSequenceNode, asSegmentations)
 
+    def addBreathingPhantom(self):
+        """A body that breathes, ten frames, to try the module on; returns its sequence and the segmentation of frame 0.
+
+        The first frame is shown in the slice views where there are some.
+        """
+        from VoxelMorphRegistrationLib.mrml.breathing_phantom import add_breathing_phantom
+        from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+
+        sequence, segmentation = add_breathing_phantom()
+        if slicer.util.mainWindow() is not None:
+            volume = browser_of(sequence).GetProxyNode(sequence)
+            slicer.util.setSliceViewerLayers(background=volume, fit=True)
+        return sequence, segmentation
+
     def importDisplacement(
         self,
         pathOrArray,
@@ -321,10 +353,21 @@ class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear(0)
 
     def runTest(self):
-        self.setUp()
-        self.test_displacementPullsAndComesBack()
-        self.setUp()
-        self.test_registerVolumes()
+        for test in (
+            self.test_displacementPullsAndComesBack,
+            self.test_registerVolumes,
+            self.test_propagateSegmentation,
+        ):
+            self.setUp()
+            test()
+
+    def _canCompute(self):
+        from VoxelMorphRegistrationLib import installation
+
+        lacking = installation.missing()
+        if lacking:
+            logging.warning("Registration was not tested: %s", ", ".join(lacking))
+        return not lacking
 
     def test_displacementPullsAndComesBack(self):
         import numpy as np
@@ -337,18 +380,35 @@ class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
         np.testing.assert_allclose(pulled, (6.0, 6.0, 8.0), atol=1e-4)
 
     def test_registerVolumes(self):
-        from VoxelMorphRegistrationLib import installation
-
-        if installation.missing():
-            logging.warning("Registration was not tested: %s", ", ".join(installation.missing()))
+        if not self._canCompute():
             return
         import numpy as np
 
-        z, y, x = np.mgrid[:48, :48, :48]
-        ball = np.exp(-((x - 24) ** 2 + (y - 24) ** 2 + (z - 24) ** 2) / 120.0) * 200
+        z, y, x = np.mgrid[:32, :32, :32]
+        ball = np.exp(-((x - 16) ** 2 + (y - 16) ** 2 + (z - 16) ** 2) / 60.0) * 200
         fixed = slicer.util.addVolumeFromArray(ball, np.diag([2.0, 2.0, 2.0, 1.0]), "fixed")
         moving = slicer.util.addVolumeFromArray(np.roll(ball, 3, axis=2), np.diag([2.0, 2.0, 2.0, 1.0]), "moving")
         output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "output")
-        VoxelMorphRegistrationLogic().registerVolumes(fixed, moving, None, output)
+        VoxelMorphRegistrationLogic().registerVolumes(fixed, moving, None, output, model="any-anatomy-fast")
         error = np.abs(slicer.util.arrayFromVolume(output) - ball).mean()
         self.assertLess(error, 0.5 * np.abs(np.roll(ball, 3, axis=2) - ball).mean())
+
+    def test_propagateSegmentation(self):
+        if not self._canCompute():
+            return
+        import numpy as np
+
+        from VoxelMorphRegistrationLib.mrml.breathing_phantom import labels
+
+        logic, deepest = VoxelMorphRegistrationLogic(), 5
+        sequence, segmentation = logic.addBreathingPhantom()
+        output = logic.propagateSegmentation(
+            sequence, segmentation, frames=[deepest], model="any-anatomy-fast", networkSpacing=5, outputAsLabels=True
+        )
+        found = slicer.util.arrayFromVolume(output.GetNthDataNode(0)) > 0
+        truth, untouched = labels(deepest) > 0, labels(0) > 0
+
+        def dice(one, other):
+            return 2 * np.sum(one & other) / (np.sum(one) + np.sum(other))
+
+        self.assertGreater(dice(found, truth), 0.5 * (1 + dice(untouched, truth)))

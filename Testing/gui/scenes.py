@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import slicer
 
+from Testing.gui.host.session import crowding
 from Testing.support.propagation_cases import frame, labels
 from Testing.support.scenery import node_of
 
@@ -46,9 +45,8 @@ def drawn_segmentation():
 
 
 def longest_gap():
-    """Seconds that the window may stand still; more where others keep the processors of this machine busy."""
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
-    return 0.2 if busy < 1.2 else 1.0
+    """Seconds that the window may stand still; more where others keep the processors of this computer busy."""
+    return 0.2 if crowding() < 1.2 else 0.6 * crowding()
 
 
 def where(node):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import types
+from pathlib import Path
 
 import slicer
 
@@ -24,6 +26,22 @@ def test_apply_waits_for_two_volumes(host, panel):
 
 def test_slicers_self_test_of_the_module_passes(host, panel):
     slicer.modules.VoxelMorphRegistrationInstance.runTest()
+
+
+def test_sample_data_offers_a_body_that_breathes_without_a_download(host, panel, monkeypatch):
+    offered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: offered.append(source))
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    slicer.app.startupCompleted.emit()
+    source = offered[0]
+    assert Path(source["thumbnailFileName"]).is_file() and not source["uris"]
+    source["customDownloader"](source)
+    sequence = slicer.mrmlScene.GetFirstNodeByName("Breathing phantom")
+    assert sequence.GetNumberOfDataNodes() == 10
+    segmentation = slicer.mrmlScene.GetFirstNodeByName("Liver of frame 0")
+    assert list(segmentation.GetSegmentation().GetSegmentIDs()) == ["liver", "lesion"]
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID()).GetImageData() is not None
 
 
 _WITHOUT = """

@@ -55,8 +55,12 @@ def test_an_output_volume_is_filled_and_the_moving_volume_stays(host, ready):
         slicer.util.arrayFromVolume(parameters.outputVolume).shape
         == slicer.util.arrayFromVolume(parameters.fixedVolume).shape
     )
+    view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     ready.ui.checkerboardButton.click()
-    assert slicer.mrmlScene.GetFirstNodeByName("Checkerboard") is not None
+    board = slicer.mrmlScene.GetFirstNodeByName("Checkerboard")
+    assert view.GetBackgroundVolumeID() == board.GetID() and view.GetForegroundVolumeID() is None
+    ready.ui.checkerboardButton.click()
+    assert view.GetBackgroundVolumeID() == parameters.fixedVolume.GetID()
 
 
 def test_a_fixed_volume_under_the_same_parent_does_not_move(host, ready):
@@ -166,3 +170,39 @@ def test_the_result_fades_in_the_slice_views(host, ready):
     ready.ui.fadeSlider.value = 0.25
     assert view.GetBackgroundVolumeID() == ready.panel.parameters.fixedVolume.GetID()
     np.testing.assert_allclose(view.GetForegroundOpacity(), 0.25)
+
+
+def test_outlines_of_the_moving_volume_lie_over_the_fixed_one_and_go_again(host, ready):
+    view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    apply(host, ready)
+    ready.ui.outlinesButton.click()
+    outlines = slicer.mrmlScene.GetFirstNodeByName("Outlines")
+    assert view.GetLabelVolumeID() == outlines.GetID() and view.GetForegroundVolumeID() is None
+    assert outlines.GetParentTransformNode() is ready.panel.parameters.outputTransform
+    assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceNode").GetUseLabelOutline()
+    ready.ui.fadeSlider.value = 0.3
+    assert view.GetLabelVolumeID() is None and not ready.ui.outlinesButton.checked
+    assert view.GetForegroundVolumeID() == ready.panel.parameters.movingVolume.GetID()
+
+
+def test_an_unmodified_file_is_registered_by_its_path_and_a_modified_or_moved_volume_is_written(host, ready, tmp_path):
+    assert slicer.util.saveNode(ready.panel.parameters.fixedVolume, str(tmp_path / "fixed.nrrd"))
+    fixed = ready.panel.parameters.fixedVolume = slicer.util.loadVolume(str(tmp_path / "fixed.nrrd"))
+    seen, worker = [], ready.panel._worker
+    submit = worker.submit
+
+    def noting(command, arguments, on_event):
+        seen.append(dict(zip(arguments[::2], arguments[1::2])))
+        return submit(command, arguments, on_event)
+
+    worker.submit = noting
+    try:
+        apply(host, ready)
+        slicer.util.arrayFromVolume(fixed)[0, 0, 0] = 7
+        slicer.util.arrayFromVolumeModified(fixed)
+        apply(host, ready)
+    finally:
+        del worker.submit
+    paths = [arguments["--fixed"] for arguments in seen if "--fixed" in arguments]
+    assert paths[0] == str(tmp_path / "fixed.nrrd") and paths[1] != paths[0]
+    assert ready.ui.statusLabel.text == "Done."

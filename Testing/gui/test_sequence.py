@@ -50,7 +50,9 @@ def states(panel):
 
 
 def browser(panel):
-    return panel.panel._browser()
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+
+    return browser_of(panel.panel.parameters.sequence)
 
 
 def test_frames_come_live_without_the_window_standing_still(host, ready):
@@ -92,7 +94,7 @@ def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tm
     panel.ui.applyButton.click()
     host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
     process = panel.panel._worker._process.processId()
-    # The worker may be quicker than the window that saves the scene: held here, it is in the middle when Slicer is quit.
+    # The worker may be quicker than the window that saves: held here, it is in the middle when Slicer is quit.
     os.kill(process, signal.SIGSTOP)
     host.save_scene(tmp_path / "scene.mrb")
     host.quit()
@@ -183,3 +185,29 @@ def test_a_segmentation_without_segments_is_named(host, ready):
     ready.panel.parameters.segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing")
     ready.ui.applyButton.click()
     assert "nothing" in host.dialogs.shown[-1].text and not ready.panel.running
+
+
+def test_a_click_on_the_volume_curve_shows_the_frame(host, ready):
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    ready.ui.plotButton.click()
+    chart = ready.panel.parameters.outputSequence.GetNodeReference("VoxelMorph.Plot")
+    assert slicer.app.layoutManager().plotWidget(0).mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
+    host.click_plot(chart.GetNthPlotSeriesNode(0), 3)
+    assert browser(ready).GetSelectedItemNumber() == 3 and "Frame 3" in ready.ui.frameLabel.text
+
+
+def test_results_are_exported_from_the_panel(host, ready, tmp_path):
+    assert not ready.ui.exportButton.enabled
+    ready.panel.parameters.saveTransforms = True
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    choices = [ready.ui.exportSelector.itemText(number) for number in range(ready.ui.exportSelector.count)]
+    for number, choice in enumerate(choices):
+        ready.ui.exportSelector.currentIndex = number
+        host.dialogs.answers.append(("exported files", str(tmp_path / "out")))
+        ready.ui.exportButton.click()
+        host.wait_until(lambda: "Exported to" in ready.ui.statusLabel.text, 30, choice)
+        ready.panel._runs.say("")
+    written = sorted(path.suffix for path in (tmp_path / "out").iterdir())
+    assert written == [".csv", *[".h5"] * FRAMES, *[".nrrd"] * (FRAMES + 1)]

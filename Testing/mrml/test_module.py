@@ -110,7 +110,7 @@ def test_the_forums_array_and_back_in_slicers_words(module, scene, tmp_path):
     np.testing.assert_allclose(sitk.ReadImage(str(tmp_path / "t.nrrd"))[4, 5, 6], pulled - CENTRE, atol=1e-4)
 
 
-def test_slicers_own_self_test_of_the_module_passes(module, scene):
+def test_slicers_own_self_test_of_the_module_passes(module, scene, logic):
     pytest.importorskip("voxelmorph")
     module.VoxelMorphRegistrationTest().runTest()
 

@@ -97,19 +97,13 @@ def install(log=print) -> list[str]:
     lacking = missing()
     if TORCH in lacking:
         log("Installing PyTorch; this takes minutes ...")
-        _install_torch()
+        install_torch()
     rest = [requirement for requirement in lacking if requirement != TORCH]
     if rest:
         log(f"Installing {', '.join(rest)} ...")
-        alone = [one for one in rest if _name(one) in _WITHOUT_DEPENDENCIES]
-        others = [one for one in rest if _name(one) not in _WITHOUT_DEPENDENCIES]
-        if alone:
-            _pip(["--no-deps", *alone])
-        if others:
-            with tempfile.TemporaryDirectory() as folder:
-                constraints = Path(folder) / "constraints.txt"
-                constraints.write_text(_constraints(), encoding="utf-8")
-                _pip(["--constraint", str(constraints), *others])
+        with tempfile.TemporaryDirectory() as folder:
+            for arguments in pip_steps(rest, Path(folder)):
+                _pip(arguments)
     importlib.invalidate_caches()
     still = missing()
     if still:
@@ -119,7 +113,28 @@ def install(log=print) -> list[str]:
     return lacking
 
 
-def _install_torch() -> None:
+def pip_steps(lacking: list[str], folder: Path) -> list[list[str]]:
+    """The arguments of each `pip install` that brings `lacking`, in order.
+
+    A file of constraints is written to `folder`, which has to be there until the last one has ended.
+    """
+    steps = [[TORCH]] if TORCH in lacking else []
+    alone = [one for one in lacking if _name(one) in _WITHOUT_DEPENDENCIES]
+    others = [one for one in lacking if _name(one) not in _WITHOUT_DEPENDENCIES and one != TORCH]
+    if alone:
+        steps.append(["--no-deps", *alone])
+    if others:
+        constraints = folder / "constraints.txt"
+        constraints.write_text(_constraints(), encoding="utf-8")
+        steps.append(["--constraint", str(constraints), *others])
+    return steps
+
+
+def install_torch() -> None:
+    """PyTorch: in Slicer through its PyTorch extension, which knows the build for this computer, elsewhere by pip.
+
+    Raises DependencyMissing, saying what to do, when it cannot be installed.
+    """
     if not in_slicer():
         _pip([TORCH])
         return

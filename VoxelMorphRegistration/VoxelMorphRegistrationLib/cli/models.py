@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from .events import Emit
 from .options import add_verbose_option, network_spacing
 
 if TYPE_CHECKING:
@@ -70,11 +71,14 @@ def _download(args: argparse.Namespace) -> int:
 
     from ..models.loading import download_model
 
+    tell: Emit | None = getattr(args, "emit", None)  # The worker's: a window shows how far it is.
     with tqdm(unit="B", unit_scale=True, desc=args.name, disable=None) as bar:
 
         def progress(received: int, total: int | None) -> None:
             bar.total = total
             bar.update(received - bar.n)
+            if tell is not None:
+                tell({"event": "stage", "name": "downloading", "share": round(received / total, 4) if total else None})
 
         entry = download_model(args.name, progress)
     print(f"{entry.name}: {entry.path}")

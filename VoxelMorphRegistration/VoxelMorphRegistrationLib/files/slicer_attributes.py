@@ -37,6 +37,9 @@ FOLDED_PERCENT = f"{_PREFIX}FoldedPercent"
 # Of a label sequence's file: before the number of a segment and the name of one of its fields.
 SEGMENT = f"{_PREFIX}Segment"
 
+# Of a sequence whose frames stay on disk: what they are read from.
+SOURCE = f"{_PREFIX}Source"
+
 # Of the sequence that a propagation fills.
 FAILED_FRAMES = f"{_PREFIX}FailedFrames"
 

@@ -18,9 +18,11 @@ from ..files.markups import write_points
 from ..files.meshes import write_surface
 from ..files.segmentations import write_segmentation
 from ..space.grid import Grid
+from .disk_sequences import source_of
 from .prepared_sequence import PreparedSequence
 
 _SEQUENCE_FILES = (".seq.nrrd", ".nii", ".nii.gz")
+_IMAGE_FILES = (".nrrd", ".nii", ".nii.gz", ".mha")
 
 
 def write_for_worker(image: sitk.Image, path: Path) -> Path:
@@ -40,6 +42,26 @@ def own_file(node: slicer.vtkMRMLStorableNode, endings: tuple[str, ...]) -> Path
     return None if node.GetModifiedSinceRead() or not path.is_file() else path
 
 
+def own_image_file(node: slicer.vtkMRMLVolumeNode, image: sitk.Image) -> Path | None:
+    """The file that holds a volume as `image` has it: unmodified, with the same pixels and geometry; else None.
+
+    A volume under a transform, or one that was centered while it was loaded, lies elsewhere than in its file.
+    """
+    path = own_file(node, _IMAGE_FILES)
+    if path is None:
+        return None
+    header = sitk.ImageFileReader()
+    header.SetFileName(str(path))
+    try:
+        header.ReadImageInformation()
+    except RuntimeError:
+        return None
+    if header.GetPixelID() != image.GetPixelID() or header.GetSize() != image.GetSize():
+        return None
+    grid = Grid(header.GetSize(), header.GetSpacing(), header.GetOrigin(), header.GetDirection())
+    return path if grid.same_as(Grid.of(image)) else None
+
+
 class SequenceFiles:
     """A sequence and what was drawn on it, as files in the folder `scratch` of a run folder.
 
@@ -53,7 +75,7 @@ class SequenceFiles:
     def __init__(self, prepared: PreparedSequence, run_folder: Path) -> None:
         self._prepared = prepared
         self._folder = run_folder / "scratch"
-        own = own_file(prepared.inputs.sequence, _SEQUENCE_FILES)
+        own = source_of(prepared.inputs.sequence) or own_file(prepared.inputs.sequence, _SEQUENCE_FILES)
         # A run folder that began with written frames goes on with them: to a run another file is another frame.
         self._by_path = own is not None and not self._list.is_file()
         self.sequence = own if own is not None and self._by_path else self._list

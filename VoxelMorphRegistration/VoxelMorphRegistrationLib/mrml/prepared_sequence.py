@@ -15,9 +15,11 @@ from ..annotations.segmentation import Segmentation
 from ..annotations.surface import Surface
 from ..errors import InputError
 from ..space.grid import Grid
+from .disk_sequences import frames_of
 from .frame_nodes import label_bytes
 from .landmarks import points_from_markups, surface_from_model
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput, below_of
+from .regions import is_box, region_on_grid
 from .segmentations import segmentation_from_node
 from .sequences import SequenceFrames, by_file, check_fits_in_scene, proxy_parent
 from .volumes import describe, image_from_volume
@@ -41,7 +43,7 @@ class PreparedSequence:
     @classmethod
     def of(cls, inputs: SequenceInput, outputs: SequenceOutput, memory_limit: int | None = None) -> PreparedSequence:
         """Raises InputError, as `propagate_segmentation` does; no node is changed."""
-        frames = SequenceFrames(inputs.sequence)
+        frames = frames_of(inputs.sequence)
         _check_outputs(inputs.sequence, outputs)
         drawn = _drawn(inputs, frames)
         if outputs.as_labels is None:
@@ -64,7 +66,12 @@ class PreparedSequence:
         node = self.inputs.mask
         if node is None:
             return None
-        return _flat(image_from_volume(node, self.drawn.parent, labels=True), self.frames, describe(node))
+        if is_box(node):
+            grid = Grid.of(self.frames.volume(self.drawn.first))
+            region = region_on_grid(node, grid, self.drawn.parent)
+        else:
+            region = image_from_volume(node, self.drawn.parent, labels=True)
+        return _flat(region, self.frames, describe(node))
 
     @property
     def points(self) -> Points | None:

@@ -21,7 +21,7 @@ class SequenceInput:
         segmentation: a segmentation node or a label volume; several with as many `reference` frames.
         reference: number of the segmented frame, from 0; negative counts from the end.
         points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
-        mask: similarity counts only where this volume is not zero.
+        mask: similarity counts only where this volume is not zero, or in this box of markups.
     """
 
     sequence: slicer.vtkMRMLSequenceNode
@@ -29,7 +29,7 @@ class SequenceInput:
     reference: int | Sequence[int] = 0
     points: slicer.vtkMRMLMarkupsNode | None = None
     surface: slicer.vtkMRMLModelNode | None = None
-    mask: slicer.vtkMRMLVolumeNode | None = None
+    mask: slicer.vtkMRMLNode | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..files import slicer_attributes
 from ..space.grid import Grid
 from ..space.plane import SlicePair
+from .regions import region_on_grid
 from .transforms import add_transform, itk_transform_from_node, nodes_under, update_transform
 from .volumes import describe, folded_parent, image_from_volume, update_volume
 
@@ -31,7 +32,7 @@ class RegistrationNodes:
     Attributes:
         fixed, moving: scalar volumes; two single slices are registered as 2D images.
         moving_labels: a label volume of the moving volume.
-        mask: similarity counts only where this volume is not zero; it may lie on any grid.
+        mask: similarity counts only where this volume, on any grid, is not zero, or in this box of markups.
         initial_transform: the start, a transform node that the moving volume would hang under.
         transform: replaced, whatever it held; a new node where it is None. Grid of the fixed volume, from-parent.
         warped_volume: the moving volume on the fixed volume's grid, hung where the fixed volume hangs.
@@ -42,7 +43,7 @@ class RegistrationNodes:
     fixed: slicer.vtkMRMLVolumeNode
     moving: slicer.vtkMRMLVolumeNode
     moving_labels: slicer.vtkMRMLVolumeNode | None = None
-    mask: slicer.vtkMRMLVolumeNode | None = None
+    mask: slicer.vtkMRMLNode | None = None
     initial_transform: slicer.vtkMRMLTransformNode | None = None
     transform: slicer.vtkMRMLTransformNode | None = None
     warped_volume: slicer.vtkMRMLVolumeNode | None = None
@@ -189,7 +190,7 @@ def _read(nodes: RegistrationNodes) -> _Images:
     labels = None
     if nodes.moving_labels is not None:
         labels = image_from_volume(nodes.moving_labels, _replaced_parent(nodes.moving_labels, below), labels=True)
-    mask = None if nodes.mask is None else _on_grid(image_from_volume(nodes.mask, labels=True), Grid.of(fixed))
+    mask = None if nodes.mask is None else region_on_grid(nodes.mask, Grid.of(fixed))
     return _Images(fixed, moving, labels, mask)
 
 
@@ -287,15 +288,6 @@ def _scalar_image(node: slicer.vtkMRMLVolumeNode, below: slicer.vtkMRMLTransform
             "convert it with the Vector to Scalar Volume module"
         )
     return image
-
-
-def _on_grid(mask: sitk.Image, grid: Grid) -> sitk.Image:
-    inside = mask != 0
-    if Grid.of(inside).same_as(grid):
-        return grid.stamp(inside)
-    return sitk.Resample(
-        inside, grid.empty_image(sitk.sitkUInt8), sitk.Transform(3, sitk.sitkIdentity), sitk.sitkNearestNeighbor
-    )
 
 
 def _record(node: slicer.vtkMRMLTransformNode, report: dict[str, Any]) -> None:

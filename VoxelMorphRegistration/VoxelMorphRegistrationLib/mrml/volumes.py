@@ -55,7 +55,7 @@ def image_from_volume(
         labels = is_label_volume(node)
     outside = 0.0 if labels or array.ndim == 4 else node.GetImageBackgroundScalarComponentAsDouble(0)
     to_frame = transform_between(node.GetParentTransformNode(), below)
-    return placed_image(array, _local_ijk_to_ras(node), to_frame, labels, outside, describe(node))
+    return placed_image(array, local_ijk_to_ras(node), to_frame, labels, outside, describe(node))
 
 
 def placed_image(
@@ -136,41 +136,13 @@ def add_volume(
     return node
 
 
-def add_checkerboard(
-    first: slicer.vtkMRMLVolumeNode, second: slicer.vtkMRMLVolumeNode, name: str, squares: int = 8
-) -> slicer.vtkMRMLVolumeNode:
-    """A volume of blocks taken in turn from two volumes of the same grid, the second at the first's range of values;
-    made anew under the same name.
-
-    Raises InputError where the grids differ.
-    """
-    one, other = slicer.util.arrayFromVolume(first), slicer.util.arrayFromVolume(second)
-    if one.shape != other.shape:
-        raise InputError(f"{describe(second)}: lies on another grid than {describe(first)}; choose an output volume")
-    blocks = np.zeros(one.shape, dtype=int)
-    for axis, count in enumerate(one.shape):
-        place = np.arange(count) * squares // max(count, 1)
-        blocks += place.reshape([-1 if other_axis == axis else 1 for other_axis in range(3)])
-    (low, high), (its_low, its_high) = ((float(values.min()), float(values.max())) for values in (one, other))
-    scaled = low + (other.astype(np.float32) - its_low) * ((high - low) / max(its_high - its_low, 1e-9))
-    scene = first.GetScene()
-    node = scene.GetFirstNodeByName(name)
-    if node is None or node.GetClassName() != "vtkMRMLScalarVolumeNode":
-        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
-    node.SetAndObserveTransformNodeID(first.GetTransformNodeID())
-    node.SetIJKToRASMatrix(matrix_to_vtk(_local_ijk_to_ras(first)))
-    slicer.util.updateVolumeFromArray(node, np.where(blocks % 2, scaled, one).astype(np.float32))
-    node.CreateDefaultDisplayNodes()
-    return node
-
-
 def folded_parent(node: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
     """The parent under which a result on this volume's grid can hang voxel on voxel; None when it was resampled."""
     parent = node.GetParentTransformNode()
     if parent is None:
         return None
     matrix = linear_matrix(transform_between(parent, None))
-    if matrix is None or sheared((matrix @ _local_ijk_to_ras(node))[:3, :3]):
+    if matrix is None or sheared((matrix @ local_ijk_to_ras(node))[:3, :3]):
         return None
     return parent
 
@@ -185,7 +157,8 @@ def describe(node: slicer.vtkMRMLNode) -> str:
     return f"{node.GetName() or node.GetID()} ({node.GetNodeTagName()})"
 
 
-def _local_ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+def local_ijk_to_ras(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    """(4, 4), voxel index to RAS mm of the coordinates that the node has below its parent transform."""
     matrix = matrix_to_vtk(np.eye(4))
     node.GetIJKToRASMatrix(matrix)
     return matrix_from_vtk(matrix)

@@ -25,6 +25,24 @@ def propose_volumes(parameters: Parameters) -> None:
         parameters.fixedVolume, parameters.movingVolume = volumes
 
 
+def sequence_of_pair(parameters: Parameters) -> slicer.vtkMRMLSequenceNode | None:
+    """The sequence that one of the two volumes is a frame of."""
+    found = (sequence_shown_by(volume) for volume in (parameters.fixedVolume, parameters.movingVolume))
+    return next((sequence for sequence in found if sequence is not None), None)
+
+
+def sequence_shown_by(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequenceNode | None:
+    """The sequence whose frames a node of the scene shows one by one; None for any other node."""
+    if node is None or node.GetScene() is None:
+        return None
+    scene = node.GetScene()
+    for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")):
+        sequence = scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode").GetSequenceNode(node)
+        if sequence is not None:
+            return sequence
+    return None
+
+
 def pair(parameters: Parameters) -> RegistrationNodes:
     """The pair. A transform that was made for another moving volume is left to it, and a new one is made."""
     from ..mrml.registration import RegistrationNodes
@@ -39,6 +57,7 @@ def pair(parameters: Parameters) -> RegistrationNodes:
         moving=parameters.movingVolume,
         transform=transform,
         warped_volume=parameters.outputVolume,
+        mask=parameters.region,
     )
 
 
@@ -54,7 +73,12 @@ def sequence(parameters: Parameters) -> PreparedSequence:
             raise InputError(f"frame {frame}: its segmentation is gone with the output; choose that output again")
         drawn.append(output.GetDataNodeAtValue(volumes.GetNthIndexValue(frame)))
     inputs = SequenceInput(
-        volumes, drawn, parameters.references(), points=parameters.points, surface=parameters.surface
+        volumes,
+        drawn,
+        parameters.references(),
+        points=parameters.points,
+        surface=parameters.surface,
+        mask=parameters.region,
     )
     return PreparedSequence.of(inputs, SequenceOutput(output, transforms=parameters.saveTransforms))
 

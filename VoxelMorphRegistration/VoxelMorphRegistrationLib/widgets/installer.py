@@ -1,51 +1,164 @@
-"""Asks before anything is installed, and says what comes how large."""
+"""Asks before anything is installed, installs while the window lives, and has the worker try what was installed."""
 
 from __future__ import annotations
 
+import importlib
 import logging
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import slicer
 from slicer.i18n import tr as _
 
 from .. import installation
 from ..errors import DependencyMissing
+from .job import Progress
+from .pip_process import PipProcess
+from .worker_process import WorkerProcess
+
+_TITLE = "VoxelMorph Registration"
+# What torch says that was built for NumPy 1 and meets NumPy 2.
+_OF_OTHER_NUMPY = ("numpy is not available", "_array_api not found", "numpy.core.multiarray failed to import")
 
 
-def ensure_installed(say: Callable[[str], None]) -> bool:
-    """Whether everything is there to compute with; asks and installs where it is not. Declining is no error.
+class Installer:
+    """Sees to it that the worker can compute. One installation at a time; `running` while something is awaited.
 
-    Blocks while pip works; `say` is called with each step. Raises DependencyMissing, saying what to do, when something
-    cannot be installed. Asks nothing where there is no window.
+    `progress` gets each line of pip; `failed` a message and its details.
     """
-    lacking = installation.missing()
-    if not lacking:
-        return True
-    if slicer.util.mainWindow() is None:
-        installation.require()
-    listed = "\n".join(f"{name}   {size}" for name, size in installation.sizes(lacking))
-    question = _(
-        "VoxelMorph needs these Python packages, which are downloaded and installed into Slicer once. It takes some "
-        "minutes, and Slicer does not answer meanwhile. Packages that belong to Slicer are not touched."
-    )
-    if not slicer.util.confirmOkCancelDisplay(f"{question}\n\n{listed}", _("VoxelMorph Registration")):
-        say(_("Nothing was installed, so nothing can be computed yet. Apply asks again."))
+
+    def __init__(
+        self, worker: Callable[[], WorkerProcess], progress: Progress, failed: Callable[[str, str], None]
+    ) -> None:
+        self._worker, self._progress, self._failed = worker, progress, failed
+        self._then: Callable[[], None] | None = None
+        self._pip: PipProcess | None = None
+        self._job: str | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._then is not None
+
+    def ensure(self, then: Callable[[], None]) -> bool:
+        """Whether everything is there and tried. Otherwise asks, and calls `then` once it is; declining is no error.
+
+        Raises DependencyMissing where there is no window to ask in.
+        """
+        lacking = installation.missing()
+        if not lacking and self._worker().checked:
+            return True
+        if lacking and slicer.util.mainWindow() is None:
+            installation.require()
+        if lacking and not self._agreed(lacking):
+            self._progress(1.0, _("Nothing was installed, so nothing can be computed yet. Apply asks again."))
+            return False
+        self._then = then
+        if lacking:
+            self._install(lacking)
+        else:
+            self._check()
         return False
 
-    def told(line: str) -> None:
+    def cancel(self) -> None:
+        """End what is awaited; what pip has finished stays installed."""
+        self._then = None
+        if self._pip is not None:
+            self._pip.stop()
+            self._pip = None
+        if self._job is not None:
+            self._worker().cancel(self._job)
+            self._job = None
+
+    def _agreed(self, lacking: list[str]) -> bool:
+        listed = "\n".join(f"{name}   {size}" for name, size in installation.sizes(lacking))
+        question = _(
+            "VoxelMorph needs these Python packages, which are downloaded and installed into Slicer once. It takes "
+            "some minutes, and progress is shown in the panel. Packages that belong to Slicer are not touched."
+        )
+        return slicer.util.confirmOkCancelDisplay(f"{question}\n\n{listed}", _(_TITLE))
+
+    def _install(self, lacking: list[str]) -> None:
+        try:
+            if installation.TORCH in lacking and installation.in_slicer():
+                # The PyTorch extension knows which build suits this computer; it shows its own progress.
+                self._progress(None, _("The PyTorch extension installs PyTorch ..."))
+                slicer.app.processEvents()
+                installation.install_torch()
+                lacking = [one for one in lacking if one != installation.TORCH]
+        except DependencyMissing as error:
+            self._give_up(str(error), "")
+            return
+        self._folder = tempfile.TemporaryDirectory()
+        self._next(installation.pip_steps(lacking, Path(self._folder.name)))
+
+    def _next(self, steps: list[list[str]]) -> None:
+        if self._then is None:
+            return
+        if not steps:
+            importlib.invalidate_caches()
+            still = installation.missing()
+            if still:
+                self._give_up(f"{', '.join(still)}: still not installed; see pip's messages, then try again", "")
+            else:
+                self._worker().stop()  # A process that runs has looked for its packages already.
+                self._check()
+            return
+
+        def ended(code: int, said: str) -> None:
+            if code == 0:
+                self._next(steps[1:])
+            else:
+                self._pip_failed(steps[0], said)
+
+        self._pip = PipProcess(steps[0], self._told, ended)
+
+    def _told(self, line: str) -> None:
         logging.info(line)
-        say(line)
-        slicer.app.processEvents()
+        self._progress(None, line if len(line) < 90 else f"{line[:86]} ...")
 
-    try:
-        installation.install(log=told)
-    except DependencyMissing as error:
-        raise DependencyMissing(_in_words(str(error))) from error
-    say(_("Installed."))
-    return True
+    def _pip_failed(self, arguments: list[str], said: str) -> None:
+        packages = " ".join(one for one in arguments if not one.startswith("-") and "constraints" not in one)
+        hint = _("Is this computer online, and is a proxy needed (environment variable HTTPS_PROXY)?")
+        self._give_up(_("{packages}: pip could not install it. {hint}").format(packages=packages, hint=hint), said)
+
+    def _check(self) -> None:
+        """Have the worker compute: a package that is installed need not work."""
+        self._progress(None, _("Starting the process that computes ..."))
+        self._job = self._worker().submit("check", [], self._checked)
+
+    def _checked(self, event: Mapping[str, Any]) -> None:
+        if self._then is None or event["event"] not in ("done", "error", "cancelled"):
+            return
+        self._job = None
+        if event["event"] == "done":
+            self._worker().checked = True
+            then, self._then = self._then, None
+            then()
+        elif event["event"] == "error":
+            said = f"{event['message']} {event['details']}".lower()
+            private = private_packages()
+            if any(words in said for words in _OF_OTHER_NUMPY) and not private.is_dir() and self._private_agreed():
+                self._next([["--target", str(private), "numpy<2"]])
+            else:
+                self._give_up(event["message"], event["details"])
+
+    def _private_agreed(self) -> bool:
+        return slicer.util.confirmOkCancelDisplay(
+            _(
+                "PyTorch on this computer was built for NumPy 1, and Slicer has NumPy 2. A NumPy 1 can be downloaded "
+                "(20 MB) that only this module's own process sees; Slicer's stays as it is. Download it?"
+            ),
+            _(_TITLE),
+        )
+
+    def _give_up(self, message: str, details: str) -> None:
+        self._then = None
+        self._failed(message, details)
 
 
-def _in_words(message: str) -> str:
-    """What a failed installation mostly is, beside what it said."""
-    hint = _("Is this computer online, and is a proxy needed? Settings of pip: environment variable HTTPS_PROXY.")
-    return f"{message} {hint}" if "pip failed" in message else message
+def private_packages() -> Path:
+    """Packages that the worker sees before Slicer's own."""
+    return Path(slicer.app.userSettings().fileName()).parent / "VoxelMorph-worker-packages"

@@ -41,6 +41,7 @@ class PairJob:
         self._given = PairImages.of(nodes)
         self._worker, self._options, self._progress, self._on_end = worker, options, progress, on_end
         self._folder = Path(tempfile.mkdtemp(prefix="voxelmorph-", dir=slicer.app.temporaryPath))
+        self._files: dict[str, Path] = {}
         self._job: str | None = None
         self._forgotten = False
         self._finish: Mapping[str, Any] | None = None
@@ -60,27 +61,27 @@ class PairJob:
         self.cancel()
 
     def _written(self) -> Iterator[float]:
-        from ..mrml.job_files import write_for_worker
+        from ..mrml.job_files import own_image_file, write_for_worker
 
-        seen = self._given.seen
-        for name, image in (
-            ("fixed", seen.fixed),
-            ("moving", seen.moving),
-            ("labels", seen.labels),
-            ("mask", seen.mask),
+        seen, nodes = self._given.seen, self._given.nodes
+        for name, image, node in (
+            ("fixed", seen.fixed, nodes.fixed),
+            ("moving", seen.moving, nodes.moving),
+            ("labels", seen.labels, nodes.moving_labels),
+            ("mask", seen.mask, None),
         ):
             if image is not None:
-                write_for_worker(image, self._folder / f"{name}.nrrd")
+                own = None if node is None else own_image_file(node, image)
+                self._files[name] = own or write_for_worker(image, self._folder / f"{name}.nrrd")
             yield 0.0
 
     def _submit(self) -> None:
         folder, nodes = self._folder, self._given.nodes
-        wanted = {"fixed": "fixed", "moving": "moving", "output-transform": "transform"}
+        wanted = {"output-transform": "transform"}
         wanted |= {"output-volume": "warped"} if nodes.warped_volume is not None else {}
-        wanted |= {"mask": "mask"} if nodes.mask is not None else {}
-        if nodes.moving_labels is not None:
-            wanted |= {"labels": "labels", "output-labels": "warped-labels"}
-        arguments = [word for option, name in wanted.items() for word in (f"--{option}", str(folder / f"{name}.nrrd"))]
+        wanted |= {"output-labels": "warped-labels"} if nodes.moving_labels is not None else {}
+        paths = {**self._files, **{option: folder / f"{name}.nrrd" for option, name in wanted.items()}}
+        arguments = [word for option, path in paths.items() for word in (f"--{option}", str(path))]
         self._progress(None, _("Starting ..."))
         self._job = self._worker.submit("register", arguments + self._options, self._heard)
 
@@ -122,8 +123,9 @@ class PairJob:
     def _in_nodes(self, message: str) -> str:
         """The message with the nodes' names for the files that a person has never seen."""
         for name, node in (("fixed", self._given.nodes.fixed), ("moving", self._given.nodes.moving)):
-            message = message.replace(f"--{name} {self._folder / name}.nrrd", node.GetName())
-            message = message.replace(str(self._folder / f"{name}.nrrd"), node.GetName())
+            if name in self._files:
+                message = message.replace(f"--{name} {self._files[name]}", node.GetName())
+                message = message.replace(str(self._files[name]), node.GetName())
         return message
 
     def _failed(self, error: Exception) -> None:

@@ -21,6 +21,7 @@ class PairResultSection:
         self._warped: slicer.vtkMRMLVolumeNode | None = None
         ui.fadeSlider.connect("valueChanged(double)", self._fade)
         ui.checkerboardButton.connect("clicked(bool)", lambda clicked: self._checkerboard())
+        ui.outlinesButton.connect("clicked(bool)", lambda clicked: self._outlines())
         ui.hardenButton.connect("clicked(bool)", lambda clicked: self._harden())
         ui.transformsButton.connect("clicked(bool)", lambda clicked: self._open_transforms())
         self.clear()
@@ -49,29 +50,58 @@ class PairResultSection:
     def _enable(self) -> None:
         there, ui = self._transform is not None, self._ui
         follows = there and self._warped is not None and self._warped.GetParentTransformNode() is not None
-        ui.fadeSlider.enabled = ui.transformsButton.enabled = there
+        ui.fadeSlider.enabled = ui.transformsButton.enabled = ui.outlinesButton.enabled = there
         ui.hardenButton.enabled = follows
         ui.checkerboardButton.enabled = there and not follows
 
     def _fade(self, share: float) -> None:
-        if self._fixed is None or self._warped is None:
-            return
-        scene = slicer.mrmlScene
-        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-            view = scene.GetNthNodeByClass(number, "vtkMRMLSliceCompositeNode")
-            view.SetBackgroundVolumeID(self._fixed.GetID())
-            view.SetForegroundVolumeID(self._warped.GetID())
-            view.SetForegroundOpacity(share)
+        if self._fixed is not None and self._warped is not None:
+            self._uncheck()
+            self._compare(self._fixed, self._warped, share)
 
     def _checkerboard(self) -> None:
-        from ..mrml.volumes import add_checkerboard
+        self._uncheck(but=self._ui.checkerboardButton)
+        if not self._ui.checkerboardButton.checked:
+            self._fade(self._ui.fadeSlider.value)
+            return
+        from ..mrml.comparison import add_checkerboard
 
-        board = add_checkerboard(self._fixed, self._warped, _("Checkerboard"))
-        scene = slicer.mrmlScene
-        for number in range(scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")):
-            view = scene.GetNthNodeByClass(number, "vtkMRMLSliceCompositeNode")
-            view.SetBackgroundVolumeID(board.GetID())
-            view.SetForegroundVolumeID(None)
+        self._compare(add_checkerboard(self._fixed, self._warped, _("Checkerboard")))
+
+    def _outlines(self) -> None:
+        self._uncheck(but=self._ui.outlinesButton)
+        if not self._ui.outlinesButton.checked:
+            self._fade(self._ui.fadeSlider.value)
+            return
+        from ..mrml.comparison import add_outlines
+
+        self._compare(self._fixed, labels=add_outlines(self._warped, _("Outlines")))
+
+    def _uncheck(self, but: Any = None) -> None:
+        for button in (self._ui.checkerboardButton, self._ui.outlinesButton):
+            if button is not but:
+                button.checked = False
+
+    def _compare(
+        self,
+        background: slicer.vtkMRMLNode,
+        foreground: slicer.vtkMRMLNode | None = None,
+        share: float = 0.0,
+        labels: slicer.vtkMRMLNode | None = None,
+    ) -> None:
+        """Show these in every slice view, label volumes as outlines. Labels that a person shows stay otherwise."""
+        ours = slicer.mrmlScene.GetFirstNodeByName(_("Outlines"))
+        for view in _nodes("vtkMRMLSliceCompositeNode"):
+            view.SetBackgroundVolumeID(background.GetID())
+            view.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+            view.SetForegroundOpacity(share)
+            if labels is not None:
+                view.SetLabelVolumeID(labels.GetID())
+            elif ours is not None and view.GetLabelVolumeID() == ours.GetID():
+                view.SetLabelVolumeID(None)
+        if labels is not None:
+            for view in _nodes("vtkMRMLSliceNode"):
+                view.SetUseLabelOutline(True)
 
     def _harden(self) -> None:
         assert self._warped is not None
@@ -83,3 +113,8 @@ class PairResultSection:
         widget = getattr(slicer.modules, "transforms", None)
         if widget is not None:
             widget.widgetRepresentation().setEditedNode(self._transform)
+
+
+def _nodes(class_name: str) -> list[slicer.vtkMRMLNode]:
+    scene = slicer.mrmlScene
+    return [scene.GetNthNodeByClass(number, class_name) for number in range(scene.GetNumberOfNodesByClass(class_name))]

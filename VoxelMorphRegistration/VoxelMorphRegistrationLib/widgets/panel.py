@@ -11,16 +11,21 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from ..errors import DependencyMissing, InputError
+from ..errors import InputError
 from . import chosen_nodes
-from .installer import ensure_installed
+from .disk_input_section import DiskInputSection
+from .export_section import ExportSection
+from .installer import private_packages
 from .job import JobEnd
+from .job_runner import JobRunner
+from .network_section import NetworkSection
 from .pair_job import PairJob
 from .pair_result_section import PairResultSection
 from .parameters import Mode, Parameters
 from .run_folder_section import NOT_SET, RunFolderSection, proposed_folder
 from .sequence_job import SequenceJob
 from .sequence_review_section import SequenceReviewSection
+from .shown_frame import ShownFrame
 from .words import duration
 from .worker_process import WorkerProcess
 
@@ -33,20 +38,22 @@ class Panel:
 
     def __init__(self, ui: Any, worker: WorkerProcess | None = None) -> None:
         self._ui = ui
-        self._worker = worker or WorkerProcess()
+        self._worker = worker or WorkerProcess(packages=private_packages)
         self._parameters: Any = None  # Parameters, with what Slicer's wrapper gives them besides
         self._connection: Any = None
         self._observation: Any = None
-        self._job: PairJob | SequenceJob | None = None
-        self._cancelling = False
-        self._browser_observation: tuple[slicer.vtkMRMLNode, int] | None = None
+        self._runs = JobRunner(ui, lambda: self._worker, self.update)
         self._result = PairResultSection(ui)
         self._review = SequenceReviewSection(ui, self._add_reference, self._run_again)
+        self._export = ExportSection(ui, self._runs.progress)
         self._folder = RunFolderSection(ui, self.update)
+        self._disk = DiskInputSection(ui, self._choose_sequence)
+        self._network = NetworkSection(ui, lambda: self._worker, self._runs.ready, self._runs.progress)
+        self._shown = ShownFrame(self._frame_changed, self._runs.say)
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
         ui.tryButton.connect("clicked(bool)", lambda clicked: self._try())
         ui.useShownFrameButton.connect("clicked(bool)", lambda clicked: self._use_shown_frame())
-        ui.progressBar.visible = False
+        ui.useSequenceButton.connect("clicked(bool)", lambda clicked: self._use_sequence())
 
     @property
     def parameters(self) -> Parameters | None:
@@ -54,7 +61,7 @@ class Panel:
 
     @property
     def running(self) -> bool:
-        return self._job is not None
+        return self._runs.running
 
     def set_parameters(self, parameters: Parameters | None) -> None:
         """Show and keep the choices in this parameter node's wrapper; None while there is no scene."""
@@ -78,21 +85,19 @@ class Panel:
 
     def scene_closes(self) -> None:
         """Nothing of what runs may come into the next scene."""
-        if self._job is not None:
-            self._job.forget()
-        self._job, self._cancelling = None, False
-        self._observe_browser(None)
+        self._runs.forget()
+        self._export.stop()
+        self._shown.follow(None)
         self._review.show(None)
         self._result.clear()
         self.set_parameters(None)
-        self._say("")
+        self._runs.say("")
 
     def stop(self) -> None:
         """The window closes: end the worker."""
-        if self._job is not None:
-            self._job.forget()
-            self._job = None
-        self._observe_browser(None)
+        self._runs.forget()
+        self._export.stop()
+        self._shown.follow(None)
         self._worker.stop()
         self.set_parameters(None)
 
@@ -108,22 +113,27 @@ class Panel:
             *(ui.surfaceSelector, ui.surfaceLabel),
         ):
             widget.visible = not is_pair
-        lacking = self._lacking()
-        ui.tryButton.enabled = not lacking and self._job is None
-        ui.modeSelector.enabled = ui.inputsSection.enabled = ui.outputsSection.enabled = self._job is None
-        if self._job is None:
+        lacking, idle = self._lacking(), not self.running
+        ui.tryButton.enabled = not lacking and idle
+        ui.modeSelector.enabled = ui.inputsSection.enabled = ui.outputsSection.enabled = idle
+        if idle:
             ui.applyButton.text = _("Apply")
             ui.applyButton.enabled = not lacking
             ui.applyButton.toolTip = lacking or (_("Register") if is_pair else _("Propagate; finished frames are kept"))
         else:
-            ui.applyButton.text = _("Cancelling ...") if self._cancelling else _("Cancel")
-            ui.applyButton.enabled = not self._cancelling
+            ui.applyButton.text = _("Cancelling ...") if self._runs.cancelling else _("Cancel")
+            ui.applyButton.enabled = not self._runs.cancelling
             ui.applyButton.toolTip = _("Ends the run; finished frames stay, and Apply goes on from there")
-        if not is_pair:
-            self._folder.show(parameters, self._job is not None)
-            output = parameters.outputSequence if parameters is not None else None
-            self._observe_browser(output)
-            self._review.show(output, self._job is not None)
+        self._network.show(parameters)
+        if is_pair:
+            self._offer_sequence()
+            self._shown.follow(None)
+            return
+        ui.maskMarginSpinBox.enabled = parameters.region is None
+        self._folder.show(parameters, self.running)
+        self._shown.follow(parameters.sequence)
+        self._review.show(parameters.outputSequence, self.running)
+        self._export.show(parameters.outputSequence)
 
     def _lacking(self) -> str:
         """What must be chosen before Apply, '' when nothing."""
@@ -132,11 +142,8 @@ class Panel:
             return _("There is no scene")
         if parameters.mode is Mode.PAIR:
             fixed, moving = parameters.fixedVolume, parameters.movingVolume
-            return (
-                ""
-                if fixed is not None and moving is not None and fixed is not moving
-                else _("Choose two different volumes")
-            )
+            there = fixed is not None and moving is not None and fixed is not moving
+            return "" if there else _("Choose two different volumes")
         if parameters.sequence is None:
             return _("Choose a sequence of volumes")
         if parameters.segmentation is None and parameters.points is None and parameters.surface is None:
@@ -146,29 +153,16 @@ class Panel:
     # Running
 
     def _apply_or_cancel(self) -> None:
-        if self._job is not None:
-            self._cancelling = True
-            self.update()
-            self._job.cancel()
+        if self.running:
+            self._runs.cancel()
         elif self._parameters is not None and self._parameters.mode is Mode.PAIR:
-            self._begin(self._pair_job)
+            self._runs.begin(self._pair_job)
         else:
-            self._begin(lambda: self._sequence_job(None))
+            self._runs.begin(lambda: self._sequence_job(None))
 
     def _try(self) -> None:
-        frame = self._shown_frame()
-        self._begin(lambda: self._sequence_job([frame]))
-
-    def _begin(self, make: Any) -> None:
-        """Start a job, or say why it cannot be started."""
-        try:
-            if not ensure_installed(self._say):
-                return
-            self._progress(None, _("Starting ..."))
-            self._job = make()
-        except (InputError, DependencyMissing) as error:
-            self._fail(str(error), "")
-        self.update()
+        frame = self._shown.number
+        self._runs.begin(lambda: self._sequence_job([frame]))
 
     def _pair_job(self) -> PairJob:
         parameters = self._parameters
@@ -177,12 +171,12 @@ class Panel:
         nodes = chosen_nodes.pair(parameters)
         options = parameters.registration_options()
         options += ["--transform-spacing", "full" if parameters.fullTransform else "auto"]
-        return PairJob(self._worker, nodes, options, self._progress, lambda end: self._pair_ended(nodes, end))
+        return PairJob(self._worker, nodes, options, self._runs.progress, lambda end: self._pair_ended(nodes, end))
 
     def _pair_ended(self, nodes: Any, end: JobEnd) -> None:
         from ..mrml.transforms import hang_under
 
-        self._ended(end)
+        self._runs.ended(end)
         if end.status != "done" or self._parameters is None:
             return
         transform, notes = end.facts["transform"], []
@@ -220,13 +214,13 @@ class Panel:
             parameters.outputSequence = end.facts["output"]
             chosen_nodes.put_beside(parameters.sequence, [end.facts["output"]])
         if end.status == "failed" and "holds a run with other settings" in end.message:
-            self._ended(JobEnd("cancelled"))
+            self._runs.ended(JobEnd("cancelled"))
             self._offer_overwrite(frames, end.message)
             return
-        self._ended(end)
+        self._runs.ended(end)
         if end.status == "done" and frames is not None and len(frames) == 1 and end.facts["frames"]:
             seconds = end.facts["seconds"]
-            self._say(
+            self._runs.say(
                 _("This frame took {one}; all {count} take about {all}.").format(
                     one=duration(seconds), count=count, all=duration(seconds * count)
                 )
@@ -238,7 +232,7 @@ class Panel:
             "accepted stay as they are in the scene."
         )
         if slicer.util.confirmYesNoDisplay(question, _("VoxelMorph Registration"), detailedText=message):
-            self._begin(lambda: self._sequence_job(frames, overwrite=True))
+            self._runs.begin(lambda: self._sequence_job(frames, overwrite=True))
 
     def _add_reference(self, shown: FrameState) -> None:
         """Make a frame a reference too, and redo those nearer to it than to another, but for a person's own."""
@@ -253,74 +247,46 @@ class Panel:
         count = parameters.sequence.GetNumberOfDataNodes()
         nearer = chosen_nodes.nearer_frames(shown.index, others, kept, count)
         if nearer:
-            self._begin(lambda: self._sequence_job(nearer, overwrite=True))
+            self._runs.begin(lambda: self._sequence_job(nearer, overwrite=True))
 
     def _run_again(self, frames: list[int]) -> None:
-        self._begin(lambda: self._sequence_job(frames, overwrite=True))
-
-    def _ended(self, end: JobEnd) -> None:
-        self._job, self._cancelling = None, False
-        self._ui.progressBar.visible = False
-        if end.status == "failed":
-            self._fail(end.message, end.details)
-        elif end.status == "cancelled":
-            self._say(_("Cancelled. Finished frames stay; Apply goes on from there."))
-        else:
-            self._say(_("Done."))
-        self.update()
-
-    def _fail(self, message: str, details: str) -> None:
-        self._ui.progressBar.visible = False
-        self._say(message)
-        slicer.util.errorDisplay(message, _("VoxelMorph Registration"), detailedText=details)
+        self._runs.begin(lambda: self._sequence_job(frames, overwrite=True))
 
     def _progress_of_sequence(self, share: float | None, text: str) -> None:
-        self._progress(share, text)
-        parameters, output = self._parameters, self._job.output if isinstance(self._job, SequenceJob) else None
+        self._runs.progress(share, text)
+        parameters, job = self._parameters, self._runs.job
+        output = job.output if isinstance(job, SequenceJob) else None
         if parameters is not None and output is not None and parameters.outputSequence is not output:
             # At once, and not when the run ends: a scene that is saved meanwhile knows its output.
             parameters.outputSequence = output
 
-    def _progress(self, share: float | None, text: str) -> None:
-        bar = self._ui.progressBar
-        bar.visible = True
-        bar.maximum = 0 if share is None else 1000
-        bar.value = 0 if share is None else round(1000 * share)
-        if not self._cancelling:
-            self._say(text)
+    # Sequences and their frames
 
-    def _say(self, text: str) -> None:
-        self._ui.statusLabel.text = text
+    def _offer_sequence(self) -> None:
+        """Offer the whole sequence where one of its frames was chosen for a pair."""
+        parameters, button = self._parameters, self._ui.useSequenceButton
+        sequence = None if parameters is None else chosen_nodes.sequence_of_pair(parameters)
+        button.visible = sequence is not None
+        if sequence is not None:
+            text = _("This is a frame of {sequence}: carry a segmentation through it")
+            button.text = text.format(sequence=sequence.GetName())
 
-    # Frames and the run folder
+    def _use_sequence(self) -> None:
+        sequence = chosen_nodes.sequence_of_pair(self._parameters)
+        if sequence is not None:
+            self._parameters.mode = Mode.SEQUENCE
+            self._choose_sequence(sequence)
 
-    def _browser(self) -> slicer.vtkMRMLSequenceBrowserNode | None:
-        if self._parameters is None or self._parameters.sequence is None:
-            return None
-        from ..mrml.sequences import browser_of
+    def _choose_sequence(self, sequence: slicer.vtkMRMLSequenceNode) -> None:
+        if self._parameters is not None:
+            self._parameters.sequence = sequence
 
-        return browser_of(self._parameters.sequence)
-
-    def _shown_frame(self) -> int:
-        browser = self._browser()
-        return 0 if browser is None else max(0, browser.GetSelectedItemNumber())
+    def _frame_changed(self) -> None:
+        self._review.update()
 
     def _use_shown_frame(self) -> None:
         if self._parameters is not None:
-            self._parameters.referenceFrame = self._shown_frame()
-
-    def _observe_browser(self, output: slicer.vtkMRMLSequenceNode | None) -> None:
-        """Follow the frame that the browser shows while its output is reviewed."""
-        browser = None if output is None else self._browser()
-        if self._browser_observation is not None:
-            node, tag = self._browser_observation
-            if node is browser:
-                return
-            node.RemoveObserver(tag)
-            self._browser_observation = None
-        if browser is not None:
-            tag = browser.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *event: self._review.update())
-            self._browser_observation = (browser, tag)
+            self._parameters.referenceFrame = self._shown.number
 
 
 def preload_soon(panel: Panel) -> None:

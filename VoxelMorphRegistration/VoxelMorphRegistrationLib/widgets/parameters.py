@@ -7,19 +7,6 @@ import pathlib
 from typing import Annotated, Union
 
 import slicer
-from slicer import (
-    vtkMRMLLabelMapVolumeNode,
-    vtkMRMLMarkupsAngleNode,
-    vtkMRMLMarkupsClosedCurveNode,
-    vtkMRMLMarkupsCurveNode,
-    vtkMRMLMarkupsFiducialNode,
-    vtkMRMLMarkupsLineNode,
-    vtkMRMLModelNode,
-    vtkMRMLScalarVolumeNode,
-    vtkMRMLSegmentationNode,
-    vtkMRMLSequenceNode,
-    vtkMRMLTransformNode,
-)
 from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import Default, WithinRange, parameterNodeWrapper
 
@@ -62,12 +49,14 @@ class Strategy(enum.Enum):
     DIRECT = "direct"
     SEQUENTIAL = "sequential"
     KEYFRAMES = "keyframes"
+    MOTION_MODEL = "motion-model"
 
     def label(self) -> str:
         return {
             Strategy.DIRECT: _("Each frame with the reference"),
             Strategy.SEQUENTIAL: _("Each frame with the one before"),
             Strategy.KEYFRAMES: _("Every 8th frame, and between them interpolated"),
+            Strategy.MOTION_MODEL: _("Few frames, and every other one combined of them (hundreds of frames)"),
         }[self]
 
 
@@ -88,28 +77,29 @@ class Refinement(enum.Enum):
 class Parameters:
     mode: Mode
 
-    fixedVolume: vtkMRMLScalarVolumeNode
-    movingVolume: vtkMRMLScalarVolumeNode
-    outputTransform: vtkMRMLTransformNode
-    outputVolume: vtkMRMLScalarVolumeNode
+    fixedVolume: slicer.vtkMRMLScalarVolumeNode
+    movingVolume: slicer.vtkMRMLScalarVolumeNode
+    outputTransform: slicer.vtkMRMLTransformNode
+    outputVolume: slicer.vtkMRMLScalarVolumeNode
     fullTransform: bool
 
-    sequence: vtkMRMLSequenceNode
-    segmentation: Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007 (Slicer's wrapper reads it)
+    sequence: slicer.vtkMRMLSequenceNode
+    segmentation: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007 (Slicer's wrapper reads it)
     referenceFrame: Annotated[int, WithinRange(0, 99999)]
     furtherReferences: list[int]
-    outputSequence: vtkMRMLSequenceNode
+    outputSequence: slicer.vtkMRMLSequenceNode
     runFolder: pathlib.Path
     maskMargin: Annotated[float, WithinRange(0.0, 500.0)]
+    region: slicer.vtkMRMLMarkupsROINode
     points: Union[  # noqa: UP007
-        vtkMRMLMarkupsFiducialNode,
-        vtkMRMLMarkupsLineNode,
-        vtkMRMLMarkupsCurveNode,
-        vtkMRMLMarkupsClosedCurveNode,
-        vtkMRMLMarkupsAngleNode,
+        slicer.vtkMRMLMarkupsFiducialNode,
+        slicer.vtkMRMLMarkupsLineNode,
+        slicer.vtkMRMLMarkupsCurveNode,
+        slicer.vtkMRMLMarkupsClosedCurveNode,
+        slicer.vtkMRMLMarkupsAngleNode,
         None,
     ]
-    surface: vtkMRMLModelNode
+    surface: slicer.vtkMRMLModelNode
     saveTransforms: bool
 
     start: Start
@@ -132,7 +122,7 @@ class Parameters:
     def propagation_options(self) -> list[str]:
         """The options of `propagate` alone, but for what is carried and where to."""
         options = ["--strategy", self.strategy.value]
-        if self.maskMargin > 0:
+        if self.maskMargin > 0 and self.region is None:
             options += ["--mask-margin", f"{self.maskMargin:g}"]
         if self.saveTransforms:
             options += ["--save-transforms", "full"]

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import slicer
+import vtk
 from slicer.i18n import tr as _
+
+from ..files import slicer_attributes
 
 if TYPE_CHECKING:
     from ..mrml.review import FrameState
@@ -21,6 +24,7 @@ class SequenceReviewSection:
         self._ui, self._on_reference, self._on_again = ui, on_reference, on_again
         self._output: slicer.vtkMRMLSequenceNode | None = None
         self._busy = False
+        self._plot_views: list[Any] = []
         ui.previousFlaggedButton.connect("clicked(bool)", lambda clicked: self._go(-1))
         ui.nextFlaggedButton.connect("clicked(bool)", lambda clicked: self._go(1))
         ui.acceptButton.connect("clicked(bool)", lambda clicked: self._accept())
@@ -92,9 +96,7 @@ class SequenceReviewSection:
         return None if browser is None else browser.GetProxyNode(self._output)
 
     def _chart(self) -> slicer.vtkMRMLPlotChartNode | None:
-        from ..files.slicer_attributes import PLOT
-
-        return None if self._output is None else self._output.GetNodeReference(PLOT)
+        return None if self._output is None else self._output.GetNodeReference(slicer_attributes.PLOT)
 
     def _shown_number(self) -> int:
         browser = self._browser()
@@ -159,6 +161,25 @@ class SequenceReviewSection:
         layouts = slicer.modules.plots.logic()
         manager.setLayout(layouts.GetLayoutWithPlot(manager.layout))
         layouts.ShowChartInLayout(chart)
+        for number in range(manager.plotViewCount):
+            view = manager.plotWidget(number).plotView()
+            if view not in self._plot_views:
+                self._plot_views.append(view)
+                view.connect("dataSelected(vtkStringArray*,vtkCollection*)", self._point_clicked)
+
+    def _point_clicked(self, series_ids: vtk.vtkStringArray, points: vtk.vtkCollection) -> None:
+        """Show the frame of a point of the volume curve."""
+        chart, browser = self._chart(), self._browser()
+        if chart is None or browser is None or self._output is None:
+            return
+        table = self._output.GetNodeReference(slicer_attributes.TABLE)
+        for number in range(series_ids.GetNumberOfValues()):
+            chosen = points.GetItemAsObject(number)
+            if chosen.GetNumberOfValues() and chart.HasPlotSeriesNodeID(series_ids.GetValue(number)):
+                frames = table.GetTable().GetColumnByName("index")
+                browser.SetSelectedItemNumber(int(frames.GetValue(chosen.GetValue(0))))
+                self.update()
+                return
 
 
 def _listed(numbers: list[int]) -> str:

@@ -26,10 +26,17 @@ class WorkerProcess:
     """Jobs for the worker, and its events for those who gave them; all of it in the window's own thread.
 
     A job ends with exactly one event of `done`, `cancelled` and `error`, also when the process dies.
+
+    Attributes:
+        checked: whether its packages were tried by a computation.
     """
 
-    def __init__(self, program: str | None = None) -> None:
-        """`program`: the Python that has torch; default Slicer's own."""
+    def __init__(self, program: str | None = None, packages: Callable[[], Path] | None = None) -> None:
+        """`program`: the Python that has torch; default Slicer's own. `packages`: a folder of packages that it sees
+        before all others, where there is one.
+        """
+        self.checked = False
+        self._packages = packages
         self._program = program or shutil.which("PythonSlicer") or sys.executable
         self._process: Any = None
         self._received = b""
@@ -77,7 +84,9 @@ class WorkerProcess:
         process = qt.QProcess()
         environment = qt.QProcessEnvironment.systemEnvironment()
         known = environment.value("PYTHONPATH", "")
-        environment.insert("PYTHONPATH", os.pathsep.join(part for part in (str(_LIBRARY), known) if part))
+        private = self._packages() if self._packages is not None else None
+        parts = (str(_LIBRARY), str(private) if private is not None and private.is_dir() else "", known)
+        environment.insert("PYTHONPATH", os.pathsep.join(part for part in parts if part))
         environment.insert("PYTHONUNBUFFERED", "1")
         process.setProcessEnvironment(environment)
         process.connect("readyReadStandardOutput()", lambda: self._read(process))

@@ -1,0 +1,77 @@
+"""What can be chosen as input: a frame's whole sequence, a folder that is never loaded, a box."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+import slicer
+import slicer.util
+
+from Testing.gui.scenes import drawn_segmentation, sequence_of, two_volumes
+from Testing.support.propagation_cases import frame, weights_file, write_sequence
+
+
+def test_choosing_a_frame_of_a_sequence_offers_the_sequence(host, panel):
+    _, other = two_volumes()
+    sequence, browser = sequence_of(3)
+    parameters = panel.panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = other, None
+    assert not panel.ui.useSequenceButton.visible
+    parameters.movingVolume = browser.GetProxyNode(sequence)
+    assert panel.ui.useSequenceButton.visible and "cine" in panel.ui.useSequenceButton.text
+    panel.ui.useSequenceButton.click()
+    assert parameters.mode.name == "SEQUENCE" and parameters.sequence is sequence
+    assert panel.ui.sequenceSelector.currentNode() is sequence
+
+
+def test_a_folder_on_disk_is_propagated_without_being_loaded(host, panel, warm_worker, tmp_path):
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    panel.panel._worker = warm_worker
+    folder, _ = write_sequence(tmp_path, 4)
+    parameters = panel.panel.parameters
+    parameters.mode, parameters.segmentation = Mode.SEQUENCE, drawn_segmentation()
+    parameters.runFolder, parameters.network = tmp_path / "run", str(weights_file(tmp_path))
+    host.dialogs.answers.append(("Folder of frames", str(folder)))
+    panel.ui.openFolderButton.click()
+    sequence = parameters.sequence
+    volume = browser_of(sequence).GetProxyNode(sequence)
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: not panel.panel.running, 90, "the run")
+    assert panel.ui.statusLabel.text == "Done."
+    assert parameters.outputSequence.GetNumberOfDataNodes() == 4
+    assert not (tmp_path / "run" / "scratch" / "frames").is_dir() or not list(tmp_path.glob("run/scratch/frames/*"))
+    browser_of(sequence).SetSelectedItemNumber(2)
+    host.wait_until(lambda: slicer.util.arrayFromVolume(volume).shape == (24, 26, 28), 5, "the frame from disk")
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(volume), sitk.GetArrayFromImage(frame(2)))
+    host.save_scene(tmp_path / "scene.mrb")
+    host.load_scene(tmp_path / "scene.mrb")
+    sequence = panel.panel.parameters.sequence
+    volume = browser_of(sequence).GetProxyNode(sequence)
+    host.wait_until(lambda: slicer.util.arrayFromVolume(volume).shape == (24, 26, 28), 5, "the frame after loading")
+
+
+def test_a_folder_without_frames_is_named_and_nothing_is_chosen(host, panel, tmp_path):
+    (tmp_path / "empty").mkdir()
+    host.dialogs.answers.append(("Folder of frames", str(tmp_path / "empty")))
+    panel.ui.openFolderButton.click()
+    assert "empty" in host.dialogs.shown[-1].text and panel.panel.parameters.sequence is None
+
+
+def test_a_box_is_the_region_of_a_pair_and_a_box_elsewhere_is_named(host, panel, warm_worker, tmp_path):
+    panel.panel._worker = warm_worker
+    parameters = panel.panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = two_volumes()
+    parameters.network = str(weights_file(tmp_path))
+    roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "around the ball")
+    roi.SetSize(20.0, 20.0, 20.0)
+    roi.SetCenter(500.0, 0.0, 0.0)
+    panel.ui.regionSelector.setCurrentNode(roi)
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: not panel.panel.running, 60, "the refusal")
+    assert "around the ball" in host.dialogs.shown[-1].text
+    roi.SetCenter(4.0, -34.0, 32.0)
+    panel.ui.applyButton.click()
+    host.wait_until(lambda: not panel.panel.running, 60, "the registration")
+    assert panel.ui.statusLabel.text == "Done."

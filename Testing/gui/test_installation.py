@@ -1,0 +1,112 @@
+"""What is missing is installed while the window lives, and tried by the worker before anything is computed."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from Testing.gui.scenes import longest_gap, two_volumes
+from Testing.support.propagation_cases import weights_file
+
+
+@pytest.fixture
+def ready(host, panel, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)  # as in Slicer 5.10
+    parameters = panel.panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = two_volumes()
+    parameters.network = str(weights_file(tmp_path))
+    return panel
+
+
+class Missing:
+    """`installation.missing` until pip was run as often as there are steps."""
+
+    def __init__(self, monkeypatch, steps):
+        from VoxelMorphRegistrationLib import installation
+
+        self.there = False
+        monkeypatch.setattr(installation, "missing", lambda: [] if self.there else ["voxelmorph>=0.3.4"])
+        monkeypatch.setattr(installation, "pip_steps", lambda lacking, folder: self.begin(steps))
+
+    def begin(self, steps):
+        self.there = True
+        return steps
+
+
+def test_pip_works_beside_the_window_and_the_registration_follows(host, ready, warm_worker, monkeypatch):
+    ready.panel._worker = warm_worker
+    Missing(monkeypatch, [["--no-index", "--no-deps", "numpy"], ["--no-index", "--no-deps", "nibabel"]])
+    host.dialogs.answers.append(("needs these Python packages", True))
+    said = []
+    with host.tick_gaps() as gaps:
+        ready.ui.applyButton.click()
+        assert ready.ui.applyButton.text == "Cancel"
+        while ready.panel.running:
+            said.append(ready.ui.statusLabel.text)
+            host.process(0.01)
+    assert gaps.largest < longest_gap()
+    assert any("numpy" in line for line in said) and any("nibabel" in line for line in said)
+    assert ready.ui.statusLabel.text == "Done." and ready.panel.parameters.outputTransform is not None
+
+
+def test_a_failure_of_pip_is_said_in_words_with_pips_own_below(host, ready, monkeypatch):
+    Missing(monkeypatch, [["--no-index", "no-such-package-anywhere"]])
+    host.dialogs.answers.append(("needs these Python packages", True))
+    ready.ui.applyButton.click()
+    host.wait_until(lambda: not ready.panel.running, 60, "pip")
+    shown = host.dialogs.shown[-1]
+    assert "no-such-package-anywhere: pip could not install it" in shown.text and "online" in shown.text
+    assert "No matching distribution" in shown.details and ready.ui.applyButton.text == "Apply"
+
+
+def test_slicers_own_pip_is_used_where_there_is_one(host, ready, monkeypatch):
+    asked = []
+
+    def pip_install(arguments, **options):
+        asked.append((arguments, options["blocking"]))
+        options["logCallback"]("Collecting it")
+        options["completedCallback"](1)
+
+    monkeypatch.setitem(sys.modules, "slicer.packaging", types.SimpleNamespace(pip_install=pip_install))
+    Missing(monkeypatch, [["it"]])
+    host.dialogs.answers.append(("needs these Python packages", True))
+    ready.ui.applyButton.click()
+    assert asked == [(["it"], False)] and "Collecting it" in host.dialogs.shown[-1].details
+
+
+def test_a_torch_of_another_numpy_is_recognised_and_worked_around_by_consent(host, ready, monkeypatch, tmp_path):
+    from VoxelMorphRegistrationLib.widgets import installer
+
+    class Broken:
+        """A worker whose torch does not compute until it sees a NumPy of its own."""
+
+        checked, stopped = False, 0
+
+        def submit(self, command, arguments, on_event):
+            assert command == "check"
+            message = "torch: is installed and does not compute (RuntimeError: Numpy is not available); install another"
+            done = self.stopped and {"event": "done"}
+            on_event(done or {"event": "error", "message": message, "details": "", "exit": 1})
+            return "1"
+
+        def stop(self):
+            self.stopped += 1
+
+        def cancel(self, job):
+            pass
+
+    monkeypatch.setattr(installer, "private_packages", lambda: tmp_path / "private")
+    asked = []
+
+    def pip(arguments, told, ended):
+        asked.append(arguments)
+        ended(0, "")
+
+    monkeypatch.setattr(installer, "PipProcess", pip)
+    host.dialogs.answers.append(("built for NumPy 1", True))
+    ready.panel._worker = Broken()
+    began = []
+    ready.panel._runs.begin(lambda: began.append(True))
+    assert began and asked == [["--target", str(tmp_path / "private"), "numpy<2"]]

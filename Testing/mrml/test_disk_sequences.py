@@ -1,0 +1,62 @@
+"""A folder of frames that is never loaded: browsed, propagated by its path, saved with the scene."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import slicer
+import slicer.util
+
+from Testing.support.propagation_cases import frame, labels, write_sequence
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
+from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.mrml.disk_sequences import add_disk_sequence, frames_of, show_frame
+from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles
+from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
+from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
+from VoxelMorphRegistrationLib.mrml.segmentations import update_segmentation_node
+from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_sequence(tmp_path, 4)[0]
+
+
+def _shown(sequence):
+    return browser_of(sequence).GetProxyNode(sequence)
+
+
+def test_the_frame_that_the_browser_shows_is_read_and_the_others_are_not(scene, logic, folder):
+    sequence = add_disk_sequence(scene, folder)
+    assert sequence.GetNumberOfDataNodes() == 4 and sequence.GetName() == "frames"
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(_shown(sequence)), sitk.GetArrayFromImage(frame(0)))
+    browser_of(sequence).SetSelectedItemNumber(2)
+    show_frame(sequence)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(_shown(sequence)), sitk.GetArrayFromImage(frame(2)))
+    np.testing.assert_allclose(_shown(sequence).GetOrigin(), np.array(frame(2).GetOrigin()) * (-1, -1, 1))
+    held = [sequence.GetNthDataNode(number).GetImageData().GetNumberOfPoints() for number in range(4)]
+    assert held == [1, 1, 1, 1]
+
+
+def test_a_run_takes_the_folder_by_its_path_and_writes_no_frame(scene, logic, folder, tmp_path):
+    sequence = add_disk_sequence(scene, folder)
+    drawn = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
+    update_segmentation_node(drawn, Segmentation.of(labels(0)))
+    prepared = PreparedSequence.of(SequenceInput(sequence, drawn, 0), SequenceOutput())
+    files = SequenceFiles(prepared, tmp_path / "run")
+    assert list(files.write()) == [] and files.sequence == folder
+    assert not list((tmp_path / "run").rglob("frames/*"))
+
+
+def test_a_folder_without_frames_adds_nothing_and_one_that_changed_is_named(scene, logic, folder, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    count = scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="nothing"):
+        add_disk_sequence(scene, tmp_path / "nothing")
+    assert scene.GetNumberOfNodes() == count
+    sequence = add_disk_sequence(scene, folder)
+    (folder / "frame3.nrrd").unlink()
+    with pytest.raises(InputError, match="holds 3 frames, .*made of 4"):
+        frames_of(sequence)
