@@ -14,7 +14,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test gui fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy clean
+.PHONY: demo lint test gui fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy benchmark-speed clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -86,6 +86,10 @@ $(VENV)-segflow4d/.installed: $(CONSTRAINTS)
 benchmark-accuracy: $(VENV)-benchmark/.installed $(VENV)-segflow4d/.installed
 	$(VENV)-benchmark/bin/python -m Testing.benchmarks.accuracy.run \
 		--segflow-python $(abspath $(VENV)-segflow4d/bin/python) $(OPTIONS)
+
+# OPTIONS="--only forward direct"; --quick takes minutes; --help of run.py says the others.
+benchmark-speed: $(VENV)-benchmark/.installed
+	$(VENV)-benchmark/bin/python -m Testing.benchmarks.speed.run $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-benchmark $(VENV)-segflow4d $(DEMO_OUTPUT) build *.egg-info

@@ -3,8 +3,8 @@
 Of an uncompressed file only the frame's own bytes are read. A gzip stream cannot be entered in the middle: it is
 decompressed once, whole, into a temporary file (as large as the voxels) that frames are then read from; the checksum at
 its end says if any frame can be believed. A NRRD whose list axis is the fastest (Slicer up to 5.8) is put in order in
-one pass into such a file as well (`interleaved`). Either way memory holds one frame. Other formats go through SimpleITK,
-which may decompress the whole file for each frame.
+one pass into such a file as well (`interleaved`). Either way memory holds one frame. Other formats go through
+SimpleITK, which may decompress the whole file for each frame.
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""A body that breathes, as large and as long as is asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from VoxelMorphRegistrationLib.propagation.frames import Frames
+from VoxelMorphRegistrationLib.space.grid import Grid
+
+IN_PLANE = 2.4  # mm from voxel to voxel along i and j; along k as the array's shape makes the body round
+
+
+class BreathingBody(Frames):
+    """Frames of `shape` (k, j, i) voxels, made when they are asked for. Frame 0 is at rest.
+
+    A breath has an amplitude of its own and moves along k and j; there is noise.
+    """
+
+    def __init__(self, shape: tuple[int, ...], count: int) -> None:
+        draw = np.random.default_rng(0)
+        texture = gaussian_filter(draw.normal(size=shape).astype(np.float32), [n / 40 for n in shape])
+        place = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in shape), indexing="ij")
+        radius = np.sqrt(sum(x * x for x in place))
+        self._body = (400 + 150 * texture / texture.std()) / (1 + np.exp(12 * (radius - 0.85)))
+        self._inside, self._count, self._shape = np.exp(-((radius / 0.8) ** 4)), count, shape
+        self._largest = 0.05 * IN_PLANE * shape[2]  # mm of motion
+        spacing = (IN_PLANE, IN_PLANE, IN_PLANE * shape[2] / shape[0])
+        self._grid = Grid(tuple(reversed(shape)), spacing, (0.0,) * 3, (1, 0, 0, 0, 1, 0, 0, 0, 1))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> sitk.Image:
+        draw = np.random.default_rng(index)
+        deep = 0.0 if index == 0 else self._largest * draw.uniform(0.1, 1) * np.sin(np.pi * draw.random()) ** 2
+        spacing = tuple(reversed(self._grid.spacing))
+        moved = np.indices(self._shape, np.float32)
+        moved[0] += deep / spacing[0] * self._inside
+        moved[1] += 0.3 * deep / spacing[1] * self._inside
+        values = map_coordinates(self._body, moved, order=1, mode="nearest") + draw.normal(0, 10, self._shape)
+        return self._grid.image(values.astype(np.int16))
+
+    def labels(self) -> sitk.Image:
+        """An organ in the middle of frame 0, and a small one in it."""
+        return self._grid.image((self._inside > 0.9).astype(np.uint8) + (self._inside > 0.999))
