@@ -170,9 +170,14 @@ def _read_surface(path: Path, kind: str, seconds: float, memory: int) -> None:
     import vtk
 
     _limit(seconds, memory)
+    told = vtk.vtkStringOutputWindow()
+    vtk.vtkOutputWindow.SetInstance(told)
     reader = getattr(vtk, kind)()
     reader.SetFileName(str(path))
     reader.Update()
     mesh = reader.GetOutput()
     if mesh is not None:
         mesh.GetBounds()
+    if "Error reading" in told.GetOutput():
+        # Of a legacy file that ends too early VTK makes up the rest, and only remarks upon it.
+        raise InputError(f"{path}: the file is cut short or damaged; save or copy it again")

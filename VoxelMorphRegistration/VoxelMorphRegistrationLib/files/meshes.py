@@ -17,6 +17,7 @@ from ..space.affine import lps_to_ras
 from .atomic import atomic_write
 from .detached import check_readable
 from .guarded import check_surface
+from .mesh_checks import check_ply, check_stl
 
 if TYPE_CHECKING:
     import vtk
@@ -28,6 +29,7 @@ _READERS = {
     ".ply": "vtkPLYReader",
     ".vtk": "vtkPolyDataReader",
 }
+_CHECKS = {".stl": check_stl, ".ply": check_ply}
 _SPACE_FIELD = "SPACE"
 
 
@@ -43,6 +45,8 @@ def read_surface(path: str | Path) -> Surface:
         raise InputError(f"{path}: unknown kind of surface; give a {', '.join(_READERS)} file")
     check_readable(path)
     vtk = require_vtk()
+    if kind in _CHECKS:
+        _CHECKS[kind](path)
     check_surface(path, _READERS[kind])
     reader = getattr(vtk, _READERS[kind])()
     reader.SetFileName(str(path))
@@ -51,8 +55,7 @@ def read_surface(path: str | Path) -> Surface:
     mesh = reader.GetOutput()
     if complaints or reader.GetErrorCode() or mesh is None or mesh.GetNumberOfPoints() == 0:
         raise InputError(f"{path}: holds no surface that can be read; save or copy it again")
-    if kind == ".vtk" and mesh.GetNumberOfCells() == 0:
-        # VTK fills up the points of a legacy file that ends too early, with a warning.
+    if kind in (".vtk", ".obj") and mesh.GetNumberOfCells() == 0:
         raise InputError(f"{path}: holds points that nothing joins, so it may be cut short; save or copy it again")
     in_ras = _space(reader, kind, mesh) == "RAS"
     mesh.GetFieldData().RemoveArray(_SPACE_FIELD)
