@@ -20,14 +20,7 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
     grid = propagation.network_grid()
     reference = propagation.references[0].image
     others = [index for index in propagation.select if index not in {r.index for r in propagation.references}]
-    voxels = reference.GetNumberOfPixels()
-    label_bytes = (
-        0
-        if propagation.references[0].segmentation is None
-        else voxels * sum(layer.GetSizeOfPixelComponent() for layer in propagation.references[0].segmentation.layers)
-    )
-    transform_bytes = 4 * reference.GetDimension() * voxels // max(1, wanted.transforms) ** reference.GetDimension()
-    disk = count * (2 * label_bytes + (transform_bytes if wanted.transforms else 0))
+    disk = disk_bytes(propagation, wanted)
     print(
         f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
         f"{', '.join(str(r.index) for r in propagation.references)}"
@@ -35,25 +28,35 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
     if propagation.frames.preparation:
         print(f"reading         {propagation.frames.preparation}")
     print(f"strategy        {propagation.settings.strategy}")
-    print(f"frame grid      {_size(reference.GetSize())} voxels of {_size(reference.GetSpacing())} mm")
+    print(f"frame grid      {size_text(reference.GetSize())} voxels of {size_text(reference.GetSpacing())} mm")
     print(
-        f"network grid    {_size(grid.size)} voxels of {_size(grid.spacing)} mm, model {propagation.model.card.name} "
-        f"on {propagation.registrar.device}"
+        f"network grid    {size_text(grid.size)} voxels of {size_text(grid.spacing)} mm, model "
+        f"{propagation.model.card.name} on {propagation.registrar.device}"
     )
     if others:
-        seconds, message = _timed(propagation, others)
+        seconds, message = timed(propagation, others)
         if message:
             print(f"a frame failed  {message}")
-        registered = _registrations(count, propagation.settings)
+        registered = registrations(count, propagation.settings)
         print(
-            f"time            {seconds:.2f} s a registration, about {_duration(seconds * registered)} in all"
+            f"time            {seconds:.2f} s a registration, about {duration(seconds * registered)} in all"
             + (f", after {args.adapt} of adapting" if args.adapt else "")
         )
-    print(f"memory          {_peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
-    print(f"disk            at most {disk / 1e6:.0f} MB, {_free_bytes(output) / 1e6:.0f} MB are free at {output}")
+    print(f"memory          {peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
+    print(f"disk            at most {disk / 1e6:.0f} MB, {free_bytes(output) / 1e6:.0f} MB are free at {output}")
 
 
-def _registrations(count: int, settings: PropagationSettings) -> float:
+def disk_bytes(propagation: Propagation, wanted: Wanted) -> int:
+    """What the results take at most: label files are compressed, and kept once more in one sequence."""
+    reference = propagation.references[0]
+    voxels, dimension = reference.image.GetNumberOfPixels(), reference.image.GetDimension()
+    layers = () if reference.segmentation is None else reference.segmentation.layers
+    labels = voxels * sum(layer.GetSizeOfPixelComponent() for layer in layers)
+    transforms = 4 * dimension * voxels // wanted.transforms**dimension if wanted.transforms else 0
+    return len(propagation.select) * (2 * labels + transforms)
+
+
+def registrations(count: int, settings: PropagationSettings) -> float:
     """As many registrations take about as long as `count` frames with the strategy that was chosen."""
     if settings.strategy == "keyframes":
         return count / settings.keyframe_step
@@ -64,29 +67,29 @@ def _registrations(count: int, settings: PropagationSettings) -> float:
     return count
 
 
-def _timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:
+def timed(propagation: Propagation, others: list[int]) -> tuple[float, str]:
     """Seconds of the faster of two frames (the first one also carries what is done once), and why one failed."""
     results = list(propagation.trial(others[:2]).run())
     return min(result.seconds for result in results), next((r.message for r in results if r.status == "failed"), "")
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Free space where the folder is, or would be."""
     existing = next(parent for parent in (folder.resolve(), *folder.resolve().parents) if parent.exists())
     return shutil.disk_usage(existing).free
 
 
-def _size(values: Any) -> str:
+def size_text(values: Any) -> str:
     return " x ".join(f"{value:g}" for value in values)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     try:
         import resource
     except ImportError:

@@ -16,6 +16,7 @@ from .exit_status import Exit
 _COMMANDS = {
     "register": ("register", "register one pair: a displacement, and the warped volume and labels"),
     "propagate": ("propagate", "carry a segmentation from one frame to all frames of a sequence"),
+    "cohort": ("cohort", "carry the segmentations of many patients, a row of a table each"),
     "convert": ("convert", "read a displacement of another tool and write it for another"),
     "report": ("report", "make the page of a run again: what is fine, and where to look"),
     "models": ("models", "list, inspect, download, import and remove networks"),

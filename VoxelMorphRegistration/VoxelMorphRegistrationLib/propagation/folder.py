@@ -38,6 +38,7 @@ from .frame_result import FrameResult
 from .frame_writer import FrameWriter
 from .frames import FileFrames, Frames
 from .parts import Part, Rows, left_parts, remove_parts
+from .propagate import Propagation
 from .record import Run, RunRecord
 from .table import FrameTable
 
@@ -140,6 +141,7 @@ class RunFolder:
         """
         self.close()
         started = time.perf_counter()
+        self._files.remove_leftovers()
         rows = self._table.finish()
         self._record.frame_runs = {index: int(row["run"]) for index, row in rows.items()}
         self._record.write()
@@ -215,11 +217,7 @@ class RunFolder:
             return RunRecord(path, [run]), 0, {}
         number = record.matching(run)
         if number is None and not overwrite:
-            raise InputError(
-                f"{self.path}: holds a run with other settings ({run.difference(record.runs[0])}); "
-                "give another folder, --overwrite to start again, "
-                "or --overwrite with --frames to redo only those frames"
-            )
+            raise _other_run(self.path, record, run)
         if number is None:
             number = len(record.runs)
             record.runs.append(run)
@@ -266,6 +264,43 @@ class RunFolder:
                 raise InputError(
                     f"{file}: this frame lies where the results go; give another output folder than {self.path}"
                 )
+
+
+def check_run(folder: Path, run: Run) -> None:
+    """Raises InputError when a folder holds a run that this one does not go on from."""
+    record = RunRecord.read(folder / "run.json")
+    if record is not None and record.matching(run) is None:
+        raise _other_run(folder, record, run)
+
+
+def finished_rows(folder: Path, run: Run, propagation: Propagation) -> Rows | None:
+    """The rows of a run that wants nothing more: every frame is there, made of the file it has now, and it was put
+    together; None for any other.
+    """
+    record = RunRecord.read(folder / "run.json")
+    number = None if record is None else record.matching(run)
+    if record is None or number is None:
+        return None
+    earlier = record.runs[number]
+    rows = FrameTable(folder / "frames.csv", ()).read()
+    files = FrameFiles(folder, len(propagation.frames), _LABELS_ONLY)
+    made = all(
+        index in rows
+        and rows[index]["status"] != "failed"
+        and earlier.frame(index) == run.frame(index)
+        and files.exist(index)
+        for index in propagation.select
+    )
+    whole = earlier.circumstances.get("wanted") == len(propagation.select) and "seconds" in earlier.circumstances
+    return rows if made and whole else None
+
+
+def _other_run(folder: Path, record: RunRecord, run: Run) -> InputError:
+    return InputError(
+        f"{folder}: holds a run with other settings ({run.difference(record.runs[0])}); "
+        "give another folder, --overwrite to start again, "
+        "or --overwrite with --frames to redo only those frames"
+    )
 
 
 def _attributes(index: int, row: Mapping[str, str]) -> dict[str, str]:

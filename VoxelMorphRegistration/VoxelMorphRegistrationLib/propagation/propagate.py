@@ -89,6 +89,18 @@ class Propagation:
         other._folder, other._looked = folder, looked
         return other
 
+    def reading(self, frames: Frames) -> Propagation:
+        """The same propagation, which reads its frames in another way."""
+        other = copy.copy(self)
+        other.frames = frames
+        return other
+
+    def selecting(self, select: Sequence[int]) -> Propagation:
+        """The same propagation of other frames."""
+        other = copy.copy(self)
+        other.select = _selected(select, self.frames)
+        return other
+
     def up_to_keys(self) -> Propagation:
         """The same propagation, which ends with the key frames where strategy motion-model has chosen some."""
         other = copy.copy(self)

@@ -92,7 +92,7 @@ class FrameTable:
         """Rows as `read` gives them. Raises InputError when the disk does not take them."""
         lines = io.StringIO()
         writer = csv.DictWriter(lines, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
-        writer.writerows(_quoted({**row, **self._name_cells()}) for row in rows)
+        writer.writerows(quoted_cells({**row, **self._name_cells()}) for row in rows)
         try:
             with open(self.path, "a", encoding="utf-8", errors="backslashreplace", newline="") as stream:
                 stream.write(lines.getvalue())
@@ -119,7 +119,7 @@ class FrameTable:
         ):
             writer = csv.DictWriter(stream, self.columns, restval="", lineterminator="\n", extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(_quoted({**row, **self._name_cells()}) for row in rows)
+            writer.writerows(quoted_cells({**row, **self._name_cells()}) for row in rows)
 
     def _name_cells(self) -> dict[str, str]:
         return {f"{_NAME}{label}": self._names[label] for label in self.labels if label in self._names}
@@ -134,8 +134,8 @@ def plain_cell(cell: Any) -> Any:
     return cell[1:] if quoted else cell
 
 
-def _quoted(row: Mapping[str, str]) -> dict[str, str]:
-    """A spreadsheet would run text that comes from a file as a formula where it begins like one."""
+def quoted_cells(row: Mapping[str, str]) -> dict[str, str]:
+    """The cells as they are written: a spreadsheet would run text from a file as a formula where it begins like one."""
     return {name: f"'{cell}" if _is_formula(cell) else cell for name, cell in row.items()}
 
 

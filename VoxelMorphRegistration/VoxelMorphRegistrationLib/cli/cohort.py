@@ -1,0 +1,179 @@
+"""`slicer-voxelmorph cohort`: many patients, a row of a table each, on the cores of this machine or of a cluster."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..errors import InputError
+from . import cohort_dry_run, propagate
+from .exit_status import Exit
+from .options import add_verbose_option
+
+if TYPE_CHECKING:
+    from ..cohort.table import Result
+    from ..propagation.request import Request
+
+_FILES = ("sequence", "segmentation", "mask", "points", "surface", "initial_transform")
+#: Options of propagate that are the cohort's own.
+_OWN = ("help", "output", "overwrite", "dry_run", "no_report", "progress", "verbose")
+_SEVERAL = "|"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "table",
+        metavar="CASES.csv",
+        help="a row a patient; columns case, sequence, segmentation, reference_frame, and any option of propagate "
+        "(such as strategy or mask_margin); paths are relative to the table",
+    )
+    parser.add_argument(
+        "--output", required=True, metavar="OUT", help="OUT/CASE of each, OUT/cohort.csv, OUT/report.html"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="an option of propagate for every row that does not say otherwise, such as strategy=motion-model",
+    )
+    workers = parser.add_argument_group("workers")
+    workers.add_argument(
+        "--workers", type=_positive, metavar="N", help="processes here (default: one a GPU, or one for four cores)"
+    )
+    workers.add_argument(
+        "--threads", type=_positive, metavar="N", help="of each process (default: the cores divided by the workers)"
+    )
+    workers.add_argument(
+        "--scheduler", metavar="ADDRESS", help="of a Dask scheduler, such as tls://host:8786, in place of --workers"
+    )
+    workers.add_argument(
+        "--chunk", type=_positive, metavar="N", help="frames given out at once (default: by their number)"
+    )
+    workers.add_argument(
+        "--dashboard",
+        metavar="ADDRESS",
+        help="where Dask's own page is served, such as 127.0.0.1:8787 (default: nowhere)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="start all patients again")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be done, time some frames, write nothing"
+    )
+    parser.add_argument("--no-report", action="store_true", help="leave out the pages report.html")
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "bar", "json", "none"),
+        default="auto",
+        help="a bar, or a JSON object a line on stdout (default: a bar in a terminal)",
+    )
+    add_verbose_option(parser)
+    parser.set_defaults(parser=parser)
+
+
+def run(args: argparse.Namespace) -> Exit:
+    from ..cohort.cases import check_cases, read_cases
+    from ..cohort.models import Models
+    from ..cohort.progress import CohortProgress
+    from ..cohort.run import Cohort, CohortSettings
+    from ..cohort.workers import WorkerSettings, connected
+
+    table, output = Path(args.table), Path(args.output).absolute()
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output}: is a file; give a folder for the results")
+    reader = RowReader(table.absolute().parent, args.set)
+    settings = WorkerSettings(args.workers, args.threads, args.scheduler, args.dashboard)
+    models = Models()
+    cases = check_cases(table, read_cases(table, output, reader.request), models, args.overwrite)
+    if args.dry_run:
+        cohort_dry_run.tell(cases, models, output, settings)
+        return Exit.DONE
+    with propagate.terminated_as_interrupt(), connected(settings) as client:
+        progress = CohortProgress(args.progress, len(cases), sum(case.frames for case in cases), args.emit)
+        how = CohortSettings(args.overwrite, args.chunk, not args.no_report)
+        results = Cohort(cases, output, client, models, progress, how).run()
+    return _told(args, output, results, progress)
+
+
+class RowReader:
+    """Makes requests of rows.
+
+    Args:
+        folder: to which paths are relative. defaults: 'option=value' for rows that leave an option open.
+
+    Raises InputError for a default that is none.
+    """
+
+    def __init__(self, folder: Path, defaults: list[str]) -> None:
+        self._folder = folder
+        self._parser = _RowParser(prog="a row", add_help=False, allow_abbrev=False)
+        propagate.add_arguments(self._parser)
+        self._actions = {action.dest: action for action in self._parser._actions}
+        self._defaults = {}
+        for given in defaults:
+            name, equals, value = given.partition("=")
+            if not equals:
+                raise InputError(f"--set {given}: is no OPTION=VALUE")
+            self._defaults[self._option(name)] = value
+
+    def request(self, cells: Mapping[str, str], output: Path) -> Request:
+        """What a row asks for. Raises InputError."""
+        given = {**self._defaults, **{self._option(name): cell for name, cell in cells.items()}}
+        argv = ["--output", str(output)]
+        for option, cell in given.items():
+            several = isinstance(self._actions[option], argparse._AppendAction)
+            for value in cell.split(_SEVERAL) if several else [cell]:
+                argv.append(f"{self._actions[option].option_strings[0]}={self._placed(option, value.strip())}")
+        args = self._parser.parse_args(argv)
+        propagate.check_arguments(args)
+        args.argv = ["propagate", *argv]
+        return propagate.request_of(args)
+
+    def _option(self, column: str) -> str:
+        name = column.strip().lower().replace("-", "_").lstrip("_")
+        if name in _OWN:
+            raise InputError(f"{column}: is given for the whole cohort, not for a row")
+        if name not in self._actions:
+            raise InputError(f"{column}: is no option of propagate; `slicer-voxelmorph propagate --help` lists them")
+        return name
+
+    def _placed(self, option: str, value: str) -> str:
+        """A value with its path made absolute, so that every worker finds it."""
+        if option == "frames" and value.startswith("@"):
+            return f"@{self._folder / value[1:]}"
+        is_file = option in _FILES or (option == "model" and (self._folder / value).is_file())
+        return str(self._folder / value) if is_file else value
+
+
+class _RowParser(argparse.ArgumentParser):
+    """Raises what argparse would print, since a row is not a command line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message.replace("argument ", "").replace("the following arguments are required", "lacks"))
+
+
+def _told(args: argparse.Namespace, output: Path, results: list[Result], progress: Any) -> Exit:
+    cells = [result.cells() for result in results]
+    failed = [one for one in cells if one["message"] or one["failed"] != "0"]
+    status = Exit.SOME_FRAMES if failed else Exit.DONE
+    if results and all(result.message and not result.rows for result in results):
+        status = Exit.FAILED
+    progress.finish(exit=int(status), output=str(output), failed=[one["case"] for one in failed])
+    if args.progress != "json":
+        done = sum(int(one["done"]) for one in cells)
+        print(f"{done} of {sum(result.frames for result in results)} frames of {len(results)} patients in {output}")
+        if (output / "report.html").is_file():
+            print(f"{output / 'report.html'}: the page to look at first, in a browser")
+    if failed:
+        named = ", ".join(one["case"] for one in failed[:10]) + (f" and {len(failed) - 10} more" if failed[10:] else "")
+        what = f"{len(failed)} of {len(results)} patients are not whole: {named}; {output / 'cohort.csv'} says why"
+        print(f"slicer-voxelmorph: {what}", file=sys.stderr)
+    return status
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
