@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    from ..cohort.cases import check_cases, read_cases
+    from ..cohort.cases import read_cases
     from ..cohort.models import Models
     from ..cohort.progress import CohortProgress
     from ..cohort.run import Cohort, CohortSettings
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> Exit:
     reader = RowReader(table.absolute().parent, args.set)
     settings = WorkerSettings(args.workers, args.threads, args.scheduler, args.dashboard)
     models = Models()
-    cases = check_cases(table, read_cases(table, output, reader.request), models, args.overwrite)
+    cases = read_cases(table, output, reader, models, args.overwrite)
     if args.dry_run:
         cohort_dry_run.tell(cases, models, output, settings)
         return Exit.DONE
@@ -116,11 +116,11 @@ class RowReader:
             name, equals, value = given.partition("=")
             if not equals:
                 raise InputError(f"--set {given}: is no OPTION=VALUE")
-            self._defaults[self._option(name)] = value
+            self._defaults[self.option(name)] = value
 
     def request(self, cells: Mapping[str, str], output: Path) -> Request:
         """What a row asks for. Raises InputError."""
-        given = {**self._defaults, **{self._option(name): cell for name, cell in cells.items()}}
+        given = {**self._defaults, **{self.option(name): cell for name, cell in cells.items()}}
         argv = ["--output", str(output)]
         for option, cell in given.items():
             several = isinstance(self._actions[option], argparse._AppendAction)
@@ -131,7 +131,8 @@ class RowReader:
         args.argv = ["propagate", *argv]
         return propagate.request_of(args)
 
-    def _option(self, column: str) -> str:
+    def option(self, column: str) -> str:
+        """The option of propagate that a column or a default gives. Raises InputError when it gives none."""
         name = column.strip().lower().replace("-", "_").lstrip("_")
         if name in _OWN:
             raise InputError(f"{column}: is given for the whole cohort, not for a row")
@@ -151,7 +152,7 @@ class _RowParser(argparse.ArgumentParser):
     """Raises what argparse would print, since a row is not a command line."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message.replace("argument ", "").replace("the following arguments are required", "lacks"))
+        raise InputError(message.replace("argument --", "").replace("the following arguments are required", "lacks"))
 
 
 def _told(args: argparse.Namespace, output: Path, results: list[Result], progress: Any) -> Exit:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import InputError, error_summary
 from ..propagation.folder import check_run
@@ -17,8 +18,15 @@ _DELIMITERS = ",;\t"
 _FORBIDDEN = set('<>:"/\\|?*')
 _TAKEN = ("cohort.csv", "report.html")
 
-Parse = Callable[[Mapping[str, str], Path], Request]
-"""Of a row's cells but for `case`, and the folder of the run, what is asked for; raises InputError."""
+
+class RowParser(Protocol):
+    """Who knows the options of a propagation."""
+
+    def option(self, column: str) -> str:
+        """The option that a column gives. Raises InputError when it gives none."""
+
+    def request(self, cells: Mapping[str, str], folder: Path) -> Request:
+        """What is asked for by a row's cells but for `case`, in the folder of a run. Raises InputError."""
 
 
 @dataclass(frozen=True)
@@ -27,31 +35,42 @@ class Case:
 
     Attributes:
         name: of the row, and of the folder in the output. folder: of the run. request: what is to be done.
-        frames: how many are wanted; 0 before the case was checked.
+        frames: how many are wanted.
     """
 
     name: str
     folder: Path
     request: Request
-    frames: int = 0
+    frames: int
 
 
-def read_cases(table: str | Path, output: str | Path, parse: Parse) -> list[Case]:
-    """The rows of a table, in its order; nothing is opened yet.
+def read_cases(
+    table: str | Path, output: str | Path, parser: RowParser, models: Models, overwrite: bool = False
+) -> list[Case]:
+    """The rows of a table, in its order, once all of them can be run: sequences are there, segmentations lie on their
+    frames, networks load, folders hold nothing else.
 
     Args:
         table: CSV with commas, semicolons or tabs; columns case, sequence, segmentation, reference_frame, and any
             option of a propagation. Paths are relative to it.
+        models: keeps the networks that were loaded.
+        overwrite: what folders hold does not matter.
 
     Raises InputError, naming all faults, a line each.
     """
     table, output = Path(table), Path(output)
-    rows = _rows(table)
-    faults: list[str] = []
+    columns, rows = _rows(table)
+    faults = []
+    for column in columns:
+        try:
+            parser.option(column)
+        except InputError as error:
+            faults.append(str(error))
+    known = [column for column in columns if not any(fault.startswith(f"{column}:") for fault in faults)]
     cases: list[Case] = []
     taken: dict[str, int] = {}
     for line, cells in rows:
-        name = cells.get("case", "")
+        name = cells["case"]
         where = f"line {line} ({name})" if name else f"line {line}"
         fault = _fault_of_name(name)
         if not fault and name.casefold() in taken:
@@ -59,42 +78,26 @@ def read_cases(table: str | Path, output: str | Path, parse: Parse) -> list[Case
         taken.setdefault(name.casefold(), line)
         if fault:
             faults.append(f"{where}: {fault}")
-        given = {column: cell for column, cell in cells.items() if column != "case" and cell}
+        given = {column: cells[column] for column in known if cells[column]}
         try:
-            request = parse(given, output / name)
-        except InputError as error:
-            faults.append(f"{where}: {error}")
-            continue
-        cases.append(Case(name, output / name, request))
-    _refuse(table, faults)
+            cases.append(_checked(name, output / name, parser.request(given, output / name), models, overwrite))
+        except (InputError, OSError) as error:
+            faults.append(f"{where}: {error_summary(error)}")
+    if faults:
+        what = "one thing is" if len(faults) == 1 else f"{len(faults)} things are"
+        raise InputError("\n  ".join([f"{table}: {what} not right, and nothing was started", *faults]))
     return cases
 
 
-def check_cases(table: str | Path, cases: Sequence[Case], models: Models, overwrite: bool = False) -> list[Case]:
-    """The cases with their numbers of frames, once all of them can be run: sequences are there, segmentations lie on
-    their frames, models load, folders hold nothing else.
-
-    Raises InputError, naming all faults, a line each.
-    """
-    faults: list[str] = []
-    checked = []
-    for case in cases:
-        try:
-            propagation = case.request.open(models.of(case.request))
-            if not overwrite:
-                check_run(case.folder, case.request.describe(propagation))
-        except InputError as error:
-            faults.append(f"{case.name}: {error}")
-        except OSError as error:
-            faults.append(f"{case.name}: {error_summary(error)}")
-        else:
-            checked.append(replace(case, frames=len(propagation.select)))
-    _refuse(Path(table), faults)
-    return checked
+def _checked(name: str, folder: Path, request: Request, models: Models, overwrite: bool) -> Case:
+    propagation = request.open(models.of(request))
+    if not overwrite:
+        check_run(folder, request.describe(propagation))
+    return Case(name, folder, request, len(propagation.select))
 
 
-def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
-    """Each row's cells with the number of its line."""
+def _rows(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]]:
+    """The columns that are options, and each row's cells with the number of its line."""
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -122,7 +125,7 @@ def _rows(table: Path) -> list[tuple[int, dict[str, str]]]:
             rows.append((number, row))
     if not rows:
         raise InputError(f"{table}: has no row; give one a patient")
-    return rows
+    return [name for name in columns if name and name != "case"], rows
 
 
 def _fault_of_name(name: str) -> str:
@@ -132,9 +135,3 @@ def _fault_of_name(name: str) -> str:
     if forbidden or name.startswith(".") or name.endswith((".", " ")) or name.casefold() in _TAKEN:
         return f"case {name!r}: cannot be the name of a folder; use letters, digits, - and _"
     return ""
-
-
-def _refuse(table: Path, faults: Sequence[str]) -> None:
-    if faults:
-        what = "one row is" if len(faults) == 1 else f"{len(faults)} things are"
-        raise InputError("\n  ".join([f"{table}: {what} not right, and nothing was started", *faults]))

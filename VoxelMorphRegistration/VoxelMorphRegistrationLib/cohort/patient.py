@@ -18,7 +18,7 @@ from .units import Kind, Lane, Unit, lanes_of, select_for
 from .work import adapted_weights
 
 _LETHAL = 2  # processes that a frame may end before it is left out
-_UNEXPLAINED = 6  # times that a unit may be lost without a frame being read
+_UNEXPLAINED = 6  # times that a unit may be lost without a frame that explains it
 _AHEAD = 2  # a process that ends is working on the frame it read last, or on the one before
 
 
@@ -98,18 +98,20 @@ class Patient:
         begun = unit.part.begun()
         rows = self._taken[unit.part.number]
         self._close(unit)
-        left = [index for index in unit.frames if index not in self._done and index not in self.failed]
         ahead = 1 if unit.kind == "keys" else _AHEAD
-        suspects = [index for index in dict.fromkeys(begun[-ahead:]) if index in left and index not in rows]
+        known = self._done | self.failed | rows
+        suspects = [index for index in dict.fromkeys(begun[-ahead:]) if index not in known]
         for index in suspects:
             self._suspected[index] += 1
             if self._suspected[index] >= _LETHAL:
                 self._refused[index] = f"ended {_LETHAL} processes that worked on it, so it is left out"
-        if not begun:
+        if not suspects:
             self._lost[unit.frames] += 1
             if self._lost[unit.frames] >= _UNEXPLAINED:
-                self.give_up(f"its worker ended {_UNEXPLAINED} times before it read a frame")
+                self.give_up(f"its worker ended {_UNEXPLAINED} times, and not over one frame")
                 return new
+        left = [index for index in unit.frames if index not in self._done and index not in self.failed]
+        suspects = [index for index in suspects if index in left]
         if unit.kind in ("adapt", "keys"):
             pieces = [list(unit.frames)]
         else:

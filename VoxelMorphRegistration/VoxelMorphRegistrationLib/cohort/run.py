@@ -30,6 +30,7 @@ _PAGE_SECONDS = 60.0
 _AHEAD = 2  # units a worker, so that it finds the next one when it ends one
 _UNITS = 4  # of a patient for each worker, at least, where it has frames enough
 _MOST_FRAMES = 40  # of a unit
+_WITHOUT_WORKERS = 900.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Cohort:
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._closing: list[tuple[Patient, Future[Result]]] = []
         self._thread = ThreadPoolExecutor(1, "voxelmorph-patients")  # puts finished patients together
-        self._looked = self._paged = time.monotonic()
+        self._looked = self._paged = self._worked = time.monotonic()
         self._failed = 0
 
     def run(self) -> list[Result]:
@@ -156,13 +157,16 @@ class Cohort:
 
     def _hear(self) -> None:
         """Wait a moment for units that end."""
+        if not (self._futures or self._closing):
+            return
         try:
             future = self._ended.get(timeout=_POLL_SECONDS)
         except queue.Empty:
             self._check_scheduler()
             return
         while True:
-            self._take(future)
+            if future is not None:
+                self._take(future)
             try:
                 future = self._ended.get_nowait()
             except queue.Empty:
@@ -207,7 +211,9 @@ class Cohort:
     def _close_ended(self) -> None:
         for patient in [one for one in self._active if one.is_over]:
             self._active.remove(patient)
-            self._closing.append((patient, self._thread.submit(self._closed, patient)))
+            closing = self._thread.submit(self._closed, patient)
+            closing.add_done_callback(lambda _: self._ended.put(None))
+            self._closing.append((patient, closing))
         for patient, closing in [pair for pair in self._closing if pair[1].done()]:
             self._closing.remove((patient, closing))
             self._failed += len(patient.failed)
@@ -262,6 +268,13 @@ class Cohort:
         if self._client.status not in ("running", "connecting", "newly-created"):
             raise InputError(
                 "scheduler: it is gone; the same command, given again, goes on with all frames that are finished"
+            )
+        if self._client.nthreads():
+            self._worked = time.monotonic()
+        elif time.monotonic() - self._worked > _WITHOUT_WORKERS:
+            raise InputError(
+                f"workers: there have been none for {_WITHOUT_WORKERS / 60:.0f} minutes; start some, and then the same "
+                "command again, which goes on with all frames that are finished"
             )
 
     def _leave(self) -> None:

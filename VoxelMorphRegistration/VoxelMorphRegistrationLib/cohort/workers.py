@@ -73,6 +73,8 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
     choices = {
         "distributed.scheduler.allowed-failures": 0,  # Who dies of what is judged by the cohort.
         "distributed.nanny.pre-spawn-environ": environment,
+        # A process that ends is started anew; on a busy machine that takes longer than Dask's 15 seconds.
+        "distributed.deploy.lost-worker-timeout": "1 hour",
         "distributed.admin.log-length": 100,
         "distributed.admin.low-level-log-length": 100,
     }

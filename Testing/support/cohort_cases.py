@@ -1,0 +1,116 @@
+"""Small cohorts, and workers that meet with accidents."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from Testing.support.propagation_cases import weights_file, write_sequence
+from VoxelMorphRegistrationLib.cohort.units import Unit
+from VoxelMorphRegistrationLib.cohort.work import BegunElsewhere, work
+from VoxelMorphRegistrationLib.propagation.frames import FileFrames
+
+LETHAL = "lethal"
+
+
+def write_cohort_case(folder: Path, strategies: Sequence[str] = ("direct", "direct"), frames: int = 6) -> Path:
+    """FOLDER/cases.csv of patients p0, p1, ... with a strategy each, and all that it names; returns the table."""
+    weights_file(folder)
+    lines = ["case,sequence,segmentation,reference_frame,strategy,keyframe_step,model"]
+    for n, strategy in enumerate(strategies):
+        write_sequence(folder / f"p{n}", frames, 2)
+        lines.append(f"p{n},p{n}/frames,p{n}/segmentation2.nrrd,2,{strategy},2,tiny.pt")
+    table = folder / "cases.csv"
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return table
+
+
+def work_that_lethal_frames_end(unit: Unit) -> None:
+    """A worker's work, where reading a file with LETHAL in its name ends the process at once."""
+    read = FileFrames.__getitem__
+
+    def reading(self: FileFrames, index: int):
+        if LETHAL in self.file(index).name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, index)
+
+    FileFrames.__getitem__ = reading  # type: ignore[method-assign]
+    try:
+        work(unit)
+    finally:
+        FileFrames.__getitem__ = read  # type: ignore[method-assign]
+
+
+def slow_work(unit: Unit) -> None:
+    """A worker's work, with a tenth of a second more for each frame that is read."""
+    read = FileFrames.__getitem__
+
+    def reading(self: FileFrames, index: int):
+        time.sleep(0.1)
+        return read(self, index)
+
+    FileFrames.__getitem__ = reading  # type: ignore[method-assign]
+    try:
+        work(unit)
+    finally:
+        FileFrames.__getitem__ = read  # type: ignore[method-assign]
+
+
+class InlineFuture:
+    """What a client in this process hands out: it has ended."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self._error = error
+        self.status = "finished" if error is None else "error"
+
+    def cancelled(self) -> bool:
+        return False
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        return self._error
+
+    def add_done_callback(self, call) -> None:
+        call(self)
+
+
+class InlineClient:
+    """Stands in for a `distributed.Client`: units are worked on at once, in this process, in the order they come.
+
+    A frame with LETHAL in its name ends its unit as the end of a worker's process does.
+    """
+
+    status = "running"
+
+    def __init__(self, workers: int = 2) -> None:
+        self._workers = workers
+        self.units: list[Unit] = []
+
+    def nthreads(self) -> dict[str, int]:
+        return {f"worker {n}": 1 for n in range(self._workers)}
+
+    def submit(self, function, unit: Unit, pure: bool = True, retries: int = 0) -> InlineFuture:
+        self.units.append(unit)
+        read = FileFrames.__getitem__
+
+        def reading(self: FileFrames, index: int):
+            if LETHAL in self.file(index).name:
+                raise WorkerEnded
+            return read(self, index)
+
+        FileFrames.__getitem__ = reading  # type: ignore[method-assign]
+        try:
+            function(unit)
+        except WorkerEnded:
+            return InlineFuture(BegunElsewhere("its worker ended"))
+        except Exception as error:
+            return InlineFuture(error)
+        finally:
+            FileFrames.__getitem__ = read  # type: ignore[method-assign]
+        return InlineFuture(None)
+
+
+class WorkerEnded(BaseException):
+    """In place of the end of a process: nothing that handles errors of frames takes it for one."""
