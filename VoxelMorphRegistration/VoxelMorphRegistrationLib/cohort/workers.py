@@ -15,6 +15,7 @@ from ..errors import DependencyMissing, InputError, error_summary
 from ..installation import install_command
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+_REACH_SECONDS = 30.0
 _WAIT_SECONDS = 600.0  # for the first worker of a scheduler elsewhere: a batch system may have a queue
 _LOCAL = "127.0.0.1"
 
@@ -97,7 +98,7 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
 
 def _client_of(distributed: Any, address: str) -> Any:
     try:
-        client = distributed.Client(address, timeout="30s")
+        client = distributed.Client(address, timeout=_REACH_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
             f"scheduler {address}: cannot be reached ({error_summary(error)}); start it, or give --workers"
