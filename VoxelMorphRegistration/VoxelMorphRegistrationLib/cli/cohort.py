@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..cohort.table import Result
     from ..propagation.request import Request
 
-_FILES = ("sequence", "segmentation", "mask", "points", "surface", "initial_transform")
+_FILES = ("sequence", "segmentation", "mask", "points", "surface", "initial_transform", "motion_model")
 #: Options of propagate that are the cohort's own.
 _OWN = ("help", "output", "overwrite", "dry_run", "no_report", "progress", "verbose")
 _SEVERAL = "|"

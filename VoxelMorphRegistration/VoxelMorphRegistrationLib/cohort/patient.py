@@ -33,7 +33,7 @@ class Patient:
         self.case, self.folder, self.size = case, folder, size
         self.grid = Grid.of(propagation.references[0].image)
         self._propagation = propagation
-        self._request = case.request
+        self._request, self._strategy = case.request, propagation.settings.strategy
         self._done = set(folder.finished.intersection(propagation.select))
         self.failed: set[int] = set()
         self.error = ""
@@ -62,7 +62,7 @@ class Patient:
             return None
         kind, lane = self._lanes.popleft()
         frames = lane.pop(0)
-        part = self.folder.part(releases=self._request.strategy != "motion-model")
+        part = self.folder.part(releases=self._strategy != "motion-model")
         select = select_for(self._propagation, frames) if kind == "frames" else None
         unit = Unit(self._request, part, kind, tuple(frames), select, dict(self._refused))
         self._out[part.number] = (unit, lane)
@@ -117,7 +117,7 @@ class Patient:
         else:
             rest = [index for index in left if index not in suspects]
             pieces = [[index] for index in suspects] + ([rest] if rest else [])
-        if self._request.strategy == "sequential" and unit.kind == "frames":
+        if self._strategy == "sequential" and unit.kind == "frames":
             order = {index: place for place, index in enumerate(left)}
             pieces.sort(key=lambda piece: order[piece[0]])
             self._lanes.appendleft((unit.kind, pieces + lane))
@@ -159,7 +159,7 @@ class Patient:
         stages: list[Kind] = []
         if self._request.adapt:
             stages.append("adapt")
-        if self._request.strategy == "motion-model":
+        if self._strategy == "motion-model":
             stages += ["look", "keys"]
         return [*stages, "frames"]
 
