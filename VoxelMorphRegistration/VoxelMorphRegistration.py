@@ -56,8 +56,16 @@ def registerSampleData():
         thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "BreathingPhantom.png"),
         uris=[],
         fileNames=[],
-        customDownloader=lambda source: VoxelMorphRegistrationLogic().addBreathingPhantom(),
+        customDownloader=showBreathingPhantom,
     )
+
+
+def showBreathingPhantom(source=None):
+    """What the Sample Data module calls: the sequence in the scene, its first frame in the slice views."""
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+
+    sequence, segmentation = VoxelMorphRegistrationLogic().addBreathingPhantom()
+    slicer.util.setSliceViewerLayers(background=browser_of(sequence).GetProxyNode(sequence), fit=True)
 
 
 class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -273,18 +281,10 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         return load_run(folder, volumeSequenceNode, asSegmentations)
 
     def addBreathingPhantom(self):
-        """A body that breathes, ten frames, to try the module on; returns its sequence and the segmentation of frame 0.
-
-        The first frame is shown in the slice views where there are some.
-        """
+        """A body that breathes, ten frames, to try the module on; returns its sequence and a segmentation of frame 0."""
         from VoxelMorphRegistrationLib.mrml.breathing_phantom import add_breathing_phantom
-        from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 
-        sequence, segmentation = add_breathing_phantom()
-        if slicer.util.mainWindow() is not None:
-            volume = browser_of(sequence).GetProxyNode(sequence)
-            slicer.util.setSliceViewerLayers(background=volume, fit=True)
-        return sequence, segmentation
+        return add_breathing_phantom()
 
     def importDisplacement(
         self,

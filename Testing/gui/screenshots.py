@@ -1,4 +1,4 @@
-"""Pictures of the panel with a result in it, in each of its modes, at 100 % and 150 %, light and dark.
+"""Pictures of the panel: each mode with a result, at 100 % and 150 %, light and dark, and the tutorials' steps.
 
     python -m Testing.gui.screenshots [FOLDER]
 
@@ -15,78 +15,137 @@ _ROOT = Path(__file__).resolve().parents[2]
 _WIDTH = 500  # About the module panel of Slicer's window.
 _SCALES = {"100": 1.0, "150": 1.5}
 _LOOKS = ("light", "dark")
-_MINUTES = 5
+_MINUTES = 10
+_RUN_FOLDER = "~/patients/01/liver-run"
 
 
-def _volumes():
-    """Two volumes of a moving body, and a sequence of it with its segmentation, under a person's names."""
+class _Album:
+    """Takes pictures of one panel while its steps are gone through."""
+
+    def __init__(self, host, panel, folder):
+        self.host, self.panel, self.ui, self.folder = host, panel, panel.ui, folder
+        self.parameters = panel.panel.parameters
+
+    def take(self, name, scale=1.0):
+        from Testing.gui.host.appearance import picture
+
+        path = self.folder / f"{name}.png"
+        self.ui.notDiagnosticLabel.setFocus()
+        picture(self.panel.parent, _WIDTH, scale).save(str(path))
+        print(path)
+
+    def every_look(self, mode):
+        from Testing.gui.host.appearance import set_look
+
+        for look in _LOOKS:
+            set_look(look)
+            self.host.process(0.2)
+            for scale, factor in _SCALES.items():
+                self.take(f"panel_{mode}_{scale}_{look}", factor)
+        set_look("light")
+        self.host.process(0.2)
+
+    def run(self, button=None, halfway=None):
+        """Press a button and wait for its run, with a picture in the middle of it where one is named."""
+        # A quick run: the pictures show the panel, not what the network can do.
+        self.parameters.network, self.parameters.networkSpacing = "any-anatomy-fast", 5.0
+        (button or self.ui.applyButton).click()
+        if halfway is not None:
+            self.host.wait_until(lambda: self.ui.progressBar.value > 300, 60 * _MINUTES, "the middle of the run")
+            with _named_folder(self):
+                self.take(halfway)
+        self.host.wait_until(lambda: not self.panel.panel.running, 60 * _MINUTES, "the run")
+        self.parameters.network, self.parameters.networkSpacing = "", 0.0
+
+
+def _pair(album, sequence):
     import slicer
 
-    from Testing.support.moving_body import SHIFTS, TIMES, draw, frame
-    from Testing.support.scenery import node_of
+    from VoxelMorphRegistrationLib.mrml.breathing_phantom import FRAMES
 
-    scene = slicer.mrmlScene
-    pair = [node_of(scene, frame(shift), name) for shift, name in ((0.0, "liver exhale"), (6.0, "liver inhale"))]
-    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "liver 4D")
-    sequence.SetIndexName("time")
-    sequence.SetIndexUnit("ms")
-    for shift, time in zip(SHIFTS, TIMES):
-        volume = node_of(scene, frame(shift), "volume")
-        sequence.SetDataNodeAtValue(volume, time)
-        scene.RemoveNode(volume)
-    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", "liver 4D browser")
-    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
-    segmentation = draw(scene)
-    segmentation.SetName("liver segmentation")
-    return pair, sequence, segmentation
+    volumes = []
+    for index, name in ((0, "exhale"), (FRAMES // 2, "inhale")):
+        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        volume.CopyContent(sequence.GetNthDataNode(index))
+        volume.SetName(name)
+        volumes.append(volume)
+    album.parameters.fixedVolume, album.parameters.movingVolume = volumes
+    album.take("tutorial_pair_1")
+    album.run()
+    album.take("tutorial_pair_2")
+    album.every_look("pair")
 
 
-def _run(host, ui):
-    ui.applyButton.click()
-    host.wait_until(lambda: ui.applyButton.text == "Apply", 60 * _MINUTES, "the run to end")
+def _sequence(album, sequence, segmentation):
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    ui, parameters = album.ui, album.parameters
+    parameters.mode, parameters.sequence, parameters.segmentation = Mode.SEQUENCE, sequence, segmentation
+    with _named_folder(album):
+        album.take("tutorial_sequence_1")
+    browser_of(sequence).SetSelectedItemNumber(3)
+    album.run(ui.tryButton)
+    with _named_folder(album):
+        album.take("tutorial_sequence_2")
+    album.run(halfway="tutorial_sequence_3")
+    _correct(album, 5)
+    with _named_folder(album):
+        album.every_look("sequence")
+    album.run(ui.referenceButton)
+    with _named_folder(album):
+        album.take("tutorial_sequence_4")
 
 
-def _modes(host, panel):
-    """The name of each mode, with its result shown."""
+def _correct(album, frame):
+    """A frame is changed by hand, as the Segment Editor does."""
     import slicer
 
-    ui = panel.ui
-    (fixed, moving), sequence, segmentation = _volumes()
-    ui.fixedVolumeSelector.setCurrentNode(fixed)
-    ui.movingVolumeSelector.setCurrentNode(moving)
-    _run(host, ui)
-    yield "pair"
-    if not hasattr(ui, "modeSelector"):
-        return
-    ui.modeSelector.currentIndex = 1
-    ui.sequenceSelector.setCurrentNode(sequence)
-    ui.segmentationSelector.setCurrentNode(segmentation)
-    ui.runFolderSelector.currentPath = str(Path(slicer.app.temporaryPath) / "liver 4D run")
-    _run(host, ui)
-    shown = ui.runFolderSelector.comboBox()
-    shown.blockSignals(True)  # A person's folder in the picture, not this computer's temporary one.
-    shown.setCurrentText("~/patients/01/liver 4D run")
-    yield "sequence"
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of, update_proxies
+
+    output = album.parameters.outputSequence
+    browser = browser_of(album.parameters.sequence)
+    browser.SetSelectedItemNumber(frame)
+    update_proxies(browser)
+    proxy = browser.GetProxyNode(output)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(proxy, "lesion")[0] = 0
+    proxy.GetSegmentation().GetSegment("lesion").Modified()
+    album.panel.panel.update()
+
+
+class _named_folder:
+    """A person's folder in the picture, not this computer's temporary one."""
+
+    def __init__(self, album):
+        self._shown = album.ui.runFolderSelector.comboBox()
+
+    def __enter__(self):
+        self._kept = self._shown.currentText
+        self._shown.blockSignals(True)
+        self._shown.setCurrentText(_RUN_FOLDER)
+
+    def __exit__(self, *error):
+        self._shown.setCurrentText(self._kept)
+        self._shown.blockSignals(False)
 
 
 def main(folder=None):
+    import slicer
+
     from Testing.gui import MODULE_FILE
     from Testing.gui.host import start
-    from Testing.gui.host.appearance import picture, set_look
 
     folder = Path(folder or _ROOT / "Resources")
     folder.mkdir(parents=True, exist_ok=True)
     host = start()
     panel = host.open_module(MODULE_FILE)
-    for mode in _modes(host, panel):
-        for look in _LOOKS:
-            set_look(look)
-            host.process(0.2)
-            for scale, factor in _SCALES.items():
-                path = folder / f"panel_{mode}_{scale}_{look}.png"
-                picture(panel.parent, _WIDTH, factor).save(str(path))
-                print(path)
+    from VoxelMorphRegistrationLib.mrml.breathing_phantom import add_breathing_phantom
+
+    sequence, segmentation = add_breathing_phantom()
+    album = _Album(host, panel, folder)
+    album.parameters.runFolder = Path(slicer.app.temporaryPath) / "liver-run"
+    _pair(album, sequence)
+    _sequence(album, sequence, segmentation)
     host.quit()
     if host.exceptions:
         raise SystemExit("\n".join(host.exceptions))

@@ -47,7 +47,9 @@ class SequenceReviewSection:
         ui, states = self._ui, self._states()
         looked = [state for state in states if state.needs_look]
         shown = self._shown(states)
-        if states and not looked:
+        if len(states) == 1 and not looked:
+            ui.resultLabel.text = _("One frame, not flagged. Look at it in the slice views.")
+        elif states and not looked:
             ui.resultLabel.text = _("{count} frames, none of them flagged. Look at the volume curve.").format(
                 count=len(states)
             )

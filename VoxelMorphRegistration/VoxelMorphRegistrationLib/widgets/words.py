@@ -41,8 +41,8 @@ def numbers_in_words(report: Mapping[str, Any]) -> str:
     similarity = report["similarity"]
     metric = {"ncc": _("Correlation"), "nmi": _("Mutual information")}.get(similarity["metric"], similarity["metric"])
     text = _(
-        "{metric}: as given {untouched:.3f}, aligned {before:.3f}, after {after:.3f}. Folded: {folded:.2g} %. "
-        "{seconds:.1f} s."
+        "{metric}: as given {untouched:.3f}, aligned {before:.3f}, after {after:.3f}.\n"
+        "Folded: {folded:.2g} % of the voxels. It took {seconds:.0f} s."
     )
     return text.format(
         metric=metric,
