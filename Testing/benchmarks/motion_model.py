@@ -112,7 +112,9 @@ class BreathingWithIntruders(Frames):
         """Mean distance in voxels of the displacement that was found from the true one."""
         truth = self.truth(result.index)
         body = sitk.GetArrayFromImage(pull(self._body, truth, sitk.sitkNearestNeighbor)) > 0
-        apart = np.linalg.norm(sitk.GetArrayFromImage(result.displacement) - truth, axis=-1) / self.image.GetSpacing()[0]
+        apart = (
+            np.linalg.norm(sitk.GetArrayFromImage(result.displacement) - truth, axis=-1) / self.image.GetSpacing()[0]
+        )
         return float(apart[body & _stays_inside(self.image, truth)].mean())
 
 

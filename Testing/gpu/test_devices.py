@@ -1,4 +1,4 @@
-"""What is computed on a GPU is what is computed on the CPU, which is tested by itself; each skips without the device."""
+"""What is computed on a GPU is what is computed on the CPU; every test skips where there is no such device."""
 
 from __future__ import annotations
 

@@ -118,6 +118,9 @@ def _plot(rows: list[Row], path: Path) -> None:
             "frames of 32^3 in a sequence, motion model",
         ),
     ):
+        if not chosen:
+            axis.axis("off")
+            continue
         chosen = sorted(chosen, key=along)
         axis.plot([along(r) for r in chosen], [r["cpu"] for r in chosen], "o-", color="tab:blue")
         axis.set_xlabel(label)

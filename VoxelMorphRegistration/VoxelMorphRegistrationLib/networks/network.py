@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import InputError
 from ..flow.integration import resize_flow
 from ..flow.sampling import Padding
+from .compiled import CompiledUnets, Prediction
 from .inference import fast_convolutions, in_slabs, predicting
 from .output import Flow
 from .slab_unet import SlabUnet
@@ -52,6 +53,7 @@ class Network(nn.Module):
         self.squarings = squarings
         self.reduction = reduction
         self.field_factor = field_factor
+        self.compiled = CompiledUnets()
 
     def flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The flow that pulls `moving` onto `fixed`, without gradients and with the fastest convolutions there are.
@@ -84,12 +86,30 @@ class Network(nn.Module):
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """The module's raw field (B, d, *shape / field_factor), in voxels of its own grid."""
-        slabs = self.slab_unet() if in_slabs(source) else None
+        unet = self.fast_unet(source)
         images = torch.cat([source, target], dim=1)
-        if slabs is not None:
-            return slabs(images)
+        if unet is not None:
+            return unet(images)
         with fast_convolutions():
             return self.module(images)
+
+    def fast_unet(self, image: torch.Tensor) -> Prediction | None:
+        """What predicts from stacked images (1, C, *shape), of the kind of `image`, sooner than the module; None where
+        the module itself has to.
+        """
+        slabs = self.slab_unet() if in_slabs(image) else None
+        if slabs is None:
+            return None
+
+        def predict(images: torch.Tensor) -> torch.Tensor:
+            compiled = self.compiled.of(self.layers(), images)
+            return slabs(images) if compiled is None else compiled(images)
+
+        return predict
+
+    def layers(self) -> nn.Module:
+        """The module's layers as one that takes the stacked images."""
+        return self.module
 
     def slab_unet(self) -> SlabUnet | None:
         """The module's layers to be computed slab by slab; None where it has others than those that can be."""

@@ -14,14 +14,14 @@ import torch
 import torch.nn.functional as F
 
 from ..flow.filters import apply_separable, gaussian_matrices
+from .compiled import Prediction
 from .motion_cues import DAMPING, PAIRS, TINY, solve
-from .slab_unet import SlabUnet
 
 _VALUES = 1_600_000  # of the arrays of a slab
 
 
 def both_orders(
-    unet: SlabUnet, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...], smoothing: float
+    unet: Prediction, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...], smoothing: float
 ) -> torch.Tensor:
     """Half the difference of what a pyramid's network predicts for both orders of a pair: (1, 3, *shape), in voxels.
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import DependencyMissing, InputError
 from . import slab_unet
-from .inference import fast_convolutions, in_slabs
+from .inference import fast_convolutions
 from .network import Network
 from .slab_unet import SlabUnet
 
@@ -63,14 +63,18 @@ class PairwiseNetwork(Network):
 
     def predict(self, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         module: Any = self.module
-        slabs = self.slab_unet() if in_slabs(source) else None
-        if slabs is not None:
-            return slabs(torch.cat([source, target], dim=1))
+        unet = self.fast_unet(source)
+        if unet is not None:
+            return unet(torch.cat([source, target], dim=1))
         with fast_convolutions():
             velocity = module(source, target, return_field_type="svf")
         # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.
         module.velocity = None
         return velocity
+
+    def layers(self) -> nn.Module:
+        module: Any = self.module
+        return nn.Sequential(module.model, module.flow_layer)
 
     def slab_unet(self) -> SlabUnet | None:
         module: Any = self.module

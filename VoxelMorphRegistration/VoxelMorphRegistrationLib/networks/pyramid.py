@@ -36,7 +36,7 @@ from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.integration import integrate_coarsely
 from ..flow.sampling import warp
 from ..flow.similarity import LocalCorrelation
-from .inference import in_slabs, predicting
+from .inference import predicting
 from .motion_cues import motion_cues
 from .output import Flow
 from .pair_cues import both_orders
@@ -186,9 +186,9 @@ class PyramidNetwork(PairwiseNetwork):
         padding = [p for n in reversed(shape) for p in (0, -n % self.multiple)]
         if any(padding):
             fixed, moving = (F.pad(image, padding, mode="replicate") for image in (fixed, moving))
-        slabs = self.slab_unet() if self.symmetric and windows and in_slabs(fixed) else None
-        if slabs is not None:
-            update = both_orders(slabs, fixed, moving, windows, self._smoothing(windows))
+        unet = self.fast_unet(fixed) if self.symmetric and windows else None
+        if unet is not None:
+            update = both_orders(unet, fixed, moving, windows, self._smoothing(windows))
         else:
             update = self._one_order(fixed, moving, windows)
             if self.symmetric:
