@@ -22,6 +22,7 @@ from .network_section import NetworkSection
 from .pair_job import PairJob
 from .pair_result_section import PairResultSection
 from .parameters import Mode, Parameters
+from .preset_section import PresetSection
 from .run_folder_section import NOT_SET, RunFolderSection, proposed_folder
 from .sequence_job import SequenceJob
 from .sequence_review_section import SequenceReviewSection
@@ -43,6 +44,7 @@ class Panel:
         self._connection: Any = None
         self._observation: Any = None
         self._runs = JobRunner(ui, lambda: self._worker, self.update)
+        self._preset = PresetSection(ui)
         self._result = PairResultSection(ui)
         self._review = SequenceReviewSection(ui, self._add_reference, self._run_again)
         self._export = ExportSection(ui, self._runs.progress)
@@ -115,7 +117,8 @@ class Panel:
             widget.visible = not is_pair
         lacking, idle = self._lacking(), not self.running
         ui.tryButton.enabled = not lacking and idle
-        ui.modeSelector.enabled = ui.inputsSection.enabled = ui.outputsSection.enabled = idle
+        for section in (ui.modeSelector, ui.inputsSection, ui.presetRow, ui.outputsSection):
+            section.enabled = idle
         if idle:
             ui.applyButton.text = _("Apply")
             ui.applyButton.enabled = not lacking
@@ -124,6 +127,7 @@ class Panel:
             ui.applyButton.text = _("Cancelling ...") if self._runs.cancelling else _("Cancel")
             ui.applyButton.enabled = not self._runs.cancelling
             ui.applyButton.toolTip = _("Ends the run; finished frames stay, and Apply goes on from there")
+        self._preset.show(parameters)
         self._network.show(parameters)
         if is_pair:
             self._offer_sequence()

@@ -32,7 +32,7 @@ class Start(enum.Enum):
 
     def label(self) -> str:
         return {
-            Start.AUTOMATIC: _("Rigid for a pair, none for frames of one scan"),
+            Start.AUTOMATIC: _("As the preset says; without one rigid, none for frames of one scan"),
             Start.NONE: _("None: the volumes lie on each other"),
             Start.CENTERS: _("Centers on each other"),
             Start.RIGID: _("Rigid"),
@@ -61,12 +61,14 @@ class Strategy(enum.Enum):
 
 
 class Refinement(enum.Enum):
+    AS_PRESET = ""
     NONE = "0"
     SOME = "30"
     AUTOMATIC = "auto"
 
     def label(self) -> str:
         return {
+            Refinement.AS_PRESET: _("As the preset says; without one none"),
             Refinement.NONE: _("None: the network's answer"),
             Refinement.SOME: _("30 steps: about twice the time"),
             Refinement.AUTOMATIC: _("Until nothing is gained: several times the time"),
@@ -102,6 +104,7 @@ class Parameters:
     surface: slicer.vtkMRMLModelNode
     saveTransforms: bool
 
+    preset: Annotated[str, Default("")]
     start: Start
     strategy: Strategy
     refinement: Refinement
@@ -111,8 +114,14 @@ class Parameters:
 
     def registration_options(self) -> list[str]:
         """The options that `register` and `propagate` share."""
-        options = ["--align", self.start.option(self.mode), "--refine", self.refinement.value]
-        options += ["--device", self.device]
+        options = ["--device", self.device]
+        if self.preset:
+            options += ["--preset", self.preset]
+        # What is chosen under Advanced goes before what a preset sets.
+        if self.start is not Start.AUTOMATIC or not self.preset:
+            options += ["--align", self.start.option(self.mode)]
+        if self.refinement is not Refinement.AS_PRESET:
+            options += ["--refine", self.refinement.value]
         if self.networkSpacing > 0:
             options += ["--network-spacing", f"{self.networkSpacing:g}"]
         if self.network:
