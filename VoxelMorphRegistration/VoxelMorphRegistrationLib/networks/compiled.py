@@ -8,7 +8,6 @@ PyTorch to 1e-6.
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -63,9 +62,7 @@ def _compiled(layers: nn.Module, images: torch.Tensor) -> Prediction | None:
     }
     example = images.contiguous()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = openvino.convert_model(layers, example_input=example, input=[tuple(example.shape)])
+        model = openvino.convert_model(layers, example_input=example, input=[tuple(example.shape)])
         request = openvino.Core().compile_model(model, "CPU", options)
     except Exception:  # It has errors of its own, and a build of it that lacks something is no reason to fail.
         return None
