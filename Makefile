@@ -2,6 +2,7 @@
 # make lint   format, style, types and the floors of the library
 # make test   every test that is not a benchmark or a soak
 # make fuzz   every reader against damaged files, 200 of each format
+# make soak   runs and cohorts that meet with every fault on the way
 # Other machines: make PYTHON=python3.12 CONSTRAINTS=my-constraints.txt
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: demo lint test gui fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy benchmark-speed clean
+.PHONY: demo lint test gui soak fuzz gui-test gui-host-check gui-api-lists benchmark-accuracy benchmark-speed clean
 
 $(VENV)/.installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -68,6 +69,10 @@ gui-api-lists: $(VENV)/.oracles-installed
 # OPTIONS="--only nii --count 50 --keep DIR"; --help of the script says the others.
 fuzz: $(VENV)/.test-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m Testing.soak.fuzz $(OPTIONS)
+
+# OPTIONS="--only worker-killed --kills 50"; --help of the script says the others.
+soak: $(VENV)/.test-installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m Testing.soak.run $(OPTIONS)
 
 $(VENV)-benchmark/.installed: Testing/benchmarks/requirements.txt pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)-benchmark

@@ -8,10 +8,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import SimpleITK as sitk
+
 from Testing.support.propagation_cases import weights_file, write_sequence
 from VoxelMorphRegistrationLib.cohort.units import Unit
 from VoxelMorphRegistrationLib.cohort.work import BegunElsewhere, work
+from VoxelMorphRegistrationLib.propagation.frame_result import FrameResult
 from VoxelMorphRegistrationLib.propagation.frames import FileFrames
+from VoxelMorphRegistrationLib.propagation.parts import PartSink
 
 LETHAL = "lethal"
 
@@ -114,3 +118,18 @@ class InlineClient:
 
 class WorkerEnded(BaseException):
     """In place of the end of a process: nothing that handles errors of frames takes it for one."""
+
+
+def work_without_registering(unit: Unit) -> None:
+    """Rows of the frames of a unit at once, and their label files as the reference's: what a worker says, unworked."""
+    part = unit.part
+    sink = PartSink(part, ())
+    files = part.folder / "segmentation"
+    for index in unit.frames:
+        reference = index == unit.request.reference_frames[0]
+        target = files / f"{index:04d}.nrrd"
+        if not target.exists():
+            os.link(unit.request.segmentations[0], target)
+        status = "reference" if reference else "done"
+        sink.frame(FrameResult(index, str(index), status, 0, displacement=sitk.Image(1, 1, 1, sitk.sitkVectorFloat32)))
+    sink.finish()

@@ -21,7 +21,7 @@ PROCESS_WIDE = {
     "catch_warnings", "simplefilter", "filterwarnings",
     "SetGlobalWarningDisplay", "GlobalWarningDisplayOff", "GlobalWarningDisplayOn",
 }  # fmt: skip
-OWN_THEIR_PROCESS = {"cli/main.py", "training/__main__.py"}
+OWN_THEIR_PROCESS = {"cli/main.py", "cohort/worker_process.py", "training/__main__.py"}
 
 
 def imports(path: Path, everywhere: bool) -> Iterator[str]:

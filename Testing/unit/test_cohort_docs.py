@@ -65,3 +65,9 @@ def test_the_configuration_of_tls_is_one_that_dask_takes(tmp_path):
     assert security.require_encryption and security.tls_ca_file.endswith("ca.pem")
     assert security.tls_client_cert.endswith("cert.pem") and security.tls_worker_key.endswith("key.pem")
     assert security.tls_scheduler_key.endswith("key.pem")
+
+
+def test_the_page_of_scale_is_what_its_script_computes():
+    from Testing.benchmarks import scale
+
+    assert scale.page() == scale.PAGE.read_text(encoding="utf-8"), "run: python -m Testing.benchmarks.scale"

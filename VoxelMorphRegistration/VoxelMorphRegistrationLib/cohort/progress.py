@@ -33,6 +33,11 @@ class CohortProgress:
             self._bar = tqdm(total=frames, unit="frame", desc="cohort", file=sys.stderr, dynamic_ncols=True)
         self._event("start", patients=patients, frames=frames)
 
+    @property
+    def done(self) -> int:
+        """Frames that are finished or failed, of all patients."""
+        return self._done
+
     def found(self, frames: int) -> None:
         """Frames that earlier runs finished."""
         self._done += frames

@@ -30,6 +30,7 @@ _PAGE_SECONDS = 60.0
 _AHEAD = 2  # units a worker, so that it finds the next one when it ends one
 _UNITS = 4  # of a patient for each worker, at least, where it has frames enough
 _MOST_FRAMES = 40  # of a unit
+_CLOSE_SECONDS = 10.0
 _WITHOUT_WORKERS = 900.0  # seconds
 
 
@@ -280,6 +281,7 @@ class Cohort:
     def _leave(self) -> None:
         """However the loop ended: nobody works any more, what was finished is in the tables, folders are free."""
         self._progress.close()
+        self._end_workers()
         for patient in self._active:
             patient.error = patient.error or "stopped before it was finished; the same command goes on from here"
             try:
@@ -297,6 +299,19 @@ class Cohort:
             except InputError:
                 pass  # The error that ended the loop is the one to be told.
         self._lock.release()
+
+    def _end_workers(self) -> None:
+        """Where units are still out: workers of this machine end now, others with the frame they are at."""
+        if not self._futures:
+            return
+        cluster = getattr(self._client, "cluster", None)
+        try:
+            if cluster is not None:
+                cluster.close(timeout=_CLOSE_SECONDS)
+            else:
+                self._client.cancel(list(self._futures))
+        except Exception as error:  # The scheduler is gone, and with it whoever could be told.
+            self._progress.note(f"workers could not be told to end ({error_summary(error)})")
 
 
 def _error_of(future: Any) -> BaseException:

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import DependencyMissing, InputError, error_summary
 from ..installation import install_command
+from . import worker_process
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 _REACH_SECONDS = 30.0
@@ -74,6 +75,7 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
     choices = {
         "distributed.scheduler.allowed-failures": 0,  # Who dies of what is judged by the cohort.
         "distributed.nanny.pre-spawn-environ": environment,
+        "distributed.worker.preload": [worker_process.__name__],
         # A process that ends is started anew; on a busy machine that takes longer than Dask's 15 seconds.
         "distributed.deploy.lost-worker-timeout": "1 hour",
         "distributed.admin.log-length": 100,
