@@ -24,6 +24,13 @@ def threads() -> tuple[str, str]:
     return os.environ["OMP_NUM_THREADS"], os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"]
 
 
+def hosts_listened_on() -> tuple[str, ...]:
+    import psutil
+
+    listening = [one for one in psutil.Process().net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+    return tuple(sorted({one.laddr.ip for one in listening}))
+
+
 def pid() -> int:
     return os.getpid()
 
@@ -32,6 +39,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_frames_are_done_once_with_e
     given = write_cohort_case(tmp_path, ("direct", "keyframes"), 8)
     with connected(WorkerSettings(2, threads=1)) as client:
         assert client.scheduler.address.startswith("tcp://127.0.0.1:")
+        assert {*client.run(hosts_listened_on, nanny=False).values(), hosts_listened_on()} == {("127.0.0.1",)}
         assert set(client.run(threads).values()) == {("1", "1")}
         before = set(client.run(pid).values())
 

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     workers.add_argument(
         "--dashboard",
         metavar="ADDRESS",
-        help="where Dask's own page is served, such as 127.0.0.1:8787 (default: nowhere)",
+        help="where Dask's own page is served, such as 127.0.0.1:8787 (default: some port of this machine alone)",
     )
     parser.add_argument("--overwrite", action="store_true", help="start all patients again")
     parser.add_argument(

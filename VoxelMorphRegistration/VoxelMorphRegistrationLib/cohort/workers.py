@@ -29,7 +29,7 @@ class WorkerSettings:
         workers: processes on this machine; None for one a GPU, or else for one in four cores.
         threads: of each; None for the cores of this machine, divided among them.
         scheduler: address of a Dask scheduler whose workers are used in place of this machine's.
-        dashboard: where Dask's own page is served, such as '127.0.0.1:8787'; None for nowhere.
+        dashboard: where Dask's own page is served, such as '127.0.0.1:8787'; None for any port of this machine alone.
     """
 
     workers: int | None = None
@@ -88,7 +88,9 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
             threads_per_worker=1,
             processes=True,
             host=_LOCAL,
-            dashboard_address=settings.dashboard,
+            # Without an address Dask serves some pages to the whole network.
+            dashboard_address=settings.dashboard or f"{_LOCAL}:0",
+            worker_dashboard_address=f"{_LOCAL}:0",
             memory_limit=0,
             env=environment,
             silence_logs=50,
