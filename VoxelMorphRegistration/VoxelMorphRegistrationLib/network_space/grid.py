@@ -16,9 +16,12 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..space.grid import Grid
-from .space import DIRECTIONS, Space, check_spacing
+from .space import BY_SIZE, DIRECTIONS, Space, check_spacing
 
 _SAME_SPACING = 2e-3  # relative: 0.999 mm voxels are 1 mm voxels to a network, and need no interpolation
+# Each axis of 16 voxels or more gets 32 or more, for a network's coarse levels, though not at less than half the finest
+# spacing of the image: a slab of 20 planes is registered to .1 mm so, to 1 mm otherwise; a small volume gains nothing.
+_THICK, _LEAST, _FINEST = 16, 32, 0.5
 
 
 class NetworkGrid(NamedTuple):
@@ -53,9 +56,13 @@ def network_grid(
         InputError: a spacing that cannot be, or an image of another dimension than the model's.
     """
     grid = _oriented(Grid.of(fixed), space.tensor_axes)
-    asked = space.spacing if spacing is None else spacing
-    check_spacing(asked, "network spacing")
-    chosen = _spacing_along_axes(grid, asked)
+    if spacing is None and space.spacing == BY_SIZE:
+        chosen = np.full(grid.dimension, _isotropic(grid, space.voxels))
+    else:
+        asked = space.spacing if spacing is None else spacing
+        check_spacing(asked, "network spacing")
+        chosen = _spacing_along_axes(grid, asked)
+    flexible = space.flexible or space.spacing == BY_SIZE
     multiple = space.multiple or 1
     notes: tuple[str, ...] = ()
     if space.extent is not None:
@@ -68,8 +75,8 @@ def network_grid(
         centre = _foreground_centre(fixed if mask is None else mask > 0, grid)
     else:
         if spacing is None:
-            wanted = _commensurate(grid, chosen) if space.flexible else chosen
-            chosen = _coarse_enough(grid, chosen, space)
+            wanted = _commensurate(grid, chosen) if flexible else chosen
+            chosen = _coarse_enough(grid, chosen, space, flexible)
             if not np.array_equal(chosen, wanted):
                 before, after = (" x ".join(f"{mm:.3g}" for mm in each[::-1]) for each in (wanted, chosen))
                 limit = f"to keep within {space.max_voxels} voxels"
@@ -154,15 +161,24 @@ def _free_size(grid: Grid, spacing: np.ndarray, multiple: int) -> tuple[int, ...
     return tuple(int(multiple * math.ceil(round(mm / step, 6) / multiple)) for mm, step in zip(length, spacing))
 
 
-def _coarse_enough(grid: Grid, wanted: np.ndarray, space: Space) -> np.ndarray:
+def _isotropic(grid: Grid, voxels: int) -> float:
+    """The edge of an isotropic voxel, in the grid's unit, of which so many fill the grid; see `Space.voxels`."""
+    lengths = [n * step for n, step in zip(grid.size, grid.spacing)]
+    finest = min(grid.spacing)
+    edge = max((math.prod(lengths) / voxels) ** (1 / grid.dimension), finest)
+    thick = [length for n, length in zip(grid.size, lengths) if n >= _THICK]
+    return max(min(edge, min(thick, default=math.inf) / _LEAST), _FINEST * finest)
+
+
+def _coarse_enough(grid: Grid, wanted: np.ndarray, space: Space, flexible: bool) -> np.ndarray:
     """The spacing wanted, all axes stretched by one factor while the grid would hold more than `space.max_voxels`."""
     multiple = space.multiple or 1
-    spacing = _commensurate(grid, wanted) if space.flexible else wanted
+    spacing = _commensurate(grid, wanted) if flexible else wanted
     while math.prod(size := _free_size(grid, spacing, multiple)) > space.max_voxels:
         if max(size) <= multiple:
             break
         wanted = wanted * max(1.02, (math.prod(size) / space.max_voxels) ** (0.5 / grid.dimension))
-        spacing = _commensurate(grid, wanted) if space.flexible else wanted
+        spacing = _commensurate(grid, wanted) if flexible else wanted
     return spacing
 
 

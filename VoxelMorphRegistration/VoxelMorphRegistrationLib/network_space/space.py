@@ -10,6 +10,9 @@ from ..errors import InputError
 
 # Of an anatomical letter: the LPS axis it lies on, and the sign of the direction along it.
 DIRECTIONS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+BY_SIZE = "by-size"
+# A brain's 7.2 million cubic millimetres at 2.2 mm: of 1 mm images every second voxel, of a 4D MRI's or CT's all.
+WISHED_VOXELS = 650_000
 _MAX_VOXELS = 8_000_000  # take a default U-Net some 5 GB
 
 
@@ -23,14 +26,17 @@ class Space:
     Attributes:
         tensor_axes: 'native' for the fixed image's array order, or one letter for each tensor axis (array order): the
             direction it runs towards, as in 'LIA', 'SPL'; 'PL' in 2D.
-        spacing: 'native', mm, or mm for each tensor axis (array order).
+        spacing: 'native', 'by-size', mm, or mm for each tensor axis (array order). 'by-size' knows no millimetres: the
+            same array of voxels gets the same grid at every voxel size (see `voxels`).
         extent: the tensor's shape (array order) when the network takes only one, None when it takes any multiple.
         multiple: each side of a free extent is a multiple of this. None leaves it to the network, and `load_model` sets
             it; a grid made without a network takes 1.
         max_voxels: a free grid that would hold more gets a coarser spacing, unless the spacing was overridden.
-        flexible: the spacing is a wish. Along each axis the whole multiple or fraction of the image's own spacing that
-            is nearest is taken. At any other the blur of interpolation changes from voxel to voxel and stands still
-            while the tissue moves, and a network that matches images follows it.
+        voxels: of 'by-size': isotropic voxels, so many over the fixed image, are wished for, but none finer than the
+            finest of the image's own spacings, unless an axis would get fewer than 32.
+        flexible: the spacing is a wish, as 'by-size' always is. Along each axis the whole multiple or fraction of the
+            image's own spacing that is nearest is taken. At any other the blur of interpolation changes from voxel to
+            voxel and stands still while the tissue moves, and a network that matches images follows it.
 
     Raises:
         InputError: a value that no grid can have, named as in the card ('space.spacing 0').
@@ -42,6 +48,7 @@ class Space:
     multiple: int | None = None
     max_voxels: int = _MAX_VOXELS
     flexible: bool = False
+    voxels: int = WISHED_VOXELS
 
     def __post_init__(self) -> None:
         for name in ("spacing", "extent"):
@@ -52,12 +59,15 @@ class Space:
                 f"space.tensor_axes {self.tensor_axes!r}; use 'native' or one letter an axis, one of each of L/R, A/P, "
                 "I/S (2D: L/R, A/P), such as 'LIA'"
             )
-        check_spacing(self.spacing, "space.spacing")
+        if self.spacing != BY_SIZE:
+            check_spacing(self.spacing, "space.spacing")
+        elif self.extent is not None:
+            raise InputError(f"space.spacing {BY_SIZE!r} chooses a free grid; give null as space.extent, or a spacing")
         if self.extent is not None and not (
             isinstance(self.extent, tuple) and len(self.extent) in (2, 3) and all(map(_is_count, self.extent))
         ):
             raise InputError(f"space.extent {_as_json(self.extent)!r}; use null or a whole number for each axis")
-        for name in ("multiple", "max_voxels"):
+        for name in ("multiple", "max_voxels", "voxels"):
             value = getattr(self, name)
             if not _is_count(value) and not (name == "multiple" and value is None):
                 raise InputError(f"space.{name} {value!r}; use a whole number from 1")
@@ -80,10 +90,10 @@ class Space:
         return cls(**content)
 
     def to_dict(self) -> dict[str, Any]:
-        """The object for a card; `multiple`, `max_voxels` and `flexible` are left out where they say nothing."""
+        """The object for a card; what says nothing beyond the defaults is left out."""
         content = {field.name: _as_json(getattr(self, field.name)) for field in fields(self)}
         defaults = {field.name: field.default for field in fields(self)}
-        optional = ("multiple", "max_voxels", "flexible")
+        optional = ("multiple", "max_voxels", "flexible", "voxels")
         return {key: value for key, value in content.items() if key not in optional or value != defaults[key]}
 
     def check_dimension(self, dimension: int) -> None:

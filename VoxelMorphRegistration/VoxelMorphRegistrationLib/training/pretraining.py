@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..models.card import Card
 from ..models.weights import file_sha256, read_weights
 from ..network_space.intensity import Percentile
-from ..network_space.space import Space
+from ..network_space.space import BY_SIZE, Space
 from ..networks.pyramid import PyramidNetwork
 from .budget import Budget
 from .initialisation import grow_from, new_network
@@ -21,7 +21,7 @@ from .loop import Loop, Progress
 from .saving import write_log, write_model
 from .synthetic_pairs import PretrainingSettings, SyntheticPairs
 
-SPACE = Space("SPL", spacing=2.0, multiple=8, max_voxels=2_500_000, flexible=True)
+SPACE = Space("SPL", spacing=BY_SIZE, multiple=8, max_voxels=2_500_000)
 # Equalising does for real images what random intensities do for synthetic ones: contrast wherever there is tissue.
 INTENSITY = Percentile(1, 99, equalise=0.5)
 CITATION = (
