@@ -8,7 +8,7 @@ import pytest
 
 from VoxelMorphRegistrationLib.annotations import segmentation
 from VoxelMorphRegistrationLib.exchange import conventions
-from VoxelMorphRegistrationLib.registration import registrar, settings
+from VoxelMorphRegistrationLib.registration import presets, registrar, settings
 from VoxelMorphRegistrationLib.space import displacement, grid, inverse
 
 #: Each module and how many of its docstrings have an example.
@@ -19,7 +19,8 @@ EXAMPLES = [
     (segmentation, 1),
     (conventions, 2),
     (registrar, 2),
-    (settings, 1),
+    (settings, 2),
+    (presets, 1),
 ]
 
 

@@ -114,7 +114,10 @@ def test_the_similarity_of_the_untouched_pair_is_numpy_s_correlation_before_the_
             sitk.GetArrayFromImage(read_image(place, name)).ravel()
             for place, name in ((folder, "fixed.nrrd"), (tmp_path / "as given", "moving.nrrd"))
         )
-        assert abs(np.corrcoef(fixed, untouched)[0, 1] - result.similarity["untouched"]) < 2e-3
+        # Both are compared where both images are after the start.
+        ones = sitk.Resample(result.network_grid.empty_image(sitk.sitkUInt8) + 1, start, sitk.sitkNearestNeighbor, 0)
+        shared = np.ones(fixed.size, bool) if initial is None else sitk.GetArrayFromImage(ones).ravel() > 0
+        assert abs(np.corrcoef(fixed[shared], untouched[shared])[0, 1] - result.similarity["untouched"]) < 5e-3
     assert result.similarity["untouched"] != result.similarity["before"]
 
 
@@ -282,7 +285,8 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
     for result, finer in zip(results, offered):
         grid = result.network_grid
         assert grid.spacing == (2.0, 2.0, 2.0)
-        pair = finer()
+        still = torch.zeros((1, 3, *grid.shape))
+        pair = finer(still)
         ours, its = (image[0, 0].numpy() for image in (pair.fixed, pair.moving))
         assert ours.shape == its.shape == tuple(2 * n - 1 for n in grid.shape)
         finest = sitk.GetImageFromArray(its)
@@ -291,8 +295,7 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
         finest.SetDirection(grid.direction)
         oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
         correlation = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
-        # The image is offered as warped by what the network found, which is small here.
-        assert 0.95 < correlation < 0.9999
+        assert correlation > 0.995
     assert len(offered) == 2
     coarse = picture_on(centred_grid((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
     registrar.register(coarse, moving)

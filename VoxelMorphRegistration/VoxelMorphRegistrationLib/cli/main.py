@@ -12,6 +12,7 @@ from ..errors import DependencyMissing, InputError
 from ..version import __version__
 from .events import print_event, stop_printing
 from .exit_status import Exit
+from .options import defaults_of
 
 _COMMANDS = {
     "register": ("register", "register one pair: a displacement, and the warped volume and labels"),
@@ -54,7 +55,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
     Raises SystemExit, as argparse does, for what is no command.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if getattr(args, "preset", None):
+        # Parsed again with the preset's values as defaults: what is given beside it stays.
+        args.parser.set_defaults(**defaults_of(args.preset))
+        args = parser.parse_args(argv)
     args.argv = list(sys.argv[1:] if argv is None else argv)
     args.emit = print_event
     return args

@@ -6,12 +6,21 @@ import argparse
 import math
 from typing import Any
 
+from ..refinement.similarities import SIMILARITIES
 from ..registration.choices import ALIGNMENTS, LABEL_INTERPOLATIONS
+from ..registration.presets import PRESETS, preset
 
 
 def add_registration_options(parser: argparse.ArgumentParser, align: str) -> None:
     """Model, alignment, mask, refinement, spacing, labels, device and seed; `align` is this command's default."""
     group = parser.add_argument_group("registration")
+    group.add_argument(
+        "--preset",
+        choices=tuple(PRESETS),
+        default=None,
+        help="settings by what is registered, which other options given beside it change: "
+        + "; ".join(f"{name}: {preset.title.lower()}" for name, preset in PRESETS.items()),
+    )
     group.add_argument(
         "--model",
         metavar="NAME|FILE",
@@ -48,6 +57,13 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
         help="optimise this pair's velocity after the network, by N updates or until it stops gaining (default: 0)",
     )
     group.add_argument(
+        "--refine-similarity",
+        choices=("auto", *SIMILARITIES),
+        default="auto",
+        help="what refinement maximises: lncc for images of one contrast, mind for two "
+        "(default: %(default)s, by how the pair correlates)",
+    )
+    group.add_argument(
         "--label-interpolation",
         choices=LABEL_INTERPOLATIONS,
         default="nearest",
@@ -72,10 +88,18 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
         "initial_transform": args.initial_transform,
         "network_spacing": args.network_spacing,
         "refine": args.refine,
+        "refine_similarity": args.refine_similarity,
         "label_interpolation": args.label_interpolation,
         "device": args.device,
         "seed": args.seed,
+        "preset": args.preset or "",
     }
+
+
+def defaults_of(name: str) -> dict[str, Any]:
+    """The values that a preset puts in place of the options' own defaults, by their names among parsed arguments."""
+    chosen = preset(name)
+    return {**chosen.settings, **({} if chosen.model is None else {"model": chosen.model})}
 
 
 def network_spacing(text: str) -> float | str:

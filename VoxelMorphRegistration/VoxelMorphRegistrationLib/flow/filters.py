@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 
 
 def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -37,6 +38,14 @@ def box_matrices(
 ) -> list[torch.Tensor]:
     """Matrices that sum over windows of `width` (odd) voxels an axis, centred on every `stride`-th; outside is 0."""
     return [_box(n, width, stride).to(device) for n in shape]
+
+
+def box_smoothed(values: torch.Tensor, times: int = 1) -> torch.Tensor:
+    """Means over 3 voxels an axis of (B, C, *shape), cut ones at the borders, taken so many times."""
+    pool = F.avg_pool2d if values.dim() == 4 else F.avg_pool3d
+    for _ in range(times):
+        values = pool(values, 3, 1, 1, count_include_pad=False)
+    return values
 
 
 def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu") -> list[torch.Tensor]:

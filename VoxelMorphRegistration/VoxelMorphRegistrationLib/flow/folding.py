@@ -1,4 +1,4 @@
-"""Where a displacement folds, and a change of velocity smoothed there."""
+"""Where a displacement folds, and a velocity smoothed there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,19 @@ def folded_voxels(displacement: torch.Tensor) -> int:
     return int(_folded(displacement).sum())
 
 
+def around_folds(displacement: torch.Tensor) -> torch.Tensor:
+    """1 within 4 voxels of where a displacement (1, d, *shape), in voxels, folds, 0 farther away, soft in between:
+    (1, 1, *shape).
+    """
+    shape, device = tuple(displacement.shape[2:]), displacement.device
+    folded = _folded(displacement)[None, None].float()
+    around = apply_separable(folded, box_matrices(shape, _AROUND, 1, device)) > 0
+    return apply_separable(around.float(), gaussian_matrices(shape, 1.0, device))
+
+
 @dataclass(frozen=True)
 class SmoothedFolds:
-    """A changed velocity whose folds were smoothed.
+    """A velocity whose folds were smoothed.
 
     Attributes:
         velocity: (1, d, *shape), in voxels.
@@ -37,25 +47,21 @@ class SmoothedFolds:
     folded: int
 
 
-def smooth_folds(
-    velocity: torch.Tensor, change: torch.Tensor, most: int, squarings: int, padding: Padding
-) -> SmoothedFolds:
-    """velocity + change, the change smoothed around folded voxels while there are more than `most`, up to 3 times.
+def smooth_folds(velocity: torch.Tensor, most: int, squarings: int, padding: Padding) -> SmoothedFolds:
+    """A velocity, smoothed around the voxels that fold while there are more than `most` of them, up to 3 times.
 
     Args:
-        velocity, change: (1, d, *shape), in voxels.
+        velocity: (1, d, *shape), in voxels.
         squarings, padding: of the integration.
     """
-    shape, device = tuple(change.shape[2:]), change.device
+    smoothing = gaussian_matrices(tuple(velocity.shape[2:]), _SMOOTHING, velocity.device)
     for _ in range(_ATTEMPTS):
-        found = _integrated(velocity + change, squarings, padding)
+        found = _integrated(velocity, squarings, padding)
         if found.folded <= most:
             return found
-        folded = _folded(found.displacement)
-        around = apply_separable(folded[None, None].float(), box_matrices(shape, _AROUND, 1, device)) > 0
-        share = apply_separable(around.float(), gaussian_matrices(shape, 1.0, device))
-        change = torch.lerp(change, apply_separable(change, gaussian_matrices(shape, _SMOOTHING, device)), share)
-    return _integrated(velocity + change, squarings, padding)
+        share = around_folds(found.displacement)
+        velocity = torch.lerp(velocity, apply_separable(velocity, smoothing), share)
+    return _integrated(velocity, squarings, padding)
 
 
 def _integrated(velocity: torch.Tensor, squarings: int, padding: Padding) -> SmoothedFolds:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from .filters import box_smoothed
 from .sampling import Padding, warp
 
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
@@ -40,6 +41,20 @@ def integrate_coarsely(velocity: torch.Tensor, squarings: int, padding: Padding 
     shape = tuple(velocity.shape[2:])
     half = tuple((n + 1) // 2 for n in shape)
     return resize_flow(integrate(resize_flow(velocity, half), squarings, padding), shape)
+
+
+def logarithm(displacement: torch.Tensor, padding: Padding = "zeros", rounds: int = 8) -> torch.Tensor:
+    """A velocity whose exponential is about the displacement, smoothed: v <- v + (u - exp(v)), to first order.
+
+    Both (B, d, *shape), in voxels. Between the rounds the velocity is averaged over 3 voxels an axis: a displacement
+    that folds has no logarithm, and what comes back does not fold.
+    """
+    velocity = displacement
+    for number in range(rounds):
+        velocity = velocity + (displacement - integrate(velocity, 6, padding))
+        if number < rounds - 1:
+            velocity = box_smoothed(velocity)
+    return velocity
 
 
 def resize_flow(

@@ -29,12 +29,19 @@ _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 
 @dataclass
 class NetworkInputs:
-    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on."""
+    """What goes into the network: tensors (1, 1, *grid.shape), float32, normalised, and the grid they lie on.
+
+    Attributes:
+        mask: where the images are compared; None for everywhere.
+        fading: the share of a motion that stays, where the moving image covers a part of the fixed one; None where it
+            covers all.
+    """
 
     fixed: torch.Tensor
     moving: torch.Tensor
     grid: Grid
     mask: torch.Tensor | None = None
+    fading: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
 
 

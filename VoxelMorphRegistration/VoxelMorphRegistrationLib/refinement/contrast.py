@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
+import torch.nn.functional as F
 
-from ..flow import integration, sampling
+from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
-from ..flow.similarity import LocalCorrelation, ncc
+from ..flow.similarity import LocalCorrelation, mind_ssc_distance, ncc
 from .levels import level_shape, shrink
 from .pair import ImagePair
-from .settings import Similarity
+from .similarities import Similarity
 
 _SAME_CONTRAST = 0.6  # correlation of the foregrounds; pairs of one contrast reach .9 and more, ADC and b-value .5
 _FOREGROUND = 0.05  # of an image's range
 _COARSER = 4
-_COARSE_VOXELS = 300_000
+_COARSE_VOXELS = 650_000
 _WINDOW = 7
 _STRUCTURE = 0.01  # share of the image's variance that a window has when it shows more than empty surroundings
+_ALIKE, _DIFFERENT = 0.99, 0.95  # of the local correlation; by real pairs and simulated ones together
+_AROUND = 2.0  # windows, which are 2 voxels apart
 _NOISE_SMOOTHING = 1.0  # voxels; leaves a fiftieth of white noise's variance
 
 
@@ -39,25 +40,71 @@ def choose_similarity(images: ImagePair) -> Similarity:
     return "lncc" if float(ncc(fixed, moving, foreground)) >= _SAME_CONTRAST else "mind"
 
 
-def smoothed_lncc(images: ImagePair) -> float:
-    """How similar a pair is but for noise: the squared local correlation of both images, smoothed by a Gaussian of 1
-    voxel, averaged over the windows of 7 voxels in which the fixed image has structure. 0 to 1; 0 where none has.
-    """
-    matrices = gaussian_matrices(images.shape, _NOISE_SMOOTHING, images.fixed.device)
-    with torch.no_grad():
-        correlation = LocalCorrelation(apply_separable(images.fixed, matrices), _WINDOW, images.mask, stride=2)
-        local = correlation.local(apply_separable(images.moving, matrices))
-        return float(local[correlation.structured(_STRUCTURE)].mean().nan_to_num())
-
-
 def coarse_similarity(images: ImagePair, displacement: torch.Tensor | None = None) -> float:
-    """`smoothed_lncc` of the pair at a coarse resolution, about 300,000 voxels, the moving image pulled by a
-    displacement (1, d, *shape), in voxels of the images' grid, where one is given: it tells starts apart.
+    """`structured_lncc` of images smoothed by a Gaussian of 1 voxel: how similar a pair is but for noise."""
+    local, structured = _local(_denoised(_coarse(images, displacement)))
+    return float(local[structured].mean().nan_to_num())
+
+
+def structured_lncc(
+    images: ImagePair, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None
+) -> float:
+    """The squared local correlation of a pair on at most about 650,000 isotropic voxels, averaged over the windows of 7
+    voxels in which the fixed image has structure. 0 to 1.
+
+    Args:
+        displacement: pulls the moving image first, (1, d, *shape), in voxels of the images' grid.
+        weight: how much each place counts, (1, 1, *shape).
     """
-    factor = max(1.0, (math.prod(images.shape) / _COARSE_VOXELS) ** (1 / len(images.shape)))
-    shape = level_shape(images.shape, factor)
-    moving = shrink(images.moving, shape)
-    if displacement is not None:
-        moving = sampling.warp(moving, integration.resize_flow(displacement, shape), "border")
-    mask = None if images.mask is None else shrink(images.mask, shape)
-    return smoothed_lncc(ImagePair(shrink(images.fixed, shape), moving, mask))
+    local, structured = _local(_coarse(images, displacement))
+    if weight is None:
+        return float(local[structured].mean().nan_to_num())
+    shares = _resampled(weight, tuple(local.shape[2:]))[structured]
+    return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
+
+
+def structure_distance(images: ImagePair, displacement: torch.Tensor) -> float:
+    """The mean squared difference of the pair's MIND-SSC features on at most about 650,000 isotropic voxels, the moving
+    image pulled by a displacement (1, d, *shape), in voxels; 0 is perfect. It judges what LNCC found.
+    """
+    coarse = _coarse(images, displacement)
+    return float(mind_ssc_distance(coarse.fixed, coarse.moving, coarse.mask))
+
+
+def unlike(images: ImagePair, displacement: torch.Tensor | None = None) -> torch.Tensor:
+    """How far the places of a pair are from being alike, 0 (nothing to gain) to 1: (1, 1, *shape).
+
+    From the local correlation of `structured_lncc`, averaged over some windows: 0 from .99 on, where what is left is
+    interpolation, 1 up to .95; of images smoothed by a Gaussian of 1 voxel, for noise is nothing to follow.
+    """
+    coarse = _coarse(images, displacement)
+    local, structured = _local(_denoised(coarse))
+    matrices = gaussian_matrices(local.shape[2:], _AROUND, local.device)
+    weight = apply_separable(structured.float(), matrices)
+    similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
+    return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), images.shape)
+
+
+def _resampled(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    mode = "bilinear" if len(shape) == 2 else "trilinear"
+    return F.interpolate(values, size=shape, mode=mode, align_corners=True)
+
+
+def _coarse(images: ImagePair, displacement: torch.Tensor | None) -> ImagePair:
+    coarse = images.shrunk(images.isotropic_shape(_COARSE_VOXELS))
+    if displacement is None:
+        return coarse
+    return coarse.pulled(integration.resize_flow(displacement, coarse.shape))
+
+
+def _denoised(images: ImagePair) -> ImagePair:
+    matrices = gaussian_matrices(images.shape, _NOISE_SMOOTHING, images.fixed.device)
+    fixed, moving = (apply_separable(image, matrices) for image in (images.fixed, images.moving))
+    return ImagePair(fixed, moving, images.mask)
+
+
+def _local(images: ImagePair) -> tuple[torch.Tensor, torch.Tensor]:
+    """The squared correlation in each window of 7 voxels, and in which the fixed image has structure."""
+    with torch.no_grad():
+        correlation = LocalCorrelation(images.fixed, _WINDOW, images.mask, stride=2)
+        return correlation.local(images.moving), correlation.structured(_STRUCTURE)

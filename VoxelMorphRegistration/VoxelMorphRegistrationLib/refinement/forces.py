@@ -17,7 +17,7 @@ from ..flow.similarity import LocalCorrelation, mind_ssc, standardised
 from ..flow.slabs import slabs
 from .levels import Lattice, level_shape, shrink, shrink_inside
 from .pair import ImagePair
-from .settings import Similarity
+from .similarities import Similarity
 
 _WINDOW = 7
 _MOST_VOXELS = 2_500_000  # of the finest level, or thereabouts: a 2 mm head has 1 million

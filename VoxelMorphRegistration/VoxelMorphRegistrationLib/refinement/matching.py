@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..flow import sampling
+from ..flow.filters import box_smoothed
 
 _COUPLING = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # from hardly smooth to smooth
 _CONSISTENCY_ROUNDS = 15
@@ -39,13 +40,6 @@ def matched_displacement(fixed: torch.Tensor, moving: torch.Tensor, reach: tuple
             0.5 * (backward - sampling.warp(forward, backward, "border")),
         )
     return forward
-
-
-def box_smoothed(values: torch.Tensor, times: int = 1) -> torch.Tensor:
-    """Means over 3 x 3 x 3 voxels of (B, C, *shape), cut ones at the borders, taken so many times."""
-    for _ in range(times):
-        values = F.avg_pool3d(values, 3, 1, 1, count_include_pad=False)
-    return values
 
 
 def _costs(fixed: torch.Tensor, moving: torch.Tensor, reach: tuple[int, ...]) -> torch.Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 
 from ..errors import InputError
+from ..flow import sampling
+from .levels import shrink
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class ImagePair:
     Attributes:
         fixed, moving: (1, 1, *shape), 2D or 3D, normalised alike.
         mask: (1, 1, *shape), weights on the fixed image; only there the images are compared. None = everywhere.
+        spacing: of the grid along the array's axes, mm or any unit; None for voxels as long as they are wide.
 
     Raises:
         InputError: for shapes that do not fit.
@@ -24,6 +28,7 @@ class ImagePair:
     fixed: torch.Tensor
     moving: torch.Tensor
     mask: torch.Tensor | None = None
+    spacing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         fixed, moving, mask = self.fixed, self.moving, self.mask
@@ -42,3 +47,22 @@ class ImagePair:
     def shape(self) -> tuple[int, ...]:
         """Array shape of the grid, without batch and channel."""
         return tuple(self.fixed.shape[2:])
+
+    def pulled(self, displacement: torch.Tensor) -> ImagePair:
+        """The pair with the moving image pulled by a displacement (1, d, *shape), in voxels."""
+        return replace(self, moving=sampling.warp(self.moving, displacement, "border"))
+
+    def shrunk(self, shape: tuple[int, ...]) -> ImagePair:
+        """The pair on a coarser grid over the same corners."""
+        mask = None if self.mask is None else shrink(self.mask, shape)
+        spacing = self.spacing or (1.0,) * len(shape)
+        coarser = tuple(step * (n - 1) / max(m - 1, 1) for step, n, m in zip(spacing, self.shape, shape))
+        return ImagePair(shrink(self.fixed, shape), shrink(self.moving, shape), mask, coarser)
+
+    def isotropic_shape(self, voxels: int) -> tuple[int, ...]:
+        """The shape of a grid of about so many isotropic voxels over the same corners, nowhere finer than this one."""
+        shape = self.shape
+        spacing = self.spacing or (1.0,) * len(shape)
+        lengths = [max(n - 1, 1) * step for n, step in zip(shape, spacing)]
+        edge = (math.prod(lengths) / voxels) ** (1 / len(shape))
+        return tuple(min(n, int(round(length / edge)) + 1) for n, length in zip(shape, lengths))

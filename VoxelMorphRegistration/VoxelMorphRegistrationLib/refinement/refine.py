@@ -1,31 +1,38 @@
-"""Optimisation of one pair's velocity, from a network's answer or from nothing.
+"""Optimisation of one pair after a network's answer, or from nothing: a change that is composed with it.
 
-A stationary velocity on half the resolution of each level, coarse to fine: v <- smooth(v + size * smooth(force)), the
-log-domain demons scheme (Vercauteren et al., Symmetric log-domain diffeomorphic image registration, MICCAI 2008) driven
-by LNCC or MIND-SSC. What is optimised is the change to the start, so a network's velocity is never smoothed away.
+Two changes follow one another. The first follows LNCC while the whole displacement varies little (`variation`): it
+brings home what a network leaves where organs slide. The second is a stationary velocity, coarse to fine,
+v <- smooth(v + size * smooth(force)), the log-domain demons scheme (Vercauteren et al., Symmetric log-domain
+diffeomorphic image registration, MICCAI 2008) driven by LNCC or MIND-SSC. Neither moves what is alike already: there
+nothing but interpolation and noise is left to follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 import torch
 
 from ..errors import InputError
-from ..flow import integration, sampling
-from ..flow.folding import folded_voxels, smooth_folds
-from .contrast import choose_similarity, smoothed_lncc
+from ..flow import integration
+from ..flow.folding import around_folds, folded_voxels, smooth_folds
+from .contrast import choose_similarity, structured_lncc, unlike
 from .field_of_view import FieldOfView
 from .forces import Forces
 from .levels import level_shape, shrink
 from .optimise import optimise
 from .pair import ImagePair
-from .schemes import OTHER_CONTRAST, Scheme, scheme_for
-from .settings import RefinementSettings, Similarity
+from .schemes import ONE_CONTRAST, OTHER_CONTRAST, FitLevel
+from .settings import RefinementSettings
+from .similarities import Similarity
+from .updates import Updates
+from .variation import fitted
 
 _BACKTRACK = (1.0, 0.5, 0.25)
+_FOLD_ATTEMPTS = 3
+_VELOCITY_COARSER = 2  # than the images
 
 
 @dataclass(frozen=True)
@@ -33,17 +40,17 @@ class Refinement:
     """What refinement did.
 
     Attributes:
-        velocity: (1, d, *shape), in voxels, channel c along array axis c; the start itself where nothing better was
-            found.
-        displacement: exp(velocity) (1, d, *shape), in voxels, with the padding and squarings of the settings; it pulls.
+        velocities: (1, d, *shape) each, in voxels, channel c along array axis c: the change is the composition of
+            their exponentials, x -> first(second(...(x))). Empty where nothing better was found.
+        displacement: of the change (1, d, *shape), in voxels, with the padding and squarings of the settings; it pulls.
         updates: how many were taken, over all levels.
         similarity: which one was used.
-        similarity_before, similarity_after: mean LNCC (0..1), or minus the MIND-SSC distance; larger is better.
+        similarity_before, similarity_after: mean local LNCC where the fixed image has structure (0..1), or minus the
+            MIND-SSC distance; larger is better.
         folded_before, folded_after: voxels whose Jacobian determinant is <= 0.
-        accepted: whether velocity differs from the start.
     """
 
-    velocity: torch.Tensor
+    velocities: tuple[torch.Tensor, ...]
     displacement: torch.Tensor
     updates: int
     similarity: Similarity
@@ -51,143 +58,196 @@ class Refinement:
     similarity_after: float
     folded_before: int
     folded_after: int
-    accepted: bool
+
+    def refused(self) -> Refinement:
+        """The same without its change, where somebody else finds that it is worse."""
+        still = torch.zeros_like(self.displacement)
+        value, folded = self.similarity_before, self.folded_before
+        return replace(self, velocities=(), displacement=still, similarity_after=value, folded_after=folded)
+
+    def summary(self) -> dict[str, Any]:
+        """Its numbers, ready for JSON."""
+        numbers = ("similarity", "updates", "similarity_before", "similarity_after", "accepted")
+        return {name: getattr(self, name) for name in numbers}
+
+    @property
+    def accepted(self) -> bool:
+        """Whether there is a change."""
+        return bool(self.velocities)
 
 
 def refine(
     images: ImagePair,
-    start: torch.Tensor | None = None,
     settings: RefinementSettings | None = None,
     *,
-    start_displacement: torch.Tensor | None = None,
     before: torch.Tensor | None = None,
-    finer: Callable[[], ImagePair] | None = None,
+    finer: Callable[[torch.Tensor], ImagePair] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Refinement:
-    """Improve the velocity that warps the moving onto the fixed image.
+    """The change to a displacement that warps the moving onto the fixed image better.
 
-    The result is never worse in the similarity that is maximised and never has more folded voxels than the start: where
-    neither the whole change found nor a half nor a quarter of it is better, the start comes back. Nothing is drawn at
-    random: the same input gives the same result. Outside a mask the motion follows smoothly.
+    The result is never less similar and never has more folded voxels than before: where neither the whole change found
+    nor a half nor a quarter of it is better, there is none. Nothing is drawn at random: the same input gives the same
+    result. Outside a mask the motion follows smoothly.
 
     Args:
         images: the pair, on a grid of array shape (*shape).
-        start: velocity (1, d, *shape) in voxels, channel c along array axis c; None starts at the identity.
         settings: `RefinementSettings()` unless given.
-        start_displacement: exp(start), (1, d, *shape), where the caller has it already.
-        before: a displacement (1, d, *shape), in voxels, by which the moving image is pulled first; the velocity that
-            is found comes after it, x -> before(exp(velocity)(x)). Folds and similarity are those of both together,
-            measured on the moving image as it was given: it is interpolated once for each, so that blur decides
-            nothing.
-        finer: makes the images of a last level, asked for only where the pair wants one: on a grid that shares its
-            corner voxel centres with theirs and halves the spacing along some axis or all of them, (1, 1, *shape) with
-            2 n - 1 voxels where they have n. Its own mask is not looked at.
+        before: a displacement (1, d, *shape), in voxels, by which the moving image is pulled first; the change comes
+            after it, x -> before(change(x)). Folds and similarity are those of both together, measured on the moving
+            image as it was given: it is interpolated once for each, so that blur decides nothing.
+        finer: makes the images of a last level, pulled by a displacement (1, d, *shape), in voxels; asked for only
+            where the pair wants one: on a grid that shares its corner voxel centres with theirs and halves the spacing
+            along some axis or all of them, (1, 1, *shape) with 2 n - 1 voxels where they have n. Its own mask is not
+            looked at.
         progress: called with (updates done, most updates possible); what it raises stops the refinement.
 
     Raises:
-        InputError: for a start whose shape does not fit the images, and for a mask that is zero everywhere.
+        InputError: for a displacement whose shape does not fit the images, and for a mask that is zero everywhere.
     """
     settings = settings or RefinementSettings()
-    shape, device = images.shape, images.fixed.device
-    _check(images, start)
+    device = images.fixed.device
+    _check(images, before)
     images = replace(images, mask=None if images.mask is None else images.mask.to(device, torch.float32))
-    pulled = images if before is None else replace(images, moving=sampling.warp(images.moving, before, "border"))
-    velocity = torch.zeros((1, len(shape), *shape), device=device) if start is None else start.detach().float()
-    first = start_displacement
-    if first is None:
-        first = velocity if start is None else integration.integrate(velocity, settings.squarings, settings.padding)
-    started = pulled if start is None else replace(pulled, moving=sampling.warp(pulled.moving, first, "border"))
-    similarity = choose_similarity(started) if settings.similarity == "auto" else settings.similarity
+    start = torch.zeros((1, len(images.shape), *images.shape), device=device) if before is None else before
+    pulled = images if before is None else images.pulled(before)
+    similarity = choose_similarity(pulled) if settings.similarity == "auto" else settings.similarity
+    judge = _Judge(images, similarity)
     if settings.updates == 0:
-        whole = _whole(before, first)
-        value, folded = Forces(images, similarity).at(1).value(whole), folded_voxels(whole)
-        return Refinement(velocity, first, 0, similarity, value, value, folded, folded, False)
+        return _unchanged(start, 0, judge)
 
     view = FieldOfView.of(pulled.fixed, pulled.moving)
     seen = _inside(view, pulled)
-    forces = Forces(seen, similarity)
-    scheme = OTHER_CONTRAST if similarity == "mind" else scheme_for(smoothed_lncc(_inside(view, started)))
-    finest = None
-    if finer is not None and forces.finest == 1 and scheme.finer_updates > 0:
-        finest = partial(_finer_inside, view, finer, seen.mask)
-    found = optimise(forces, view.cut(velocity), scheme, settings, finest, progress)
-    change = view.extended(integration.resize_flow(found.change, seen.shape))
-    judged = forces if before is None else Forces(_inside(view, images), similarity)
-    judge = _Judge(judged, view, scheme, before)
-    return _accepted(velocity, first, change, found.updates, judge, settings)
+    scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
+    use_finer = finer is not None and scheme.finer_updates > 0 and Forces(seen, similarity).finest == 1
+    updates = Updates(scheme, settings, use_finer, progress)
+    found: list[torch.Tensor] = []
+    whole = start
+    for number, level in enumerate(scheme.fits):
+        found.append(
+            view.extended(_fitted(_inside(view, images.pulled(whole)), view.cut(whole), level, number, updates))
+        )
+        whole = _after(whole, _exp(found[-1], settings))
+
+    def finest() -> ImagePair:
+        assert finer is not None
+        return _finer_inside(view, finer(whole), seen.mask)
+
+    forces = Forces(_inside(view, images.pulled(whole)), similarity)
+    change = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
+    found.append(view.extended(integration.resize_flow(change, seen.shape)))
+    if similarity == "lncc":
+        weight = unlike(images, start)
+        judge = _Judge(images, similarity, weight)
+        found = [weight * velocity for velocity in found]
+    # The second change goes further than the first, and not everywhere to the better: the first alone is asked too.
+    choices = [found] if len(found) == 1 else [found, found[:-1]]
+    return _accepted(start, choices, updates.taken, judge, settings)
 
 
-def _whole(before: torch.Tensor | None, displacement: torch.Tensor) -> torch.Tensor:
-    """The displacement of x -> before(displacement(x)), all (1, d, *shape) in voxels."""
-    return displacement if before is None else integration.compose_flows(before, displacement, "border")
+def _fitted(images: ImagePair, before: torch.Tensor, level: FitLevel, number: int, updates: Updates) -> torch.Tensor:
+    """The velocity (1, d, *shape), in voxels, of one fit; `before` (1, d, *shape) pulled the images already."""
+    seen = images.shrunk(images.isotropic_shape(level.voxels)) if level.voxels else images
+    forces = Forces(seen, "lncc")
+    force = forces.at(forces.finest)
+    coarse = level_shape(tuple(force.moving.shape[2:]), _VELOCITY_COARSER)
+    so_far = integration.resize_flow(before, coarse)
+    velocity = fitted(force, so_far, updates.of_fit(number), level.fit, "border", updates.count)
+    return integration.resize_flow(velocity, images.shape)
 
 
 class _Judge:
-    """The similarity at the finest level of a scheme, and the folds, of displacements that come after `before`."""
+    """The similarity of a pair under a whole displacement (1, d, *shape), in voxels; larger is better."""
 
-    def __init__(self, forces: Forces, view: FieldOfView, scheme: Scheme, before: torch.Tensor | None = None) -> None:
-        factor = forces.finest * scheme.factors[-1]
-        self.similarity = forces.similarity
-        self._view, self._force, self._before = view, forces.at(factor), before
-        self._shape = level_shape(forces.images.shape, factor)
+    def __init__(self, images: ImagePair, similarity: Similarity, weight: torch.Tensor | None = None) -> None:
+        """`weight`: of LNCC, how much each place counts, (1, 1, *shape)."""
+        self.similarity, self._images, self._weight = similarity, images, weight
+        self._view = FieldOfView.of(images.fixed, images.moving)
 
-    def __call__(self, displacement: torch.Tensor) -> tuple[float, int]:
-        """The similarity at a displacement (1, d, *shape) of the whole grid, and its folded voxels."""
-        whole = _whole(self._before, displacement)
-        return self._force.value(integration.resize_flow(self._view.cut(whole), self._shape)), folded_voxels(whole)
+    def __call__(self, displacement: torch.Tensor) -> float:
+        if self.similarity == "lncc":
+            return structured_lncc(self._images, displacement, self._weight)
+        forces = Forces(_inside(self._view, self._images), "mind")
+        shape = level_shape(forces.images.shape, forces.finest)
+        return forces.at(forces.finest).value(integration.resize_flow(self._view.cut(displacement), shape))
+
+
+@dataclass(frozen=True)
+class _Change:
+    """Velocities one after the other, their displacement, and what it makes of the start."""
+
+    velocities: tuple[torch.Tensor, ...]
+    displacement: torch.Tensor
+    folded: int
+    similarity: float
 
 
 def _accepted(
-    velocity: torch.Tensor,
-    before: torch.Tensor,
-    change: torch.Tensor,
-    updates: int,
-    judge: _Judge,
-    settings: RefinementSettings,
+    start: torch.Tensor, choices: list[list[torch.Tensor]], updates: int, judge: _Judge, settings: RefinementSettings
 ) -> Refinement:
-    """The largest share of the change that is better and no more folded than the start, folds smoothed; or the start.
-
-    All fields are (1, d, *shape); `before` is exp(velocity).
-    """
-    value_before, folded_before = judge(before)
+    """The largest share of the choices that is better and no more folded than the start, and of equal ones the best."""
+    before, folded_before = judge(start), folded_voxels(start)
     for share in _BACKTRACK:
-        candidate = smooth_folds(velocity, share * change, folded_before, settings.squarings, settings.padding)
-        value, folded = judge(candidate.displacement)
-        if value > value_before and folded <= folded_before:
-            return Refinement(
-                candidate.velocity,
-                candidate.displacement,
-                updates,
-                judge.similarity,
-                value_before,
-                value,
-                folded_before,
-                folded,
-                True,
-            )
-    return Refinement(
-        velocity, before, updates, judge.similarity, value_before, value_before, folded_before, folded_before, False
-    )
+        changes = [_change(start, found, share, folded_before, judge, settings) for found in choices]
+        better = [each for each in changes if each.similarity > before and each.folded <= folded_before]
+        if better:
+            best = max(better, key=lambda each: each.similarity)
+            numbers = before, best.similarity, folded_before, best.folded
+            return Refinement(best.velocities, best.displacement, updates, judge.similarity, *numbers)
+    return _unchanged(start, updates, judge)
+
+
+def _change(
+    start: torch.Tensor, found: list[torch.Tensor], share: float, most: int, judge: _Judge, settings: RefinementSettings
+) -> _Change:
+    """A share of the velocities; a smaller one around the places where they fold after the start, all together."""
+    still = torch.zeros_like(start)
+    shares = torch.full_like(start[:, :1], share)
+    for _ in range(_FOLD_ATTEMPTS):
+        velocities, change = [], still
+        for velocity in found:
+            smoothed = smooth_folds(shares * velocity, 0, settings.squarings, settings.padding)
+            velocities.append(smoothed.velocity)
+            change = _after(change, smoothed.displacement)
+        whole = _after(start, change)
+        folded = folded_voxels(whole)
+        if folded <= most:
+            break
+        shares = shares * (1 - around_folds(whole))
+    return _Change(tuple(velocities), change, folded, judge(whole))
+
+
+def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
+    value, folded = judge(start), folded_voxels(start)
+    return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded)
+
+
+def _exp(velocity: torch.Tensor, settings: RefinementSettings) -> torch.Tensor:
+    return integration.integrate(velocity, settings.squarings, settings.padding)
+
+
+def _after(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """The displacement of x -> outer(inner(x)), all (1, d, *shape) in voxels."""
+    return integration.compose_flows(outer, inner, "border")
 
 
 def _inside(view: FieldOfView, images: ImagePair) -> ImagePair:
-    mask = images.mask
-    return ImagePair(view.cut(images.fixed), view.cut(images.moving), None if mask is None else view.cut(mask))
+    mask = None if images.mask is None else view.cut(images.mask)
+    return ImagePair(view.cut(images.fixed), view.cut(images.moving), mask, images.spacing)
 
 
-def _finer_inside(view: FieldOfView, finer: Callable[[], ImagePair], mask: torch.Tensor | None) -> ImagePair:
+def _finer_inside(view: FieldOfView, images: ImagePair, mask: torch.Tensor | None) -> ImagePair:
     """The finer images in the field of view, with the coarser mask (1, 1, *inside) brought onto their grid."""
-    images = finer()
     fixed, moving = view.cut(images.fixed), view.cut(images.moving)
     return ImagePair(fixed, moving, None if mask is None else shrink(mask, tuple(fixed.shape[2:])))
 
 
-def _check(images: ImagePair, start: torch.Tensor | None) -> None:
+def _check(images: ImagePair, before: torch.Tensor | None) -> None:
     shape = images.shape
-    if start is not None and tuple(start.shape) != (1, len(shape), *shape):
+    if before is not None and tuple(before.shape) != (1, len(shape), *shape):
         raise InputError(
-            f"refinement: a start of shape {tuple(start.shape)} does not fit images of {shape}; "
-            f"give a velocity of shape {(1, len(shape), *shape)}"
+            f"refinement: a displacement of shape {tuple(before.shape)} does not fit images of {shape}; "
+            f"give one of shape {(1, len(shape), *shape)}"
         )
     if images.mask is not None and not bool((images.mask > 0).any()):
         raise InputError("refinement: the mask is empty on the network's grid; choose one that covers the anatomy")

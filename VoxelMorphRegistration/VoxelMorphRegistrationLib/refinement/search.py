@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 
 from ..flow import integration, sampling
+from ..flow.filters import box_smoothed
 from ..flow.similarity import mind_ssc
 from .levels import shrink
-from .matching import box_smoothed, matched_displacement
+from .matching import matched_displacement
 from .pair import ImagePair
+from .variation import total_variation
 
 _VOXELS = 300_000  # of the images the search sees, or thereabouts: a liver of 240 x 250 x 108 mm at 2.8 mm
 _CELL = 4  # voxels of those images an edge
@@ -24,25 +26,20 @@ _REACH = 4  # cells
 _FITTED_CELL = 2  # voxels an edge of the cells on which the velocity lives
 _UPDATES = 40
 _VARIATION = 0.3  # weight of the total variation; of .1, .3 and 1 the best on real livers
-_EDGE = 0.05  # gradients of the displacement below this are smoothed quadratically
 _SQUARINGS = 4
 _SMOOTHINGS = 3
 _LEAST_VOXELS = 16  # an axis: thinner images have nothing to search along
 
 
-def search(images: ImagePair, spacing: tuple[float, ...]) -> torch.Tensor | None:
+def search(images: ImagePair) -> torch.Tensor | None:
     """The velocity (1, 3, *shape), in voxels of the images' grid, that a global search finds.
 
     None for 2D images and for images too thin for it.
-
-    Args:
-        images: on a grid of array shape (*shape).
-        spacing: of that grid along the array's axes, mm (or any unit): the images are made about isotropic.
     """
     shape = images.shape
     if len(shape) != 3:
         return None
-    seen = _isotropic(shape, spacing)
+    seen = images.isotropic_shape(_VOXELS)
     if min(seen) < _LEAST_VOXELS:
         return None
     with torch.no_grad():
@@ -51,19 +48,9 @@ def search(images: ImagePair, spacing: tuple[float, ...]) -> torch.Tensor | None
         fixed, moving = (_averaged(part, cells) for part in features)
         found = matched_displacement(fixed, moving, tuple(min(_REACH, n - 1) for n in cells))
         finer = tuple(n // _FITTED_CELL for n in seen)
-        start = _logarithm(_on_cells(found, finer))
+        start = integration.logarithm(_on_cells(found, finer), "border")
         fixed, moving = (_averaged(part, finer) for part in features)
     return _on_cells(_fitted(fixed, moving, start), shape)
-
-
-def _isotropic(shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
-    """The shape of a grid of about `_VOXELS` isotropic voxels over the same corners, nowhere finer than the images."""
-    lengths = [max(n - 1, 1) * step for n, step in zip(shape, spacing)]
-    volume = 1.0
-    for length in lengths:
-        volume *= length
-    edge = (volume / _VOXELS) ** (1 / 3)
-    return tuple(min(n, int(round(length / edge)) + 1) for n, length in zip(shape, lengths))
 
 
 def _averaged(features: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
@@ -82,24 +69,11 @@ def _on_cells(field: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
     return resized * torch.tensor(ratio, device=field.device).view(1, 3, 1, 1, 1)
 
 
-def _logarithm(displacement: torch.Tensor, rounds: int = 8) -> torch.Tensor:
-    """A velocity whose exponential is about the displacement, smoothed: v <- v + (u - (exp(v) - id)), to first order.
-
-    Both (1, 3, *shape), in voxels.
-    """
-    velocity = displacement.clone()
-    for number in range(rounds):
-        velocity = velocity + (displacement - integration.integrate(velocity, 6, "border"))
-        if number < rounds - 1:
-            velocity = box_smoothed(velocity)
-    return velocity
-
-
 def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
     """The velocity near `start` that makes the features agree and varies little: (1, 3, *shape), in voxels.
 
-    Adam (Kingma and Ba, ICLR 2015) on the sum of the features' mean squared difference and the mean of
-    sqrt(|grad v|^2 + edge^2), through the integration, for the gradient of a long motion is carried along its path.
+    Adam (Kingma and Ba, ICLR 2015) on the sum of the features' mean squared difference and of the velocity's total
+    variation, through the integration, for the gradient of a long motion is carried along its path.
     """
     parameters = start.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([parameters], lr=1.0)
@@ -109,16 +83,7 @@ def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor) -> t
             velocity = box_smoothed(parameters, _SMOOTHINGS)
             displacement = integration.integrate(velocity, _SQUARINGS, "border")
             difference = sampling.warp(moving, displacement, "border") - fixed
-            cost = difference.square().sum(1).mean() + _VARIATION * _variation(velocity)
+            cost = difference.square().sum(1).mean() + _VARIATION * total_variation(velocity)
             cost.backward()
             optimiser.step()
     return box_smoothed(parameters.detach(), _SMOOTHINGS)
-
-
-def _variation(field: torch.Tensor) -> torch.Tensor:
-    """The mean of sqrt(|gradient|^2 + edge^2) of a field (1, 3, *shape), by forward differences."""
-    squares = torch.zeros((), device=field.device)
-    for axis in range(2, field.dim()):
-        last = field.narrow(axis, field.shape[axis] - 1, 1)
-        squares = squares + field.diff(dim=axis, append=last).square().sum(1)
-    return (squares + _EDGE**2).sqrt().mean()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from ..errors import InputError
 from ..flow.sampling import Padding
-
-Similarity = Literal["lncc", "mind"]
-SIMILARITIES: tuple[Similarity, ...] = get_args(Similarity)
+from .similarities import SIMILARITIES, Similarity
 
 
 @dataclass(frozen=True)

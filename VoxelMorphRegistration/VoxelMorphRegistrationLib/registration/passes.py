@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from ..flow import integration, sampling
 from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
-from ..refinement.contrast import coarse_similarity
+from ..refinement.contrast import choose_similarity, structure_distance
+from ..refinement.levels import shrink
 from ..refinement.pair import ImagePair
-from ..refinement.refine import refine
-from ..refinement.search import search
+from ..refinement.refine import Refinement, refine
 from ..refinement.settings import RefinementSettings
+from ..refinement.starts import Start, better_start
 from .pair_similarity import PairSimilarity
-from .prepared import FinerImages
+from .prepared import FinerImages, image_pair
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
-_NEAR = 0.9  # of `coarse_similarity`: from there on the network needs no other start
-_MATCHED = (
-    0.8  # of `coarse_similarity`: below, as between lungs of two people, what a search finds is worse than it looks
-)
+_SURE = 0.02  # of `structured_lncc`: a start that gains less may lead a network to a worse end than its own
 _LEAST_INFORMATION = 0.7  # of what the images shared before: blur alone costs a tenth or two, a wrong match half
 
 
@@ -41,10 +39,14 @@ class PassesResult:
     Attributes:
         flows: of the single passes, each predicted on the moving image as warped by those before it.
         displacement: of all of them together, (1, d, *shape) in voxels of the network's grid; it pulls.
+        found_by: what found the first of them: 'network', or what its start was found by.
+        refinement: what was tried after the network; None where nothing was.
     """
 
     flows: tuple[Flow, ...]
     displacement: torch.Tensor
+    found_by: str = "network"
+    refinement: Refinement | None = None
 
     @property
     def padding(self) -> Padding:
@@ -79,44 +81,46 @@ class Passes:
 
         `finer`: the images for the end of refinement; None where they show no more than the network's grid.
         """
+        images = image_pair(inputs)
         with self._watch.stage("network", self._device):
-            start, rough = self._start(inputs)
+            start, rough = self._start(images)
         predicted = self._predicted(inputs, start, rough)
+        if start is not None and start.gain < _SURE:
+            predicted = self._better(images, predicted, self._predicted(inputs, None, rough))
+        predicted = _faded(predicted, inputs.fading)
         # What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer alone.
         if not self._settings.refine or (self._settings.refine == "auto" and self._in_domain):
             return predicted
         with self._watch.stage("refine", self._device):
-            return self._refined(inputs, predicted, finer) or predicted
+            return _faded(self._refined(images, predicted, finer), inputs.fading)
 
     @property
     def _in_domain(self) -> bool:
         return self._model.card.anatomy not in ("", "any")
 
-    def _start(self, inputs: NetworkInputs) -> tuple[Flow | None, Flow | None]:
-        """The flow of a global search, where the pair needs one, and else the network's rough flow, where it was made.
+    def _start(self, images: ImagePair) -> tuple[Start | None, Flow | None]:
+        """A start that is better than the network's rough flow, where there is one, and that flow, where it was made.
 
-        No search where the network brings the images as near alone, and for networks that are not made for any anatomy.
+        Networks that are made for one anatomy know its motion; between contrasts LNCC cannot tell which is better.
         """
-        if self._model.card.anatomy != "any":
+        if self._model.card.anatomy != "any" or choose_similarity(images) != "lncc":
             return None, None
-        images = ImagePair(inputs.fixed, inputs.moving, inputs.mask)
-        if coarse_similarity(images) >= _NEAR:
-            return None, None
-        shape = tuple(inputs.grid.shape)
-        rough = self._model.network.rough_flow(inputs.fixed, inputs.moving)
-        alone = coarse_similarity(images, rough.rough_displacement(shape))
-        velocity = None if alone >= _NEAR else search(images, tuple(reversed(inputs.grid.spacing)))
-        if velocity is None:
-            return None, rough
-        flow = Flow(velocity, "velocity", 1, "border", _SQUARINGS)
-        found = coarse_similarity(images, flow.rough_displacement(shape)) > max(alone, _MATCHED)
-        return (flow, None) if found else (None, rough)
+        rough = self._model.network.rough_flow(images.fixed, images.moving)
+        return better_start(images, rough.rough_displacement(images.shape)), rough
 
-    def _predicted(self, inputs: NetworkInputs, start: Flow | None, rough: Flow | None) -> PassesResult:
-        """`rough`: the network's rough flow of the inputs, which its first pass then goes on from."""
+    def _better(self, images: ImagePair, one: PassesResult, other: PassesResult) -> PassesResult:
+        with self._watch.stage("network", self._device):
+            return min(one, other, key=lambda result: structure_distance(images, result.displacement))
+
+    def _predicted(self, inputs: NetworkInputs, start: Start | None, rough: Flow | None) -> PassesResult:
+        """`rough`: the network's rough flow of the inputs, which its first pass goes on from without a start."""
         shape = tuple(inputs.grid.shape)
-        flows: list[Flow] = [] if start is None else [start]
-        total = None if start is None else start.displacement(shape)
+        flows: list[Flow] = []
+        total = None
+        if start is not None:
+            flows = [Flow(start.velocity, "velocity", 1, "border", _SQUARINGS)]
+            with self._integrating():
+                total = flows[0].displacement(shape)
         moving = inputs.moving
         for _ in range(self._model.passes):
             if total is not None:
@@ -131,16 +135,14 @@ class Passes:
                 total = _after(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
         assert total is not None, "a model has one pass at least"
-        return PassesResult(tuple(flows), total)
+        return PassesResult(tuple(flows), total, "network" if start is None else start.found_by)
 
-    def _refined(
-        self, inputs: NetworkInputs, predicted: PassesResult, finer: FinerImages | None
-    ) -> PassesResult | None:
-        """One more pass, optimised from nothing on the images as warped so far; None when nothing better was found.
+    def _refined(self, images: ImagePair, predicted: PassesResult, finer: FinerImages | None) -> PassesResult:
+        """Further passes, optimised from nothing on the images as warped so far; none where nothing better was found.
 
         The change is composed with what was there and not added to its velocity: a force says where tissue shall go
-        from where it is, which is the same only while the motion is short. Better is by the similarity that was
-        maximised; a result that loses much of the mutual information, which was not maximised, is a wrong match.
+        from where it is, which is the same only while the motion is short. Better is by LNCC where the images differed;
+        a result that loses much of the mutual information, which was not maximised, is a wrong match.
         """
         before, padding = predicted.displacement, predicted.padding
         settings = RefinementSettings(
@@ -149,25 +151,35 @@ class Passes:
             padding=padding,
             squarings=_SQUARINGS,
         )
-        result = refine(
-            ImagePair(inputs.fixed, inputs.moving, inputs.mask),
-            None,
-            settings,
-            before=before,
-            finer=None if finer is None else partial(finer.pair, before, padding),
-        )
+        pulled_finer = None if finer is None else partial(finer.pair, padding=padding)
+        result = refine(images, settings, before=before, finer=pulled_finer)
         if not result.accepted:
-            return None
+            return replace(predicted, refinement=result)
         whole = _after(before, result.displacement, padding)
-        judge = PairSimilarity(inputs.fixed, "nmi", inputs.mask)
-        shared, still_shared = (judge(inputs.moving, displacement, padding) - 1 for displacement in (before, whole))
+        judge = PairSimilarity(images.fixed, "nmi", images.mask)
+        shared, still_shared = (judge(images.moving, displacement, padding) - 1 for displacement in (before, whole))
         if still_shared < _LEAST_INFORMATION * shared:
-            return None
-        flow = Flow(result.velocity, "velocity", 1, padding, settings.squarings)
-        return PassesResult((*predicted.flows, flow), whole)
+            return replace(predicted, refinement=result.refused())
+        changes = (Flow(velocity, "velocity", 1, padding, settings.squarings) for velocity in result.velocities)
+        return replace(predicted, flows=(*predicted.flows, *changes), displacement=whole, refinement=result)
 
     def _integrating(self) -> AbstractContextManager[None]:
         return self._watch.stage("integrate", self._device)
+
+
+def _faded(result: PassesResult, fading: torch.Tensor | None) -> PassesResult:
+    """The result with every field ended outside of what both images show: the alignment is all that is known there."""
+    if fading is None:
+        return result
+    flows, total = [], None
+    shape = tuple(fading.shape[2:])
+    for flow in result.flows:
+        share = shrink(fading, tuple(flow.field.shape[2:]))
+        faded = replace(flow, field=flow.field * share)
+        total = _after(total, faded.displacement(shape), flow.padding)
+        flows.append(faded)
+    assert total is not None, "a model has one pass at least"
+    return replace(result, flows=tuple(flows), displacement=total)
 
 
 def _after(before: torch.Tensor | None, displacement: torch.Tensor, padding: Padding) -> torch.Tensor:

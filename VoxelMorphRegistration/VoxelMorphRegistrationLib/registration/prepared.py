@@ -42,6 +42,11 @@ class PreparedPair:
         return seen.to(self.inputs.moving.device)
 
 
+def image_pair(inputs: NetworkInputs) -> ImagePair:
+    """What the network sees, as two images that are compared."""
+    return ImagePair(inputs.fixed, inputs.moving, inputs.mask, tuple(reversed(inputs.grid.spacing)))
+
+
 @dataclass(frozen=True)
 class FinerImages:
     """A pair's images, normalised, to be sampled on a grid finer than the network's when refinement asks for them."""
@@ -52,13 +57,12 @@ class FinerImages:
     alignment: sitk.Transform | None
     device: torch.device
 
-    def pair(self, displacement: torch.Tensor | None, padding: Padding) -> ImagePair:
+    def pair(self, displacement: torch.Tensor, padding: Padding) -> ImagePair:
         """The images on the finer grid, (1, 1, *grid.shape), the moving one through the alignment and then pulled by a
-        displacement (1, d, *network shape) in network voxels, where one is given.
+        displacement (1, d, *network shape) in network voxels.
         """
         moving = self.moving.on(self.grid, self.alignment).to(self.device)
-        if displacement is not None:
-            moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
+        moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
         return ImagePair(self.fixed.on(self.grid, None).to(self.device), moving)
 
 

@@ -15,7 +15,7 @@ from ..files.itk_transforms import read_transform
 from ..network_space.grid import finer_grid, network_grid
 from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
 from ..network_space.outputs import forward_displacement
-from ..network_space.overlap import check_overlap
+from ..network_space.overlap import Coverage, check_overlap
 from ..space.checks import cleaned
 from ..space.grid import Grid
 from .alignment import align
@@ -94,7 +94,8 @@ class Registrar:
         with watch.stage("integrate"):
             displacement = forward_displacement(found.displacement, pair.inputs.grid, pair.fixed_grid, pair.alignment)
         card = self.model.card
-        provenance = Provenance(card.name, self.model.sha256, str(self.device), self.settings.align, card.metric)
+        made_by = self.settings.align, card.metric, self.settings.preset
+        provenance = Provenance(card.name, self.model.sha256, str(self.device), *made_by)
         return Registration(pair, found, displacement, provenance, watch)
 
     def _prepared(
@@ -118,6 +119,9 @@ class Registrar:
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
             notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
         )
+        coverage = Coverage.of(grid, fixed_grid, moving_grid, alignment)
+        if coverage is not None:
+            _compare_only(inputs, coverage)
         pair = PreparedPair(fixed_grid, kept.image, alignment, inputs, self.model.card.intensity)
         finer = finer_grid(grid, fixed_grid, moving_grid) if self.settings.refine else None
         if finer is None:
@@ -176,6 +180,19 @@ def register(
     if dump_network_inputs is not None:
         registration.dump_network_inputs(dump_network_inputs)
     return registration
+
+
+def _compare_only(inputs: NetworkInputs, coverage: Coverage) -> None:
+    """Let the pair be compared only where both images are, and end motion outside.
+
+    The fixed image is cut where the moving one is: an edge that one image has alone pulls the tissue beside it.
+    """
+    covered = coverage.covered.to(inputs.fixed.device)
+    inputs.fixed = torch.where(covered > 0, inputs.fixed, inputs.fixed.min())
+    inputs.mask = covered if inputs.mask is None else inputs.mask * covered
+    inputs.fading = coverage.fading().to(inputs.fixed.device)
+    if coverage.note is not None:
+        inputs.notes.append(coverage.note)
 
 
 def _loaded(model: Model | str | Path | None, device: torch.device) -> Model:

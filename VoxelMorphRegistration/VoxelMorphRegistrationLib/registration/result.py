@@ -17,7 +17,6 @@ from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
 from ..refinement.contrast import coarse_similarity
-from ..refinement.pair import ImagePair
 from ..space import displacement as displacements
 from ..space.affine import matrix_of
 from ..space.checks import check_labels
@@ -28,7 +27,7 @@ from .choices import LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
 from .doubts import doubts
 from .pair_similarity import Metric, PairSimilarity
 from .passes import PassesResult
-from .prepared import PreparedPair
+from .prepared import PreparedPair, image_pair
 from .stopwatch import Stopwatch
 
 
@@ -41,6 +40,7 @@ class Provenance:
         device: torch's name of it.
         alignment: the kind of start before the network.
         metric: of the similarity that is reported.
+        preset: the preset its settings come from, '' for none.
     """
 
     model: str
@@ -48,6 +48,7 @@ class Provenance:
     device: str
     alignment: Alignment
     metric: Metric
+    preset: str = ""
 
 
 class Registration:
@@ -131,7 +132,7 @@ class Registration:
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the result by its numbers, one sentence each; empty where nothing does: `doubts.py`."""
         with self._stopwatch.stage("total"):
-            images = ImagePair(self._inputs.fixed, self._inputs.moving, self._inputs.mask)
+            images = image_pair(self._inputs)
             structure = coarse_similarity(images, self._found.displacement)
         return doubts(self.similarity, self.folded_percent, structure)
 
@@ -163,18 +164,23 @@ class Registration:
             return displacements.folded_percent(self.displacement)
 
     def report(self) -> dict[str, Any]:
-        """What `--report` writes, ready for JSON: version, model {name, sha256}, device, alignment (its kind),
+        """What `--report` writes, ready for JSON: version, model {name, sha256}, device, preset, alignment (its kind),
         alignment_matrix (homogeneous, LPS mm, fixed point to moving point; None where it is not linear), network_grid
-        {size, spacing}, similarity {metric, untouched, before, after}, folded_percent, doubts, notes, seconds.
+        {size, spacing}, start (what found it: 'network', 'coarse LNCC', 'discrete search'), refinement (None, or
+        {similarity, updates, similarity_before, similarity_after, accepted}), similarity {metric, untouched, before,
+        after}, folded_percent, doubts, notes, seconds.
         """
         similarity, folded, doubtful, made = self.similarity, self.folded_percent, self.doubts, self._provenance
         return {
             "version": __version__,
             "model": {"name": made.model, "sha256": made.sha256},
             "device": made.device,
+            "preset": made.preset,
             "alignment": made.alignment,
             "alignment_matrix": _matrix(self.alignment, self.network_grid.dimension),
             "network_grid": {"size": list(self.network_grid.size), "spacing": list(self.network_grid.spacing)},
+            "start": self._found.found_by,
+            "refinement": None if self._found.refinement is None else self._found.refinement.summary(),
             "similarity": dict(similarity),
             "folded_percent": folded,
             "doubts": list(doubtful),

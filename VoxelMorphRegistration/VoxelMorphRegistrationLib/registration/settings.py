@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
 from ..network_space.space import check_spacing
-from ..refinement.settings import SIMILARITIES, Similarity
+from ..refinement.similarities import SIMILARITIES, Similarity
 from .choices import ALIGNMENTS, LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
+from .presets import preset
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Settings:
         device: 'auto' (a GPU where there is one), 'cpu', 'cuda:0'.
         seed: changes nothing, since a registration draws nothing at random; taken so that earlier scripts run.
         label_interpolation: 'nearest' or 'smooth', for those who warp labels by these settings.
+        preset: the preset these come from, by name, for the report; '' for none. It sets nothing: see `of_preset`.
 
     Raises:
         InputError: for a value that is none of these.
@@ -52,6 +54,20 @@ class Settings:
     device: str = "auto"
     seed: int = 0
     label_interpolation: LabelInterpolation = "nearest"
+    preset: str = ""
+
+    @classmethod
+    def of_preset(cls, name: str, **changes: Any) -> Settings:
+        """The settings of a preset (see `presets.PRESETS`), some of them changed.
+
+            >>> from VoxelMorphRegistrationLib import Settings
+            >>> Settings.of_preset("lung", refine=0).align
+            'affine'
+
+        Raises:
+            InputError: for a name that is none, and as `Settings` does.
+        """
+        return cls(**{**preset(name).settings, "preset": name, **changes})
 
     def __post_init__(self) -> None:
         if self.align not in ALIGNMENTS:
@@ -69,6 +85,8 @@ class Settings:
             raise InputError(
                 f"refine similarity {self.refine_similarity!r}: unknown; use one of auto, {', '.join(SIMILARITIES)}"
             )
+        if self.preset:
+            preset(self.preset)
         if self.label_interpolation not in LABEL_INTERPOLATIONS:
             raise InputError(f"label interpolation {self.label_interpolation!r}: use 'nearest' or 'smooth'")
 

@@ -1,0 +1,51 @@
+"""How many updates each level of an optimisation may take, and how many were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .schemes import Scheme
+from .settings import RefinementSettings
+
+
+class Updates:
+    """The updates of a scheme: a fixed number is shared out in the proportions of the most it may take, none lost.
+
+    Attributes:
+        levels: the most of each level of the scheme, then of the finer one where there is one.
+        taken: how many were counted so far.
+        ends: whether a level ends where it gains no more.
+    """
+
+    def __init__(
+        self,
+        scheme: Scheme,
+        settings: RefinementSettings,
+        with_finer: bool,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """`progress`: called with (updates taken, most updates possible) after each."""
+        fits = [level.updates for level in scheme.fits]
+        most = [*scheme.most_updates]
+        if with_finer:
+            most = [*most[:-1], most[-1] - scheme.finer_updates, scheme.finer_updates]
+        shares = [*fits, *most]
+        if settings.updates != "auto":
+            # Rounded down, and the rest to the coarsest level: few go to the finest, where they cost most.
+            whole = sum(shares)
+            shares = [int(settings.updates * share / whole) for share in shares]
+            shares[len(fits)] += settings.updates - sum(shares)
+        self._fits, self.levels = shares[: len(fits)], tuple(shares[len(fits) :])
+        self.ends = settings.updates == "auto"
+        self.taken = 0
+        self._most, self._progress = sum(shares), progress
+
+    def of_fit(self, number: int) -> int:
+        """How many the fit of this number takes."""
+        return self._fits[number]
+
+    def count(self) -> None:
+        """One more was taken."""
+        self.taken += 1
+        if self._progress is not None:
+            self._progress(self.taken, self._most)
