@@ -212,8 +212,11 @@ def _thinned(registration: Registration, spacing: float | str) -> tuple[sitk.Ima
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Refuse before computing what could not be written afterwards, or would overwrite an input or another output."""
+    from ..files.detached import check_name
+
     taken = {Path(given).resolve(): option for option, given in _given(args, "fixed", "moving", "labels", "mask")}
     for option, given in _given(args, "output_transform", "output_volume", "output_labels", "output_inverse", "report"):
+        check_name(Path(given))
         path = Path(given).resolve()
         if path in taken:
             raise InputError(f"{given}: named by {option} and by {taken[path]}; give each file its own name")

@@ -26,6 +26,12 @@ def check_readable(path: Path) -> None:
         raise InputError(f"{path}: is no file; give an image file")
 
 
+def check_no_pipe(path: Path) -> None:
+    """Raises InputError for a device or a pipe, whose end would be waited for."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{path}: is a device or a pipe and no file; give a file")
+
+
 def beside(header: Path, name: str) -> Path:
     """The file `name` in the folder of `header` or below.
 
@@ -33,6 +39,8 @@ def beside(header: Path, name: str) -> Path:
     no regular file (a device or pipe never ends), or is missing.
     """
     folder = header.parent.resolve()
+    if "\0" in name:
+        raise InputError(f"{header}: its voxels are in {name!r}, which is no name; copy or export it again")
     data = (folder / name).resolve()
     if not data.is_relative_to(folder):
         raise InputError(f"{header}: its voxels are in {name!r}, outside its own folder; save it as one file")

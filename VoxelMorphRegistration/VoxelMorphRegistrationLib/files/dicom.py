@@ -18,7 +18,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
-from .detached import check_name
+from .detached import check_name, check_no_pipe
 
 _POSITION, _ORIENTATION, _PIXEL_SPACING = "0020|0032", "0020|0037", "0028|0030"
 _FRAMES, _SERIES = "0028|0008", "0020|000e"
@@ -128,6 +128,7 @@ def _check_names(folder: Path) -> None:
     check_name(folder)
     for entry in folder.iterdir():
         check_name(entry)
+        check_no_pipe(entry)
 
 
 def _slices(files: tuple[str, ...]) -> list[_Slice]:

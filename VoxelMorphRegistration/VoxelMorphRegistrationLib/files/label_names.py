@@ -20,6 +20,7 @@ import nibabel
 from ..annotations.segment import Segment
 from ..errors import InputError
 from .atomic import atomic_write
+from .detached import check_no_pipe
 
 _NIFTI = (".nii", ".nii.gz")
 _LONGEST_TABLE = 4 << 20
@@ -121,6 +122,7 @@ def _from_xml(text: bytes) -> dict[int, tuple[str, tuple[float, float, float]]]:
 
 
 def _from_colour_table(path: Path) -> dict[int, tuple[str, tuple[float, float, float]]]:
+    check_no_pipe(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

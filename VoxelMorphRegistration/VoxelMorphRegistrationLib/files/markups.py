@@ -22,6 +22,7 @@ from ..annotations.points import MOVABLE_MARKUPS, PLACED, POSITION_STATUSES, Poi
 from ..errors import InputError
 from ..space.affine import lps_to_ras
 from .atomic import atomic_write
+from .detached import check_no_pipe
 
 _SCHEMA = (
     "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
@@ -44,6 +45,7 @@ def read_points(path: str | Path) -> Points:
     readers = {".json": _read_json, ".fcsv": _read_fcsv, ".csv": _read_csv}
     if kind not in readers:
         raise InputError(f"{path}: unknown kind of point file; give a .mrk.json, .fcsv or .csv file")
+    check_no_pipe(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:

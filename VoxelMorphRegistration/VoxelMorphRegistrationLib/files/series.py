@@ -24,7 +24,7 @@ from ..space.grid import Grid
 from .compressed import check_claimed, check_expansion, is_gzip
 from .detached import check_readable
 from .dicom import check_dicom_file
-from .images import header_of, image_information
+from .images import check_image, header_of, image_information
 from .interleaved import in_order
 from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
@@ -179,6 +179,7 @@ class _NiftiSeries(_RawSeries):
 class _ItkSeries(SeriesFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
+        check_image(path)  # ITK ends the process over some damaged headers.
         reader = image_information(path)
         check_dicom_file(path, reader)
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.detached import check_no_pipe
 from ..network_space.intensity import IntensityRule, MinMax
 from ..network_space.space import Space
 from .options import ARCHITECTURE_OPTIONS, OPTIONS, SPACE_OPTIONS, TEXT_OPTIONS, CardOptions
@@ -99,6 +100,7 @@ class Card:
         Raises:
             InputError: missing or not JSON, or as `from_dict`.
         """
+        check_no_pipe(Path(path))
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
+from ..files.detached import check_no_pipe
 from ..files.images import read_image
 from ..files.series import SeriesFile, open_series
 from ..space.checks import check_geometry, check_scalar
@@ -231,6 +232,7 @@ def _from_list(items: list, without: Collection[str | Path]) -> Frames:
 
 
 def _listed(path: Path) -> list[Path]:
+    check_no_pipe(path)
     # Names that are no UTF-8 are found so, and refused one by one.
     lines = [line.strip() for line in path.read_text(encoding="utf-8-sig", errors="surrogateescape").splitlines()]
     paths = [path.parent / line for line in lines if line and not line.startswith("#")]
