@@ -127,7 +127,7 @@ def refine(
         found.append(
             view.extended(_fitted(_inside(view, images.pulled(whole)), view.cut(whole), level, number, updates))
         )
-        whole = _after(whole, _exp(found[-1], settings))
+        whole = _after(whole, integration.integrate(found[-1], settings.squarings, settings.padding))
 
     def finest() -> ImagePair:
         assert finer is not None
@@ -140,9 +140,7 @@ def refine(
         weight = unlike(images, start)
         judge = _Judge(images, similarity, weight)
         found = [weight * velocity for velocity in found]
-    # The second change goes further than the first, and not everywhere to the better: the first alone is asked too.
-    choices = [found] if len(found) == 1 else [found, found[:-1]]
-    return _accepted(start, choices, updates.taken, judge, settings)
+    return _accepted(start, found, updates.taken, judge, settings)
 
 
 def _fitted(images: ImagePair, before: torch.Tensor, level: FitLevel, number: int, updates: Updates) -> torch.Tensor:
@@ -183,12 +181,15 @@ class _Change:
 
 
 def _accepted(
-    start: torch.Tensor, choices: list[list[torch.Tensor]], updates: int, judge: _Judge, settings: RefinementSettings
+    start: torch.Tensor, found: list[torch.Tensor], updates: int, judge: _Judge, settings: RefinementSettings
 ) -> Refinement:
-    """The largest share of the choices that is better and no more folded than the start, and of equal ones the best."""
+    """The largest share of the velocities that is better and no more folded than the start: of all or all but the last.
+
+    The last goes further than those before it, and not everywhere to the better.
+    """
     before, folded_before = judge(start), folded_voxels(start)
     for share in _BACKTRACK:
-        changes = [_change(start, found, share, folded_before, judge, settings) for found in choices]
+        changes = _changes(start, found, share, folded_before, judge, settings)
         better = [each for each in changes if each.similarity > before and each.folded <= folded_before]
         if better:
             best = max(better, key=lambda each: each.similarity)
@@ -197,33 +198,31 @@ def _accepted(
     return _unchanged(start, updates, judge)
 
 
-def _change(
+def _changes(
     start: torch.Tensor, found: list[torch.Tensor], share: float, most: int, judge: _Judge, settings: RefinementSettings
-) -> _Change:
-    """A share of the velocities; a smaller one around the places where they fold after the start, all together."""
-    still = torch.zeros_like(start)
+) -> list[_Change]:
+    """A share of all velocities, and of all but the last; a smaller one around what folds after the start."""
     shares = torch.full_like(start[:, :1], share)
+    made: list[_Change] = []
     for _ in range(_FOLD_ATTEMPTS):
-        velocities, change = [], still
-        for velocity in found:
+        velocities: tuple[torch.Tensor, ...] = ()
+        change, whole = torch.zeros_like(start), start
+        for number, velocity in enumerate(found, start=1):
             smoothed = smooth_folds(shares * velocity, 0, settings.squarings, settings.padding)
-            velocities.append(smoothed.velocity)
+            velocities = (*velocities, smoothed.velocity)
             change = _after(change, smoothed.displacement)
-        whole = _after(start, change)
-        folded = folded_voxels(whole)
-        if folded <= most:
+            if number >= len(found) - 1:
+                whole = _after(start, change)
+                made.append(_Change(velocities, change, folded_voxels(whole), judge(whole)))
+        if made[-1].folded <= most:
             break
         shares = shares * (1 - around_folds(whole))
-    return _Change(tuple(velocities), change, folded, judge(whole))
+    return made
 
 
 def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
     value, folded = judge(start), folded_voxels(start)
     return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded)
-
-
-def _exp(velocity: torch.Tensor, settings: RefinementSettings) -> torch.Tensor:
-    return integration.integrate(velocity, settings.squarings, settings.padding)
 
 
 def _after(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:

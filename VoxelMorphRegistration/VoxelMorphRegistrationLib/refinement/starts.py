@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..flow import integration
-from .contrast import structured_lncc
+from .contrast import coarse_similarity, structured_lncc
 from .forces import Forces
 from .levels import level_shape
 from .pair import ImagePair
@@ -20,6 +20,9 @@ from .search import search
 from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
+_ALIKE = (
+    0.985  # of `coarse_similarity`, which noise does not lower: frames of a breath that the network follows reach it
+)
 _NEAR = 0.95  # of `structured_lncc`: a discrete search, which takes seconds, finds nothing nearer
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
@@ -46,12 +49,15 @@ class Start:
 def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
     """A start that makes a pair of one contrast more similar than `rough` does.
 
-    None where neither of the two found does, or the motion is short, or the images are 2D.
+    None where neither of the two found does, where the motion is short or the rough displacement leaves only noise, and
+    for 2D images.
 
     Args:
         rough: the network's own rough displacement (1, 3, *shape), in voxels.
     """
     if len(images.shape) != 3 or _largest(rough) < _SMALL_MOTION:
+        return None
+    if coarse_similarity(images, rough) >= _ALIKE:
         return None
     alone = structured_lncc(images, rough)
     best, chosen = alone, None
