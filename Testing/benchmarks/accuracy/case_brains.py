@@ -7,7 +7,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from Testing.benchmarks.accuracy.cases import COLIN, SHARED, Case, like, points_of, pull, read, smooth_noise, write
+from Testing.benchmarks.accuracy.cases import (
+    COLIN,
+    SHARED,
+    Case,
+    affine_start,
+    like,
+    points_of,
+    pull,
+    read,
+    smooth_noise,
+    write,
+)
 
 GREY, WHITE, FLUID = 1, 2, 3
 _MNI152_ORIGIN = (-90.0, 126.0, -72.0)  # of FSL's 1 mm grid in LPS; the packaged atlas lost it from its header
@@ -41,7 +52,7 @@ def mni_colin(folder: Path, quick: bool) -> list[Case]:
     if quick:
         t1, grey, white, colin = (sitk.BinShrink(i, [2, 2, 2]) for i in (t1, grey, white, colin))
     fixed_tissue = _from_probabilities(t1, grey, white)
-    start = _affine(t1, colin)
+    start = affine_start(t1, colin)
     moving = sitk.Resample(colin, t1, start, sitk.sitkLinear, 0.0)
     moving_tissue = sitk.Resample(_tissues(colin), t1, start, sitk.sitkNearestNeighbor, 0)
     harvard = sitk.Resample(atlases[1], t1, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
@@ -67,7 +78,7 @@ def oasis(folder: Path, quick: bool) -> list[Case]:
     if quick:
         fixed, moving = (sitk.BinShrink(i, [2, 2, 2]) for i in (fixed, moving))
     fixed = _cropped(fixed, margin_mm=8)
-    start = _affine(fixed, moving)
+    start = affine_start(fixed, moving)
     aligned = sitk.Resample(moving, fixed, start, sitk.sitkLinear, 0.0)
     tissues = _tissues(fixed), sitk.Resample(_tissues(moving), fixed, start, sitk.sitkNearestNeighbor, 0)
     return [_pair("OASIS a - b", folder, fixed, aligned, fixed > 0, {"tissues": tissues})]
@@ -112,23 +123,6 @@ def _pair(
         paths,
         contrast,
     )
-
-
-def _affine(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
-    method = sitk.ImageRegistrationMethod()
-    method.SetMetricAsCorrelation()
-    method.SetMetricSamplingStrategy(method.REGULAR)
-    method.SetMetricSamplingPercentage(0.1)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([4, 2])
-    method.SetSmoothingSigmasPerLevel([2, 1])
-    start = sitk.CenteredTransformInitializer(
-        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
-    )
-    method.SetInitialTransform(start, inPlace=False)
-    return method.Execute(fixed, moving)
 
 
 def _from_probabilities(t1: sitk.Image, grey: sitk.Image, white: sitk.Image) -> sitk.Image:

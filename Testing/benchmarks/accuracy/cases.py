@@ -1,7 +1,8 @@
-"""The benchmark's cases: pairs and sequences of public images whose truth or labels are known, written to a folder.
+"""The benchmark's cases: real pairs, and pairs and sequences made of public images, whose truth or labels are known.
 
-Every case is a fixed and a moving image on ONE grid (an affine start, where one is needed, is already applied), so that
-all methods answer the same question with the same input. `python cases.py FOLDER [--subset quick]` writes them.
+The real pairs are read where they lie, each image on its own grid. A case that is made is a fixed and a moving image on
+ONE grid (an affine start, where one is needed, is already applied), so that all methods answer the same question with
+the same input. `python cases.py FOLDER [--subset quick]` writes them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import SimpleITK as sitk
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 COLIN = Path("/usr/share/mricron/templates")
+SUBSETS = ("full", "real", "quick")
 
 
 class Unavailable(Exception):
@@ -30,29 +32,42 @@ class Case:
     Attributes:
         group: the case it is one frame of ('abdomen CT'); results are averaged over a group.
         truth: displacement field (LPS mm, fixed point + u = moving point), where it is known.
-        score_mask: where the displacement is scored (target-registration error, folding) and labels are compared.
+        score_mask: where the displacement is scored (target-registration error, folding) and labels are compared; None
+            is everywhere.
         labels: name of a label set -> (fixed labels, moving labels).
         contrast: 'same' or 'different' image contrast.
+        landmarks: legacy VTK files of the same points, in the same order, in the fixed and the moving image, LPS mm.
+        align: the start that the pair needs before anything deformable: 'none' or 'affine'.
+        refine: the refinement that this project is scored with, besides none (`Settings.refine`).
+        real: two images that were really taken, neither made of the other.
     """
 
     name: str
     group: str
     fixed: str
     moving: str
-    score_mask: str
+    score_mask: str | None = None
     truth: str | None = None
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     contrast: str = "same"
     frame: int | None = None
+    landmarks: tuple[str, str] | None = None
+    align: str = "none"
+    refine: int | str = "auto"
+    real: bool = False
 
 
 def build(folder: Path, subset: str = "full") -> list[Case]:
-    """Write the cases that this machine has data for and return them; those already written are not made again.
+    """The cases that this machine has data for, the real ones first; those to be made are written once.
 
-    `subset`: 'full', or 'quick' for brains at 2 mm and two frames a sequence.
+    `subset`: one of `SUBSETS`: 'full'; 'real' for the real pairs alone; 'quick' for one real pair of each kind, brains
+    at 2 mm and two frames a sequence.
     """
-    from Testing.benchmarks.accuracy import case_brains, case_motion
+    from Testing.benchmarks.accuracy import case_brains, case_motion, case_real
 
+    cases = case_real.pairs(one_of_each=subset == "quick")
+    if subset == "real":
+        return cases
     makers: list[Callable[[Path, bool], list[Case]]] = [
         case_motion.abdomen_ct,
         case_motion.abdomen_mr,
@@ -61,7 +76,6 @@ def build(folder: Path, subset: str = "full") -> list[Case]:
         case_brains.oasis,
         case_brains.prostate,
     ]
-    cases = []
     for maker in makers:
         target = folder / subset / maker.__name__
         index = target / "cases.json"
@@ -115,6 +129,24 @@ def pull(
     )
 
 
+def affine_start(fixed: sitk.Image, moving: sitk.Image) -> sitk.Transform:
+    """Affine transform (fixed point to moving point) by correlation, from the images' moments."""
+    method = sitk.ImageRegistrationMethod()
+    method.SetMetricAsCorrelation()
+    method.SetMetricSamplingStrategy(method.REGULAR)
+    method.SetMetricSamplingPercentage(0.1)
+    method.SetInterpolator(sitk.sitkLinear)
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 200)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetShrinkFactorsPerLevel([4, 2])
+    method.SetSmoothingSigmasPerLevel([2, 1])
+    start = sitk.CenteredTransformInitializer(
+        fixed, moving, sitk.AffineTransform(3), sitk.CenteredTransformInitializerFilter.MOMENTS
+    )
+    method.SetInitialTransform(start, inPlace=False)
+    return method.Execute(fixed, moving)
+
+
 def smooth_noise(shape: tuple[int, ...], sigma: float, seed: int) -> np.ndarray:
     """Gaussian-smoothed noise scaled to -1..1."""
     from scipy.ndimage import gaussian_filter
@@ -126,7 +158,7 @@ def smooth_noise(shape: tuple[int, ...], sigma: float, seed: int) -> np.ndarray:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--subset", choices=("full", "quick"), default="full")
+    parser.add_argument("--subset", choices=SUBSETS, default="full")
     arguments = parser.parse_args()
     for made in build(arguments.folder.resolve(), arguments.subset):
         print(made.group, made.name)

@@ -2,8 +2,8 @@
 
 One process registers many pairs with one loaded model, as a user's run does. The seconds of a pair are its registration
 alone: importing, loading the model and reading files are not in them. A request holds {"pairs": [{"fixed", "moving",
-"output"}], "refine": 0 | "auto", "adapt": null | budget, "adapted_model": where the adapted network is kept for the
-method that asks for it next, "frames": [paths of the sequence, the reference first]}.
+"output"}], "align" and "refine": as in `Settings`, "adapt": null | budget, "adapted_model": where the adapted network
+is kept for the method that asks for it next, "frames": [paths of the sequence, the reference first]}.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     adapted = {}
     if request.get("adapt"):
         model, adapted = _adapted(model, request)
-    registrar = Registrar(model, Settings(align="none", refine=request["refine"]))
+    registrar = Registrar(model, Settings(align=request["align"], refine=request["refine"]))
     moving_path, moving = None, None
     for pair in request["pairs"]:
         fixed = sitk.ReadImage(pair["fixed"], sitk.sitkFloat32)

@@ -7,8 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
-_COLUMNS = ("method", "pairs", "error mm", "Dice", "surface 95 % mm", "folded %", "seconds", "processor s", "memory MB")
+_COLUMNS = (
+    "method",
+    "pairs",
+    "error mm",
+    "error 95 % mm",
+    "Dice",
+    "surface 95 % mm",
+    "folded %",
+    "seconds",
+    "processor s",
+    "memory MB",
+)
 _OURS = "network"
+
+
+def merged(earlier: dict, new: dict) -> dict:
+    """The results of two runs, the real pairs first: the new run's, and the earlier one's of what was not run again."""
+    entries = {(entry["method"], entry["case"]): entry for run in (earlier, new) for entry in run["entries"]}
+    return {
+        "runs": {**earlier["runs"], **new["runs"]},
+        "entries": sorted(entries.values(), key=lambda entry: not entry.get("real", False)),
+    }
 
 
 def write_report(results: dict, json_path: Path, table_path: Path, plot_path: Path) -> None:
@@ -45,19 +65,22 @@ def _mean(entries: list[dict]) -> dict[str, float | str]:
 
 
 def _table(results: dict) -> str:
-    machine = results["machine"]
     lines = [
         "# Accuracy against other tools",
         "",
-        f"All methods registered the same pairs on {machine['cores']} cores, {machine['threads']} threads each, one "
-        f"after the other. {results['note']}".strip(),
+        "All methods registered the same pairs, one after the other.",
         "",
-        "Error: mean distance to the known displacement over the body (in brackets: before registration). Dice and "
-        "the 95 % surface distance: means over the structures, sets of labels separated by a slash. Seconds: the "
-        "registration alone, without start-up and file reading; processor seconds (all threads) suffer less from what "
-        "else the machine does.",
-        f"`network + adapt` learned {results['adapt']} on the sequence once, which its seconds leave out. segflow4d "
-        "returns segmentations only, and its seconds contain its start-up.",
+        *_conditions(results),
+        "",
+        "Error: mean and 95th percentile of the distance left at hand-set landmarks, or to the known displacement over "
+        "the body (in brackets: before registration). Dice and the 95 % surface distance: means over the structures, "
+        "sets of labels separated by a slash. Folded: voxels whose Jacobian determinant in physical space is not "
+        "positive. Seconds: the registration alone, an affine start included, without start-up and file reading; "
+        "processor seconds (all threads) suffer less from what else the machine does.",
+        "Pairs of two people begin with an affine alignment: greedy's, elastix' and this project's own, SimpleITK's "
+        "for the other tools. `network + refine` takes 100 updates on real pairs and `auto` on the others. `network + "
+        "adapt` learned on the sequence once, which its seconds leave out. segflow4d returns segmentations only, and "
+        "its seconds contain its start-up.",
         "",
     ]
     for group, methods in _rows(results).items():
@@ -73,10 +96,46 @@ def _table(results: dict) -> str:
             "|" + "---|" * len(_COLUMNS),
         ]
         lines += ["| " + " | ".join(_cells(method, row, sets)) + " |" for method, row in methods.items()]
-        lines.append("")
+        lines += ["", *_pair_by_pair([entry for entry in results["entries"] if entry["group"] == group])]
     versions = {method: row["version"] for methods in _rows(results).values() for method, row in methods.items()}
     lines += ["Versions: " + ", ".join(f"{method} {number}" for method, number in versions.items()), ""]
     return "\n".join(lines)
+
+
+def _conditions(results: dict) -> list[str]:
+    """One line for each run that the table is made of: its groups, its machine, its note."""
+    groups_of: dict[str, list[str]] = {}
+    for group, run in results["runs"].items():
+        machine = run["machine"]
+        said = (
+            f"{machine['cores']} cores, {machine['threads']} threads, `--adapt {run['adapt']}`. {run['note']}".strip()
+        )
+        groups_of.setdefault(said, []).append(group)
+    return [f"- {'; '.join(groups)}: {said}" for said, groups in groups_of.items()]
+
+
+def _pair_by_pair(entries: list[dict]) -> list[str]:
+    """A table of the single pairs of a real group: the error in mm where landmarks are known, Dice elsewhere."""
+    if not entries[0].get("real") or len({entry["case"] for entry in entries}) < 2:
+        return []
+    scores = entries[0]["scores"]
+    key, before = ("tre_mm", "tre_start_mm") if "tre_mm" in scores else _first_dice(scores)
+    digits = 2 if key == "tre_mm" else 3
+    methods = list(dict.fromkeys(entry["method"] for entry in entries))
+    found: dict[str, dict[str, dict]] = {}
+    for entry in entries:
+        found.setdefault(entry["case"], {})[entry["method"]] = entry["scores"]
+    lines = [f"| pair | before | {' | '.join(methods)} |", "|" + "---|" * (len(methods) + 2)]
+    for case, by_method in found.items():
+        start = next(iter(by_method.values()))[before]
+        cells = [f"{by_method[m][key]:.{digits}f}" if m in by_method else "" for m in methods]
+        lines.append(f"| {case} | {start:.{digits}f} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _first_dice(scores: dict) -> tuple[str, str]:
+    name = next(key[len("dice_start ") :] for key in scores if key.startswith("dice_start "))
+    return f"dice {name}", f"dice_start {name}"
 
 
 def _cells(method: str, row: dict, sets: list[str]) -> list[str]:
@@ -85,6 +144,7 @@ def _cells(method: str, row: dict, sets: list[str]) -> list[str]:
         f"**{method}**" if method.startswith(_OURS) else method,
         str(row["pairs"]),
         f"{row['tre_mm']:.2f} ({row['tre_start_mm']:.2f})" if known else "",
+        f"{row['tre95_mm']:.2f}" if known else "",
         " / ".join(f"{row[f'dice {name}']:.3f}" for name in sets if f"dice {name}" in row),
         " / ".join(f"{row[f'surface95_mm {name}']:.1f}" for name in sets if f"dice {name}" in row),
         f"{row['folded_percent']:.3f}" if "folded_percent" in row else "",

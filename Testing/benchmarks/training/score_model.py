@@ -1,8 +1,8 @@
 """Scores models on the public cases of ../accuracy, all of them: what training is judged by, never what it sees.
 
 `python score_model.py CASES_FOLDER MODEL... [--groups OASIS] [--refine auto] [--pyramid 4,2,1] [--further 7 7 7]
-[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` and are made
-in CASES_FOLDER when they are not there.
+[--cues-alone] [--spacing 2] [--subset full] [--json OUT]`; the cases are those of `../accuracy/cases.py` that need no
+affine start, and are made in CASES_FOLDER when they are not there.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    cases = build(options.cases.resolve(), options.subset)
+    cases = [case for case in build(options.cases.resolve(), options.subset) if case.align == "none"]
     if options.groups:
         cases = [case for case in cases if any(word in case.group for word in options.groups)]
     refine = options.refine if options.refine == "auto" else int(options.refine)
