@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from VoxelMorphRegistrationLib import Registrar, Settings
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.itk_transforms import read_transform
-from VoxelMorphRegistrationLib.registration.alignment import align
+from VoxelMorphRegistrationLib.registration.alignment import align, scaling_note
+from VoxelMorphRegistrationLib.space.affine import linear_parts
 from VoxelMorphRegistrationLib.space.grid import Grid
 
 
@@ -152,3 +156,27 @@ def test_what_cannot_be_aligned_is_refused_in_one_line(tmp_path):
         with pytest.raises(InputError, match=name) as caught:
             read_transform(str(tmp_path / name))
         assert "\n" not in str(caught.value)
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "oblique"
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data/oblique is absent")
+def test_a_real_prostate_of_two_contrasts_keeps_about_its_volume():
+    images = [sitk.ReadImage(str(SHARED / f"10000_1000000_{kind}.mha"), sitk.sitkFloat32) for kind in ("adc", "hbv")]
+    for fixed, moving in (images, images[::-1]):
+        matrix, _ = linear_parts(align(fixed, moving, "affine"))
+        assert 0.7 < np.linalg.det(matrix) < 1.4
+
+
+@pytest.mark.parametrize(("scale", "said"), [(1.0, False), (0.9, False), (0.75, True), (1.3, True)])
+def test_an_alignment_that_makes_volumes_much_smaller_or_larger_is_said(scale, said):
+    transform = sitk.ScaleTransform(3, (scale,) * 3)
+    assert (scaling_note(transform) is not None) == said
+
+
+def test_the_note_on_a_scaling_alignment_reaches_the_registration():
+    image = _seen(_grid())
+    start = sitk.ScaleTransform(3, (0.7, 0.7, 0.7))
+    registration = Registrar("any-anatomy-fast", Settings(align="none", initial_transform=start)).register(image, image)
+    assert any("scales volumes by 0.34" in note for note in registration.notes)

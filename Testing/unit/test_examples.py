@@ -8,7 +8,7 @@ import pytest
 
 from VoxelMorphRegistrationLib.annotations import segmentation
 from VoxelMorphRegistrationLib.exchange import conventions
-from VoxelMorphRegistrationLib.registration import presets, registrar, settings
+from VoxelMorphRegistrationLib.registration import alignment, presets, registrar, settings
 from VoxelMorphRegistrationLib.space import displacement, grid, inverse
 
 #: Each module and how many of its docstrings have an example.
@@ -21,6 +21,7 @@ EXAMPLES = [
     (registrar, 2),
     (settings, 2),
     (presets, 1),
+    (alignment, 1),
 ]
 
 

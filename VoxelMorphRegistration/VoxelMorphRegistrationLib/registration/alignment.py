@@ -26,6 +26,7 @@ _WORLD = {2: "PL", 3: "SPL"}
 _FEWEST = 8  # voxels along the shortest side, where the image has them
 _BINS = 32
 _MOST_ITERATIONS = 30
+_LEAST_SCALE = 0.6  # of a volume: real pairs of two people end between .84 and 1.17
 _Rigid: TypeAlias = sitk.Euler2DTransform | sitk.VersorRigid3DTransform
 _Linear: TypeAlias = sitk.AffineTransform | _Rigid
 _INTENSITY = Percentile(1, 99)
@@ -70,6 +71,24 @@ def align(
         fixed, moving = (_in_world_order(frame.seen(image)) for image in (fixed, moving))
         found = frame.world(_optimise(fixed, moving, kind, inner, mask))
     return found if initial is None else sitk.CompositeTransform([initial, found])
+
+
+def scaling_note(alignment: sitk.Transform | None) -> str | None:
+    """What is to be said of an alignment that makes volumes much larger or smaller; None where it does not.
+
+    >>> scaling_note(sitk.ScaleTransform(3, (0.7, 0.8, 0.7)))
+    'the alignment scales volumes by 0.39: look whether the images lie as they should; the alignment rigid scales nothing'
+    """
+    parts = None if alignment is None else linear_parts(alignment)
+    if parts is None:
+        return None
+    scale = float(np.linalg.det(parts[0]))
+    if _LEAST_SCALE <= scale <= 1 / _LEAST_SCALE:
+        return None
+    return (
+        f"the alignment scales volumes by {scale:.2g}: look whether the images lie as they should; the alignment rigid "
+        "scales nothing"
+    )
 
 
 @dataclass(frozen=True)

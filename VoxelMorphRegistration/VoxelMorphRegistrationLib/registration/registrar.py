@@ -18,7 +18,7 @@ from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import Coverage, check_overlap
 from ..space.checks import cleaned
 from ..space.grid import Grid
-from .alignment import align
+from .alignment import align, scaling_note
 from .passes import Passes
 from .prepared import FinerImages, MovingImage, PreparedPair
 from .result import Provenance, Registration
@@ -119,6 +119,9 @@ class Registrar:
             mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
             notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
         )
+        scaling = scaling_note(alignment)
+        if scaling is not None:
+            inputs.notes.append(scaling)
         coverage = Coverage.of(grid, fixed_grid, moving_grid, alignment)
         if coverage is not None:
             _compare_only(inputs, coverage)
