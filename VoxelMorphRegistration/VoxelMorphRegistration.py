@@ -281,7 +281,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         return load_run(folder, volumeSequenceNode, asSegmentations)
 
     def addBreathingPhantom(self):
-        """A body that breathes, ten frames, to try the module on; returns its sequence and a segmentation of frame 0."""
+        """A body that breathes, ten frames, to try the module on; returns its sequence and a segmentation."""
         from VoxelMorphRegistrationLib.mrml.breathing_phantom import add_breathing_phantom
 
         return add_breathing_phantom()

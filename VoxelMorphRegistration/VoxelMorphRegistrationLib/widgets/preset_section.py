@@ -6,6 +6,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ..registration.presets import PRESETS
 from .parameters import Parameters
 
 
@@ -15,36 +16,25 @@ class PresetSection:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
         self._parameters: Parameters | None = None
-        self._presets = _presets()
         self._filling = True
         ui.presetSelector.addItem(_("None: the settings under Advanced"), "")
-        for name, preset in self._presets.items():
+        for name, preset in PRESETS.items():
             ui.presetSelector.addItem(_(preset.title), name)
         self._filling = False
-        ui.presetRow.visible = ui.presetInfo.visible = bool(self._presets)
         ui.presetSelector.connect("currentIndexChanged(int)", lambda index: self._choose(index))
 
     def show(self, parameters: Parameters | None) -> None:
         """Show the choice that the parameters hold."""
         self._parameters = parameters
         chosen = "" if parameters is None else parameters.preset
-        names = ["", *self._presets]
+        names = ["", *PRESETS]
         self._filling = True
         self._ui.presetSelector.setCurrentIndex(names.index(chosen) if chosen in names else 0)
         self._filling = False
-        preset = self._presets.get(chosen)
+        preset = PRESETS.get(chosen)
         self._ui.presetInfo.text = "" if preset is None else _(preset.description)
         self._ui.presetInfo.visible = preset is not None
 
     def _choose(self, index: int) -> None:
         if not self._filling and self._parameters is not None and index >= 0:
             self._parameters.preset = self._ui.presetSelector.itemData(index)
-
-
-def _presets() -> dict[str, Any]:
-    """By name; none where the library has none."""
-    try:
-        from ..registration.presets import PRESETS
-    except ImportError:
-        return {}
-    return dict(PRESETS)
