@@ -77,7 +77,7 @@ def scaling_note(alignment: sitk.Transform | None) -> str | None:
     """What is to be said of an alignment that makes volumes much larger or smaller; None where it does not.
 
     >>> scaling_note(sitk.ScaleTransform(3, (0.7, 0.8, 0.7)))
-    'the alignment scales volumes by 0.39: look whether the images lie as they should; the alignment rigid scales nothing'
+    'the alignment scales volumes by 0.39: see whether the images lie as they should, or take rigid'
     """
     parts = None if alignment is None else linear_parts(alignment)
     if parts is None:
@@ -85,10 +85,7 @@ def scaling_note(alignment: sitk.Transform | None) -> str | None:
     scale = float(np.linalg.det(parts[0]))
     if _LEAST_SCALE <= scale <= 1 / _LEAST_SCALE:
         return None
-    return (
-        f"the alignment scales volumes by {scale:.2g}: look whether the images lie as they should; the alignment rigid "
-        "scales nothing"
-    )
+    return f"the alignment scales volumes by {scale:.2g}: see whether the images lie as they should, or take rigid"
 
 
 @dataclass(frozen=True)
