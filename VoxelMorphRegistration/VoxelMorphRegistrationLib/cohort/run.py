@@ -114,18 +114,21 @@ class Cohort:
             future.add_done_callback(self._ended.put)
 
     def _next_unit(self, workers: int) -> tuple[Patient, Unit] | None:
-        for patient in self._active:
-            try:
-                unit = patient.next_unit()
-            except (InputError, OSError) as error:
-                patient.give_up(error_summary(error))
-                continue
-            if unit is not None:
-                return patient, unit
-        if not self._waiting:
-            return None
-        self._open(self._waiting.pop(0), workers)
-        return self._next_unit(workers)
+        """A unit of the first patient that has one; where none has, further patients are opened."""
+        looked = 0
+        while True:
+            for patient in self._active[looked:]:
+                try:
+                    unit = patient.next_unit()
+                except (InputError, OSError) as error:
+                    patient.give_up(error_summary(error))
+                    continue
+                if unit is not None:
+                    return patient, unit
+            looked = len(self._active)
+            if not self._waiting:
+                return None
+            self._open(self._waiting.pop(0), workers)
 
     def _open(self, case: Case, workers: int) -> None:
         """Open a patient's folder; one that is finished, or cannot be opened, ends at once."""
@@ -158,7 +161,7 @@ class Cohort:
 
     def _hear(self) -> None:
         """Wait a moment for units that end."""
-        if not (self._futures or self._closing):
+        if not self._futures and not self._closing and self._client.nthreads():
             return
         try:
             future = self._ended.get(timeout=_POLL_SECONDS)
