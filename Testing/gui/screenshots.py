@@ -134,10 +134,12 @@ def main(folder=None):
 
     from Testing.gui import MODULE_FILE
     from Testing.gui.host import start
+    from Testing.gui.host.appearance import set_look
 
     folder = Path(folder or _ROOT / "Resources")
     folder.mkdir(parents=True, exist_ok=True)
     host = start()
+    set_look("light")
     panel = host.open_module(MODULE_FILE)
     from VoxelMorphRegistrationLib.mrml.breathing_phantom import add_breathing_phantom
 
