@@ -23,7 +23,8 @@ _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's firs
 _ALIKE = (
     0.985  # of `coarse_similarity`, which noise does not lower: frames of a breath that the network follows reach it
 )
-_NEAR = 0.95  # of `structured_lncc`: a discrete search, which takes seconds, finds nothing nearer
+_NEAR = 0.75  # of `structured_lncc`: a discrete search, which takes seconds, finds nothing that a network does not
+_LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
 _FIT = Fit(step=0.15, variation=0.3, smoothing=1.0)
@@ -60,7 +61,7 @@ def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
     if coarse_similarity(images, rough) >= _ALIKE:
         return None
     alone = structured_lncc(images, rough)
-    best, chosen = alone, None
+    best, chosen = alone + _LEAST_GAIN, None
     for name, find in (("coarse LNCC", coarse_lncc), ("discrete search", search)):
         if find is search and best >= _NEAR:
             break
