@@ -20,10 +20,9 @@ from .search import search
 from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
-_ALIKE = (
-    0.985  # of `coarse_similarity`, which noise does not lower: frames of a breath that the network follows reach it
-)
-_NEAR = 0.75  # of `structured_lncc`: a discrete search, which takes seconds, finds nothing that a network does not
+# Of `coarse_similarity`, which noise does not lower, under the network's rough flow. From _ALIKE on nothing is left to
+# find, from _NEAR on nothing that a discrete search, which takes seconds, finds and a network does not.
+_ALIKE, _NEAR = 0.985, 0.85
 _LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
@@ -58,12 +57,13 @@ def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
     """
     if len(images.shape) != 3 or _largest(rough) < _SMALL_MOTION:
         return None
-    if coarse_similarity(images, rough) >= _ALIKE:
+    similar = coarse_similarity(images, rough)
+    if similar >= _ALIKE:
         return None
     alone = structured_lncc(images, rough)
     best, chosen = alone + _LEAST_GAIN, None
     for name, find in (("coarse LNCC", coarse_lncc), ("discrete search", search)):
-        if find is search and best >= _NEAR:
+        if find is search and similar >= _NEAR:
             break
         velocity = find(images)
         if velocity is None:
