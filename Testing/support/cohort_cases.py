@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -32,35 +33,36 @@ def write_cohort_case(folder: Path, strategies: Sequence[str] = ("direct", "dire
     return table
 
 
-def work_that_lethal_frames_end(unit: Unit) -> None:
-    """A worker's work, where reading a file with LETHAL in its name ends the process at once."""
+@contextmanager
+def _before_each_frame_is_read(act: Callable[[FileFrames, int], None]) -> Iterator[None]:
     read = FileFrames.__getitem__
 
     def reading(self: FileFrames, index: int):
-        if LETHAL in self.file(index).name:
-            os.kill(os.getpid(), signal.SIGKILL)
+        act(self, index)
         return read(self, index)
 
     FileFrames.__getitem__ = reading  # type: ignore[method-assign]
     try:
-        work(unit)
+        yield
     finally:
         FileFrames.__getitem__ = read  # type: ignore[method-assign]
+
+
+def _end_at_a_lethal_file(frames: FileFrames, index: int) -> None:
+    if LETHAL in frames.file(index).name:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def work_that_lethal_frames_end(unit: Unit) -> None:
+    """A worker's work, where reading a file with LETHAL in its name ends the process at once."""
+    with _before_each_frame_is_read(_end_at_a_lethal_file):
+        work(unit)
 
 
 def slow_work(unit: Unit) -> None:
     """A worker's work, with a tenth of a second more for each frame that is read."""
-    read = FileFrames.__getitem__
-
-    def reading(self: FileFrames, index: int):
-        time.sleep(0.1)
-        return read(self, index)
-
-    FileFrames.__getitem__ = reading  # type: ignore[method-assign]
-    try:
+    with _before_each_frame_is_read(lambda frames, index: time.sleep(0.1)):
         work(unit)
-    finally:
-        FileFrames.__getitem__ = read  # type: ignore[method-assign]
 
 
 class InlineFuture:
