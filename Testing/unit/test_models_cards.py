@@ -50,6 +50,14 @@ def test_a_card_survives_writing_and_reading(tmp_path):
     assert os.listdir(tmp_path) == ["card.json"]
 
 
+def test_a_cards_digest_changes_with_what_changes_displacements_and_with_nothing_else():
+    card = Card.from_dict(CARD, "card")
+    for changes in ({"contrast": "any"}, {"intensity": {"rule": "percentile", "low": 2, "high": 99}}, {"space": {}}):
+        assert Card.from_dict({**CARD, **changes}, "card").digest != card.digest
+    same = Card.from_dict({**CARD, "title": "Livers", "notes": ["breath hold"], "name": "other"}, "card")
+    assert same.digest == card.digest == Card.from_dict(card.to_dict(), "card").digest
+
+
 @pytest.mark.parametrize("named", ["liver.json", "liver.h5"])
 def test_a_model_loads_by_its_card_or_by_its_weights(liver, named):
     model = load_model(liver().parent / named)

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from Testing.support.propagate_command import command, same, table, voxels
 from Testing.support.propagation_cases import frame, write_sequence
+from VoxelMorphRegistrationLib.propagation.record import RunRecord
 
 
 def test_a_finished_run_computes_nothing_again(case, plain, monkeypatch):
@@ -78,6 +79,52 @@ def test_other_settings_are_refused_and_change_nothing(case, plain, capsys):
     line = capsys.readouterr().err.strip()
     assert "\n" not in line and "strategy: direct there, sequential here" in line and "--overwrite" in line
     assert before == {p: p.stat().st_mtime_ns for p in plain.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("changed", ["network_grid", "model_card"])
+def test_frames_that_another_grid_or_card_made_are_not_mixed_with_new_ones(case, tmp_path, capsys, changed):
+    output = tmp_path / "out"
+    assert command(case, output, "--frames", "0:2") == 0
+    told = edit_settings(output, {changed: "8 x 8 x 8 voxels of 9 x 9 x 9 mm"})[changed]
+    assert command(case, output) == 1
+    line = capsys.readouterr().err.strip()
+    assert "\n" not in line and f"{changed}: 8 x 8 x 8 voxels of 9 x 9 x 9 mm there, {told} here" in line
+    assert command(case, output, "--overwrite") == 0 and len(table(output)) == 6
+
+
+def test_the_network_grid_is_written_as_the_network_has_it(case, plain):
+    from VoxelMorphRegistrationLib import Registrar
+
+    first = sitk.ReadImage(str(sorted(case["sequence"].iterdir())[0]))
+    seen = Registrar(case["model"]).register(first, first, None).network_grid
+    size, spacing = (" x ".join(f"{value:g}" for value in each) for each in (seen.size, seen.spacing))
+    content = json.loads((plain / "run.json").read_text(encoding="utf-8"))
+    assert content["settings"]["network_grid"] == f"{size} voxels of {spacing} mm"
+
+
+def test_a_folder_of_an_earlier_version_goes_on_and_says_that_grids_may_differ(case, plain, tmp_path, capsys):
+    output = tmp_path / "out"
+    assert command(case, output, "--frames", "0:2") == 0
+    edit_settings(output, {"network_grid": None, "model_card": None})
+    capsys.readouterr()
+    for frames in ("0:3", "0:4"):
+        assert command(case, output, "--frames", frames) == 0
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert line.startswith(f"note: {output}: was begun by an earlier version") and "--overwrite" in line
+    assert command(case, output, "--frames", "0:4") == 0 and capsys.readouterr().err == ""
+    assert command(case, output, "--align", "centers") == 1
+    assert "(align: none there, centers here)" in capsys.readouterr().err
+    assert command(case, output) == 0 and same(voxels(output), voxels(plain))
+
+
+def edit_settings(output, changes):
+    """Change settings in run.json, None for one that is not there; returns them as they were."""
+    record = RunRecord.read(output / "run.json")
+    before = dict(record.runs[0].settings)
+    edited = {name: value for name, value in {**before, **changes}.items() if name not in changes or value}
+    record.runs[0].settings = edited
+    record.write()
+    return before
 
 
 def test_chosen_frames_are_redone_with_other_settings_and_kept_so(case, tmp_path):

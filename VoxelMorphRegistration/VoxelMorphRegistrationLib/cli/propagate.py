@@ -148,6 +148,8 @@ def run(args: argparse.Namespace) -> Exit:
         # The progress begins once it is known what an earlier run finished; no frame is written before.
         lambda result, files: progress.frame(result, files),
     )
+    for note in folder.notes:
+        print(f"note: {note}", file=sys.stderr)
     finished = len(folder.finished.intersection(propagation.select))
     progress = Progress(args.progress, len(propagation.select), finished, args.verbose, args.emit)
     return _compute(args, propagation, folder, progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import InputError, error_summary
-from ..propagation.folder import check_run
+from ..propagation.earlier_runs import check_run
 from ..propagation.request import Request
 from .models import Models
 

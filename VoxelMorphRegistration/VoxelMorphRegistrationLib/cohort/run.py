@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import InputError, error_summary
 from ..files.lock import FolderLock
-from ..propagation.folder import RunFolder, finished_rows
+from ..propagation.earlier_runs import finished_rows
+from ..propagation.folder import RunFolder
 from ..report.cohort import write_cohort_page
 from ..report.frame_pictures import Limits
 from ..report.run_page import PageSettings, State, write_run_page
@@ -153,6 +154,8 @@ class Cohort:
         except (InputError, OSError) as error:
             self._end(Result(case.name, case.frames, message=error_summary(error)), case.folder)
             return
+        for note in folder.notes:
+            self._progress.note(f"{case.name}: {note}")
         size = self._settings.chunk or min(_MOST_FRAMES, max(1, case.frames // max(1, _UNITS * workers)))
         patient = Patient(case, propagation, folder, size)
         self._progress.found(patient.done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field, fields, replace
@@ -143,6 +144,12 @@ class Card:
         Correlation ('ncc') where both are of one contrast, normalised mutual information ('nmi') where they need not.
         """
         return "nmi" if self.contrast == "any" else "ncc"
+
+    @property
+    def digest(self) -> str:
+        """Twelve hexadecimal digits that change with whatever of the card changes a displacement."""
+        seen = [self.architecture, self.space.to_dict(), self.intensity.to_dict(), self.contrast]
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()[:12]
 
     def with_options(self, where: str = "options", **options: Unpack[CardOptions]) -> Card:
         """The card with single values replaced; an option that is None changes nothing.

@@ -33,12 +33,12 @@ from ..files.label_sequences import SequenceFrame, write_label_sequence
 from ..files.lock import FolderLock
 from ..space.grid import Grid
 from . import motion_model_store
+from .earlier_runs import mixed_grids, other_run
 from .frame_files import FOLDERS, FrameFiles, Wanted
 from .frame_result import FrameResult
 from .frame_writer import FrameWriter
 from .frames import FileFrames, Frames
 from .parts import Part, Rows, left_parts, remove_parts
-from .propagate import Propagation
 from .record import Run, RunRecord
 from .table import FrameTable
 
@@ -83,6 +83,8 @@ class RunFolder:
         self._frames, self._wanted = frames, wanted
         self._files = FrameFiles(self.path, len(frames), wanted)
         self._named = [segment for segment in segments if not segment.is_unnamed]
+        #: What a person should know of the frames that an earlier run left.
+        self.notes: list[str] = []
         self._refuse_inputs_inside(frames)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -217,7 +219,7 @@ class RunFolder:
             return RunRecord(path, [run]), 0, {}
         number = record.matching(run)
         if number is None and not overwrite:
-            raise _other_run(self.path, record, run)
+            raise other_run(self.path, record, run)
         if number is None:
             number = len(record.runs)
             record.runs.append(run)
@@ -228,7 +230,12 @@ class RunFolder:
         elif number > 0:
             redone = set(chosen if chosen is not None else range(len(self._frames)))
             kept = {index: row for index, row in kept.items() if index not in redone or int(row["run"]) == number}
-        record.runs[number] = run
+        if record.runs[number].says_what_was_seen:
+            record.runs[number] = run
+        else:
+            record.runs[number] = run.without_what_was_seen()
+            wanted = range(len(self._frames)) if chosen is None else chosen
+            self.notes += mixed_grids(self.path, run, kept, wanted)
         return record, number, kept
 
     def _is_kept(self, index: int, row: Mapping[str, str], record: RunRecord, run: Run) -> bool:
@@ -264,43 +271,6 @@ class RunFolder:
                 raise InputError(
                     f"{file}: this frame lies where the results go; give another output folder than {self.path}"
                 )
-
-
-def check_run(folder: Path, run: Run) -> None:
-    """Raises InputError when a folder holds a run that this one does not go on from."""
-    record = RunRecord.read(folder / "run.json")
-    if record is not None and record.matching(run) is None:
-        raise _other_run(folder, record, run)
-
-
-def finished_rows(folder: Path, run: Run, propagation: Propagation) -> Rows | None:
-    """The rows of a run that wants nothing more: every frame is there, made of the file it has now, and it was put
-    together; None for any other.
-    """
-    record = RunRecord.read(folder / "run.json")
-    number = None if record is None else record.matching(run)
-    if record is None or number is None:
-        return None
-    earlier = record.runs[number]
-    rows = FrameTable(folder / "frames.csv", ()).read()
-    files = FrameFiles(folder, len(propagation.frames), _LABELS_ONLY)
-    made = all(
-        index in rows
-        and rows[index]["status"] != "failed"
-        and earlier.frame(index) == run.frame(index)
-        and files.exist(index)
-        for index in propagation.select
-    )
-    whole = earlier.circumstances.get("wanted") == len(propagation.select) and "seconds" in earlier.circumstances
-    return rows if made and whole else None
-
-
-def _other_run(folder: Path, record: RunRecord, run: Run) -> InputError:
-    return InputError(
-        f"{folder}: holds a run with other settings ({run.difference(record.runs[0])}); "
-        "give another folder, --overwrite to start again, "
-        "or --overwrite with --frames to redo only those frames"
-    )
 
 
 def _attributes(index: int, row: Mapping[str, str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from ..files.atomic import atomic_write
 from .frames import Frames
 
 _FORMAT = 1
+#: Settings that say what the network saw: runs of earlier versions are without them.
+_SEEN = ("network_grid", "model_card")
 _PACKAGES = ("torch", "voxelmorph", "SimpleITK", "numpy", "scipy", "nibabel")
 
 Input = str  # 'name | bytes | nanoseconds of last change', or '' for what is in no file
@@ -43,6 +45,15 @@ class Run:
         """Of settings, model and inputs, but for the frames: each frame is held against its own file."""
         text = json.dumps([self.settings, self.model["sha256"], self.inputs], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def says_what_was_seen(self) -> bool:
+        """Whether the settings tell the network's grid and card, as versions before this one did not."""
+        return all(name in self.settings for name in _SEEN)
+
+    def without_what_was_seen(self) -> Run:
+        """The same run as earlier versions described it."""
+        return replace(self, settings={name: value for name, value in self.settings.items() if name not in _SEEN})
 
     def frame(self, index: int) -> Input | None:
         """The file of a frame; None for a frame there was not."""
@@ -99,11 +110,15 @@ class RunRecord:
             partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def matching(self, run: Run) -> int | None:
-        """The number of the run with the same fingerprint and model: two models can share their weights."""
-        return next(
-            (n for n, one in enumerate(self.runs) if one.fingerprint == run.fingerprint and one.model == run.model),
-            None,
-        )
+        """The number of the run with the same fingerprint and model: two models can share their weights.
+
+        A run of an earlier version, which does not say what its network saw, matches where all it says is the same.
+        """
+        for wanted in (run, run.without_what_was_seen()):
+            for number, one in enumerate(self.runs):
+                if one.fingerprint == wanted.fingerprint and one.model == wanted.model:
+                    return number
+        return None
 
 
 def describe_file(path: str | Path | None) -> Input:

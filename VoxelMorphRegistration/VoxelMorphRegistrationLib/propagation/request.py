@@ -21,6 +21,7 @@ from .settings import PropagationSettings
 
 if TYPE_CHECKING:
     from ..models.loading import Model
+    from ..space.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,8 @@ class Request:
             "adapt": self.adapt,
             "save_transforms": self.transforms,
             "reference_frames": [reference.index for reference in propagation.references],
+            "network_grid": _grid_text(propagation.network_grid()),
+            "model_card": propagation.model.card.digest,
         }
         if strategy == "keyframes":
             settings["keyframe_step"] = self.keyframe_step
@@ -140,3 +143,9 @@ class Request:
         named["motion model"] = self.motion_model
         named["initial_transform"] = self.pair.get("initial_transform")
         return inputs | {role: describe_file(file) for role, file in named.items() if file}
+
+
+def _grid_text(grid: Grid) -> str:
+    """Size and spacing; where it lies follows from the frames."""
+    size, spacing = (" x ".join(f"{value:.6g}" for value in each) for each in (grid.size, grid.spacing))
+    return f"{size} voxels of {spacing} mm"
