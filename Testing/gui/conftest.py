@@ -72,3 +72,21 @@ def warm_worker():
     worker = WarmWorker()
     yield worker
     WorkerProcess.stop(worker)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A small network."""
+    from Testing.support.propagation_cases import weights_file
+
+    return weights_file(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture
+def sequence_panel(host, panel, weights, warm_worker, tmp_path):
+    """The panel with a sequence, its segmentation and a run folder chosen."""
+    from Testing.gui.scenes import choose_sequence
+
+    panel.panel._worker = warm_worker
+    choose_sequence(panel, weights, tmp_path / "run")
+    return panel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+import slicer.util
 
 from Testing.gui.host.session import crowding
 from Testing.support.propagation_cases import frame, labels
@@ -42,6 +43,50 @@ def drawn_segmentation():
     update_segmentation_node(node, Segmentation.of(labels(0)))
     node.CreateDefaultDisplayNodes()
     return node
+
+
+FRAMES = 6
+
+
+def choose_sequence(panel, weights, folder, count=FRAMES):
+    """The sequence mode with everything chosen."""
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    sequence, browser = sequence_of(count)
+    parameters = panel.panel.parameters
+    parameters.mode = Mode.SEQUENCE
+    parameters.sequence, parameters.segmentation = sequence, drawn_segmentation()
+    parameters.runFolder, parameters.network = folder, str(weights)
+    return sequence, browser
+
+
+def finish(host, panel, seconds=90):
+    """Let the window live until its run has ended."""
+    host.wait_until(lambda: not panel.panel.running, seconds, "the run")
+
+
+def states(panel):
+    """What is known of the frames of the result."""
+    from VoxelMorphRegistrationLib.mrml.review import frame_states
+
+    return frame_states(panel.panel.parameters.outputSequence)
+
+
+def browser(panel):
+    """Of the sequence that is chosen."""
+    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+
+    return browser_of(panel.panel.parameters.sequence)
+
+
+def correct_by_hand(panel, number):
+    """A frame of the result is changed, as the Segment Editor does."""
+    browser(panel).SetSelectedItemNumber(number)
+    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser(panel))
+    proxy = browser(panel).GetProxyNode(panel.panel.parameters.outputSequence)
+    name = proxy.GetSegmentation().GetNthSegmentID(0)
+    slicer.util.arrayFromSegmentInternalBinaryLabelmap(proxy, name)[:] = 1
+    proxy.GetSegmentation().GetSegment(name).Modified()
 
 
 def longest_gap():

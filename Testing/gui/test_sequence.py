@@ -9,50 +9,12 @@ import pytest
 import slicer
 import slicer.util
 
-from Testing.gui.scenes import drawn_segmentation, longest_gap, sequence_of
-from Testing.support.propagation_cases import weights_file
-
-FRAMES = 6
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    return weights_file(tmp_path_factory.mktemp("weights"))
-
-
-def choose(panel, weights, folder, count=FRAMES):
-    """The sequence mode with everything chosen."""
-    from VoxelMorphRegistrationLib.widgets.parameters import Mode
-
-    sequence, browser = sequence_of(count)
-    parameters = panel.panel.parameters
-    parameters.mode = Mode.SEQUENCE
-    parameters.sequence, parameters.segmentation = sequence, drawn_segmentation()
-    parameters.runFolder, parameters.network = folder, str(weights)
-    return sequence, browser
+from Testing.gui.scenes import FRAMES, browser, choose_sequence, correct_by_hand, finish, longest_gap, states
 
 
 @pytest.fixture
-def ready(host, panel, weights, warm_worker, tmp_path):
-    panel.panel._worker = warm_worker
-    choose(panel, weights, tmp_path / "run")
-    return panel
-
-
-def finish(host, panel, seconds=90):
-    host.wait_until(lambda: not panel.panel.running, seconds, "the run")
-
-
-def states(panel):
-    from VoxelMorphRegistrationLib.mrml.review import frame_states
-
-    return frame_states(panel.panel.parameters.outputSequence)
-
-
-def browser(panel):
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
-
-    return browser_of(panel.panel.parameters.sequence)
+def ready(sequence_panel):
+    return sequence_panel
 
 
 def test_frames_come_live_without_the_window_standing_still(host, ready):
@@ -71,7 +33,7 @@ def test_frames_come_live_without_the_window_standing_still(host, ready):
 
 def test_a_run_is_cancelled_and_goes_on_where_it_was(host, panel, weights, warm_worker, tmp_path):
     panel.panel._worker = warm_worker
-    choose(panel, weights, tmp_path / "run", 12)
+    choose_sequence(panel, weights, tmp_path / "run", 12)
     panel.ui.applyButton.click()
     host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
     panel.ui.applyButton.click()
@@ -90,7 +52,7 @@ def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tm
     from Testing.gui.conftest import MODULE_FILE
 
     count = 24
-    choose(panel, weights, tmp_path / "run", count)
+    choose_sequence(panel, weights, tmp_path / "run", count)
     panel.ui.applyButton.click()
     host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
     process = panel.panel._worker._process.processId()
@@ -119,12 +81,7 @@ def test_a_corrected_frame_serves_its_neighbours_and_accepted_frames_stay(host, 
     browser(ready).SetSelectedItemNumber(5)
     ready.ui.acceptButton.click()
     assert ready.ui.acceptButton.text == "Accepted: take back"
-    browser(ready).SetSelectedItemNumber(4)
-    slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser(ready))
-    proxy = browser(ready).GetProxyNode(output)
-    name = proxy.GetSegmentation().GetNthSegmentID(0)
-    slicer.util.arrayFromSegmentInternalBinaryLabelmap(proxy, name)[:] = 1
-    proxy.GetSegmentation().GetSegment(name).Modified()
+    correct_by_hand(ready, 4)
     assert [state.edited for state in states(ready)] == [False] * 4 + [True, False]
     assert "edited by hand" in ready.ui.frameLabel.text or ready.panel._review.update() is None
     kept = output.GetNthDataNode(5)

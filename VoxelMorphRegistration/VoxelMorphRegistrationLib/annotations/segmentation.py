@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -98,6 +98,23 @@ class Segmentation:
             pairs = [(old.label, new.label) for old, new in zip(self.segments, segments) if old.layer == number]
             layers.append(_relabelled(layer, pairs, labels))
         return replace(self, layers=tuple(layers), segments=tuple(segments))
+
+    def without(self, ids: Collection[str]) -> Segmentation:
+        """The segments of these ids left out; their voxels become background where no other segment claims them.
+
+        >>> segmentation = Segmentation.of(sitk.GetImageFromArray(np.array([[0, 1, 2]], np.uint8)))
+        >>> rest = segmentation.without(["Segment_1"])
+        >>> [segment.name for segment in rest.segments], sitk.GetArrayFromImage(rest.label_image()).tolist()
+        (['Segment_2'], [[0, 0, 2]])
+        """
+        left = [segment for segment in self.segments if segment.id in ids]
+        layers = list(self.layers)
+        for number, layer in enumerate(layers):
+            gone = [segment.label for segment in left if segment.layer == number]
+            if gone:
+                array = sitk.GetArrayViewFromImage(layer)
+                layers[number] = Grid.of(layer).image(np.where(np.isin(array, gone), array.dtype.type(0), array))
+        return replace(self, layers=tuple(layers), segments=tuple(one for one in self.segments if one not in left))
 
     def flattened(self) -> Segmentation:
         """One layer, distinct label values; where segments overlap the later shows, as in Slicer's label map export."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -37,7 +38,9 @@ class FrameNodes:
     def __init__(self, frames: SequenceFrames, drawn: DrawnFrames, as_labels: bool) -> None:
         self._frames, self._drawn, self._as_labels = frames, drawn, as_labels
         # Copies: a source may be the very node that shows the output, and changes while that is filled.
-        self._sources = {number: _copied(node, drawn.parent) for number, node in drawn.nodes.items()}
+        self._sources = {
+            number: _copied(node, drawn.parent, drawn.left_out.get(number, ())) for number, node in drawn.nodes.items()
+        }
         self._planes: dict[int, Plane] = {}
 
     def segmentation(self, result: FrameResult) -> slicer.vtkMRMLNode:
@@ -108,12 +111,16 @@ class FrameNodes:
         return self._planes[index]
 
 
-def _copied(node: slicer.vtkMRMLNode, parent: slicer.vtkMRMLTransformNode | None) -> _Source | None:
-    """What a segmentation node holds; None for a label volume."""
+def _copied(
+    node: slicer.vtkMRMLNode, parent: slicer.vtkMRMLTransformNode | None, without: Collection[str]
+) -> _Source | None:
+    """What a segmentation node holds, but for segments of the ids `without`; None for a label volume."""
     if not node.IsA("vtkMRMLSegmentationNode"):
         return None
     held = slicer.vtkSegmentation()
     held.DeepCopy(node.GetSegmentation())
+    for identifier in without:
+        held.RemoveSegment(identifier)
     matrix = linear_matrix(transform_between(node.GetParentTransformNode(), below_of(node, parent)))
     return _Source(held, matrix is not None and np.allclose(matrix, np.eye(4)))
 

@@ -111,7 +111,19 @@ def _drawn(inputs: SequenceInput, frames: SequenceFrames) -> DrawnFrames:
         [segmentation.simplified() for segmentation in segmentations.values()],
         [f"{describe(node)}, segmentation of frame {number}" for node, number in zip(nodes, numbers)],
     )
-    return DrawnFrames(dict(zip(numbers, nodes)), dict(zip(numbers, matched.segmentations)), matched.segments, parent)
+    left = {segment.id for segment in matched.segments if segment.id in inputs.leave_out}
+    if len(left) == len(matched.segments):
+        raise InputError(f"{describe(nodes[0])}: every segment is left out; carry at least one")
+    return DrawnFrames(
+        dict(zip(numbers, nodes)),
+        {number: one.without(left) for number, one in zip(numbers, matched.segmentations)},
+        tuple(segment for segment in matched.segments if segment.id not in left),
+        parent,
+        {
+            number: [was.id for was, now in zip(segmentations[number].segments, one.segments) if now.id in left]
+            for number, one in zip(numbers, matched.segmentations)
+        },
+    )
 
 
 def _on_frame(

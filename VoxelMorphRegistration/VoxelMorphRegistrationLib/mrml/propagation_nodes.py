@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
@@ -22,6 +22,7 @@ class SequenceInput:
         reference: number of the segmented frame, from 0; negative counts from the end.
         points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
         mask: similarity counts only where this volume is not zero, or in this box of markups.
+        leave_out: ids of segments that are not carried, as the first segmentation has them.
     """
 
     sequence: slicer.vtkMRMLSequenceNode
@@ -30,6 +31,7 @@ class SequenceInput:
     points: slicer.vtkMRMLMarkupsNode | None = None
     surface: slicer.vtkMRMLModelNode | None = None
     mask: slicer.vtkMRMLNode | None = None
+    leave_out: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -71,12 +73,14 @@ class DrawnFrames:
         segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`, under common segments.
         segments: every segment of any of them, once.
         parent: the transform that the sequence's volumes hang under.
+        left_out: by frame number, the ids of the node's segments that are not carried.
     """
 
     nodes: dict[int, slicer.vtkMRMLNode]
     segmentations: dict[int, Segmentation]
     segments: tuple[Segment, ...]
     parent: slicer.vtkMRMLTransformNode | None
+    left_out: Mapping[int, Collection[str]] = field(default_factory=dict)
 
     @property
     def first(self) -> int:

@@ -68,10 +68,12 @@ def sequence(parameters: Parameters) -> PreparedSequence:
 
     volumes, output = parameters.sequence, parameters.outputSequence
     drawn = [parameters.segmentation]
-    for frame in parameters.references()[1:]:
-        if output is None:
-            raise InputError(f"frame {frame}: its segmentation is gone with the output; choose that output again")
-        drawn.append(output.GetDataNodeAtValue(volumes.GetNthIndexValue(frame)))
+    for frame, segmentation in parameters.further_references().items():
+        if segmentation is None and output is not None:
+            segmentation = output.GetDataNodeAtValue(volumes.GetNthIndexValue(frame))
+        if segmentation is None:
+            raise InputError(f"frame {frame}: its segmentation is gone; remove it from the further references")
+        drawn.append(segmentation)
     inputs = SequenceInput(
         volumes,
         drawn,
@@ -79,6 +81,7 @@ def sequence(parameters: Parameters) -> PreparedSequence:
         points=parameters.points,
         surface=parameters.surface,
         mask=parameters.region,
+        leave_out=parameters.leftOutSegments,
     )
     return PreparedSequence.of(inputs, SequenceOutput(output, transforms=parameters.saveTransforms))
 

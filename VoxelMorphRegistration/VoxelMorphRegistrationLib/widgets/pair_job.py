@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from slicer.i18n import tr as _
 
 from .job import JobEnd, OnEnd, Progress
 from .steps import Steps
+from .worker_job import WorkerJob
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _STAGES = {
 }
 
 
-class PairJob:
+class PairJob(WorkerJob):
     """Writes the volumes, has them registered, and puts the result into the nodes. `facts` of its end: `transform`, the
     node, and `report`, as `register --report` writes it.
     """
@@ -38,27 +38,13 @@ class PairJob:
         """Raises InputError, naming the node, for a choice that cannot work; nothing is begun then."""
         from ..mrml.registration import PairImages
 
-        self._given = PairImages.of(nodes)
-        self._worker, self._options, self._progress, self._on_end = worker, options, progress, on_end
+        super().__init__(worker, progress, on_end)
+        self._given, self._options = PairImages.of(nodes), options
         self._folder = Path(tempfile.mkdtemp(prefix="voxelmorph-", dir=slicer.app.temporaryPath))
         self._files: dict[str, Path] = {}
-        self._job: str | None = None
-        self._forgotten = False
         self._finish: Mapping[str, Any] | None = None
         progress(None, _("Handing over the volumes ..."))
-        self._steps = Steps(self._written(), lambda share: None, self._submit, self._failed)
-
-    def cancel(self) -> None:
-        if self._job is None:
-            self._steps.stop()
-            self._end(JobEnd("cancelled"))
-        else:
-            self._worker.cancel(self._job)
-
-    def forget(self) -> None:
-        """The scene is gone: put nothing into it any more."""
-        self._forgotten, self._on_end = True, lambda end: None
-        self.cancel()
+        self._steps = Steps(self._written(), lambda share: None, self._register, self._failed)
 
     def _written(self) -> Iterator[float]:
         from ..mrml.job_files import own_image_file, write_for_worker
@@ -75,7 +61,7 @@ class PairJob:
                 self._files[name] = own or write_for_worker(image, self._folder / f"{name}.nrrd")
             yield 0.0
 
-    def _submit(self) -> None:
+    def _register(self) -> None:
         folder, nodes = self._folder, self._given.nodes
         wanted = {"output-transform": "transform"}
         wanted |= {"output-volume": "warped"} if nodes.warped_volume is not None else {}
@@ -83,7 +69,7 @@ class PairJob:
         paths = {**self._files, **{option: folder / f"{name}.nrrd" for option, name in wanted.items()}}
         arguments = [word for option, path in paths.items() for word in (f"--{option}", str(path))]
         self._progress(None, _("Starting ..."))
-        self._job = self._worker.submit("register", arguments + self._options, self._heard)
+        self._submit("register", arguments + self._options)
 
     def _heard(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "stage":
@@ -98,9 +84,6 @@ class PairJob:
             self._put()
 
     def _put(self) -> None:
-        if self._forgotten:
-            self._end(JobEnd("cancelled"))
-            return
         from ..files.displacements import read_displacement
         from ..files.images import read_image
         from ..mrml.registration import Results
@@ -128,9 +111,5 @@ class PairJob:
                 message = message.replace(str(self._files[name]), node.GetName())
         return message
 
-    def _failed(self, error: Exception) -> None:
-        self._end(JobEnd("failed", str(error), "".join(traceback.format_exception(error))))
-
-    def _end(self, end: JobEnd) -> None:
+    def _clean(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._on_end(end)

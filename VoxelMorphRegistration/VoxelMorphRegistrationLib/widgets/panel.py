@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import qt
 import slicer
@@ -18,20 +17,18 @@ from .export_section import ExportSection
 from .installer import private_packages
 from .job import JobEnd
 from .job_runner import JobRunner
+from .labels_section import LabelsSection
 from .network_section import NetworkSection
 from .pair_job import PairJob
 from .pair_result_section import PairResultSection
 from .parameters import Mode, Parameters
 from .preset_section import PresetSection
-from .run_folder_section import NOT_SET, RunFolderSection, proposed_folder
-from .sequence_job import SequenceJob
+from .references_section import ReferencesSection
+from .run_folder_section import RunFolderSection
 from .sequence_review_section import SequenceReviewSection
+from .sequence_runs import SequenceRuns
 from .shown_frame import ShownFrame
-from .words import duration
 from .worker_process import WorkerProcess
-
-if TYPE_CHECKING:
-    from ..mrml.review import FrameState
 
 
 class Panel:
@@ -46,14 +43,17 @@ class Panel:
         self._runs = JobRunner(ui, lambda: self._worker, self.update)
         self._preset = PresetSection(ui)
         self._result = PairResultSection(ui)
-        self._review = SequenceReviewSection(ui, self._add_reference, self._run_again)
+        self._sequences = SequenceRuns(self._runs, lambda: self._worker, lambda: self._parameters)
+        self._review = SequenceReviewSection(ui, self._sequences.add_reference, self._sequences.again)
         self._export = ExportSection(ui, self._runs.progress)
         self._folder = RunFolderSection(ui, self.update)
         self._disk = DiskInputSection(ui, self._choose_sequence)
         self._network = NetworkSection(ui, lambda: self._worker, self._runs.ready, self._runs.progress)
-        self._shown = ShownFrame(self._frame_changed, self._runs.say)
+        self._shown = ShownFrame(self._review.update, self._runs.say)
+        self._references = ReferencesSection(ui, lambda: self._shown.number)
+        self._labels = LabelsSection(ui)
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
-        ui.tryButton.connect("clicked(bool)", lambda clicked: self._try())
+        ui.tryButton.connect("clicked(bool)", lambda clicked: self._sequences.one_frame(self._shown.number))
         ui.useShownFrameButton.connect("clicked(bool)", lambda clicked: self._use_shown_frame())
         ui.useSequenceButton.connect("clicked(bool)", lambda clicked: self._use_sequence())
 
@@ -89,6 +89,7 @@ class Panel:
         """Nothing of what runs may come into the next scene."""
         self._runs.forget()
         self._export.stop()
+        self._folder.stop()
         self._shown.follow(None)
         self._review.show(None)
         self._result.clear()
@@ -99,6 +100,7 @@ class Panel:
         """The window closes: end the worker."""
         self._runs.forget()
         self._export.stop()
+        self._folder.stop()
         self._shown.follow(None)
         self._worker.stop()
         self.set_parameters(None)
@@ -112,7 +114,8 @@ class Panel:
         for widget in (
             *(ui.sequenceInputs, ui.sequenceOutputs, ui.sequenceResult, ui.tryButton, ui.strategySelector),
             *(ui.strategyLabel, ui.saveTransformsCheckBox, ui.saveTransformsLabel, ui.pointsSelector, ui.pointsLabel),
-            *(ui.surfaceSelector, ui.surfaceLabel),
+            *(ui.surfaceSelector, ui.surfaceLabel, ui.referencesBox, ui.referencesLabel, ui.segmentsList),
+            *(ui.segmentsLabel, ui.labelsSelector, ui.labelsLabel),
         ):
             widget.visible = not is_pair
         lacking, idle = self._lacking(), not self.running
@@ -129,11 +132,15 @@ class Panel:
             ui.applyButton.toolTip = _("Ends the run; finished frames stay, and Apply goes on from there")
         self._preset.show(parameters)
         self._network.show(parameters)
+        ui.estimateLabel.text = "" if is_pair or not idle else self._sequences.estimate()
+        ui.estimateLabel.visible = bool(ui.estimateLabel.text)
         if is_pair:
             self._offer_sequence()
             self._shown.follow(None)
             return
         ui.maskMarginSpinBox.enabled = parameters.region is None
+        self._references.show(parameters, idle)
+        self._labels.show(parameters.segmentation, parameters, idle)
         self._folder.show(parameters, self.running)
         self._shown.follow(parameters.sequence)
         self._review.show(parameters.outputSequence, self.running)
@@ -162,11 +169,7 @@ class Panel:
         elif self._parameters is not None and self._parameters.mode is Mode.PAIR:
             self._runs.begin(self._pair_job)
         else:
-            self._runs.begin(lambda: self._sequence_job(None))
-
-    def _try(self) -> None:
-        frame = self._shown.number
-        self._runs.begin(lambda: self._sequence_job([frame]))
+            self._sequences.all_frames()
 
     def _pair_job(self) -> PairJob:
         parameters = self._parameters
@@ -194,76 +197,6 @@ class Panel:
         self._result.show(transform, nodes.fixed, shown, end.facts["report"], notes)
         chosen_nodes.put_beside(nodes.moving, [node for node in (transform, nodes.warped_volume) if node is not None])
 
-    def _sequence_job(self, frames: Sequence[int] | None, overwrite: bool = False) -> SequenceJob:
-        parameters = self._parameters
-        assert parameters is not None
-        prepared = chosen_nodes.sequence(parameters)
-        if parameters.runFolder == NOT_SET:
-            parameters.runFolder = proposed_folder(prepared.drawn.node.GetName())
-        options = parameters.registration_options() + parameters.propagation_options()
-        options += ["--overwrite"] if overwrite else []
-        return SequenceJob(
-            self._worker,
-            prepared,
-            parameters.runFolder,
-            options,
-            frames,
-            self._progress_of_sequence,
-            lambda end: self._sequence_ended(frames, len(prepared.frames), end),
-        )
-
-    def _sequence_ended(self, frames: Sequence[int] | None, count: int, end: JobEnd) -> None:
-        parameters = self._parameters
-        if parameters is not None and end.facts.get("output") is not None:
-            parameters.outputSequence = end.facts["output"]
-            chosen_nodes.put_beside(parameters.sequence, [end.facts["output"]])
-        if end.status == "failed" and "holds a run with other settings" in end.message:
-            self._runs.ended(JobEnd("cancelled"))
-            self._offer_overwrite(frames, end.message)
-            return
-        self._runs.ended(end)
-        if end.status == "done" and frames is not None and len(frames) == 1 and end.facts["frames"]:
-            seconds = end.facts["seconds"]
-            self._runs.say(
-                _("This frame took {one}; all {count} take about {all}.").format(
-                    one=duration(seconds), count=count, all=duration(seconds * count)
-                )
-            )
-
-    def _offer_overwrite(self, frames: Sequence[int] | None, message: str) -> None:
-        question = _(
-            "The run folder holds frames that were made with other settings. Make them anew? Frames that you edited or "
-            "accepted stay as they are in the scene."
-        )
-        if slicer.util.confirmYesNoDisplay(question, _("VoxelMorph Registration"), detailedText=message):
-            self._runs.begin(lambda: self._sequence_job(frames, overwrite=True))
-
-    def _add_reference(self, shown: FrameState) -> None:
-        """Make a frame a reference too, and redo those nearer to it than to another, but for a person's own."""
-        from ..mrml.review import frame_states
-
-        parameters = self._parameters
-        if parameters is None or self._review.output is None:
-            return
-        others = [frame for frame in parameters.references() if frame != shown.index]
-        parameters.furtherReferences = [frame for frame in (*others, shown.index) if frame != parameters.referenceFrame]
-        kept = {state.index for state in frame_states(self._review.output) if state.accepted or state.edited}
-        count = parameters.sequence.GetNumberOfDataNodes()
-        nearer = chosen_nodes.nearer_frames(shown.index, others, kept, count)
-        if nearer:
-            self._runs.begin(lambda: self._sequence_job(nearer, overwrite=True))
-
-    def _run_again(self, frames: list[int]) -> None:
-        self._runs.begin(lambda: self._sequence_job(frames, overwrite=True))
-
-    def _progress_of_sequence(self, share: float | None, text: str) -> None:
-        self._runs.progress(share, text)
-        parameters, job = self._parameters, self._runs.job
-        output = job.output if isinstance(job, SequenceJob) else None
-        if parameters is not None and output is not None and parameters.outputSequence is not output:
-            # At once, and not when the run ends: a scene that is saved meanwhile knows its output.
-            parameters.outputSequence = output
-
     # Sequences and their frames
 
     def _offer_sequence(self) -> None:
@@ -284,9 +217,6 @@ class Panel:
     def _choose_sequence(self, sequence: slicer.vtkMRMLSequenceNode) -> None:
         if self._parameters is not None:
             self._parameters.sequence = sequence
-
-    def _frame_changed(self) -> None:
-        self._review.update()
 
     def _use_shown_frame(self) -> None:
         if self._parameters is not None:

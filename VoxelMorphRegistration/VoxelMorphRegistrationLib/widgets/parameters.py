@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Union
 
 import slicer
@@ -50,6 +52,7 @@ class Strategy(enum.Enum):
     SEQUENTIAL = "sequential"
     KEYFRAMES = "keyframes"
     MOTION_MODEL = "motion-model"
+    AUTOMATIC = "auto"
 
     def label(self) -> str:
         return {
@@ -57,6 +60,7 @@ class Strategy(enum.Enum):
             Strategy.SEQUENTIAL: _("Each frame with the one before"),
             Strategy.KEYFRAMES: _("Every 8th frame, and between them interpolated"),
             Strategy.MOTION_MODEL: _("Few frames, and every other one combined of them (hundreds of frames)"),
+            Strategy.AUTOMATIC: _("By their number: combined from 64 frames on, else with the reference"),
         }[self]
 
 
@@ -75,6 +79,31 @@ class Refinement(enum.Enum):
         }[self]
 
 
+class Labels(enum.Enum):
+    """How labels are warped; as `--label-interpolation`."""
+
+    NEAREST = "nearest"
+    SMOOTH = "smooth"
+
+    def label(self) -> str:
+        return {
+            Labels.NEAREST: _("Voxel by voxel (nearest neighbour)"),
+            Labels.SMOOTH: _("With smooth borders: a little slower"),
+        }[self]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What one run is to have in place of what the panel holds; None leaves it."""
+
+    preset: str | None = None
+    strategy: Strategy | None = None
+    refinement: Refinement | None = None
+
+
+AS_CHOSEN = Changes()
+
+
 @parameterNodeWrapper
 class Parameters:
     mode: Mode
@@ -88,7 +117,10 @@ class Parameters:
     sequence: slicer.vtkMRMLSequenceNode
     segmentation: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007 (Slicer's wrapper reads it)
     referenceFrame: Annotated[int, WithinRange(0, 99999)]
+    # Each with the segmentation beside it, or with what the output holds of that frame where that is None.
     furtherReferences: list[int]
+    furtherSegmentations: list[slicer.vtkMRMLSegmentationNode]
+    leftOutSegments: list[str]
     outputSequence: slicer.vtkMRMLSequenceNode
     runFolder: pathlib.Path
     maskMargin: Annotated[float, WithinRange(0.0, 500.0)]
@@ -103,6 +135,10 @@ class Parameters:
     ]
     surface: slicer.vtkMRMLModelNode
     saveTransforms: bool
+    labels: Labels
+    # Of the last run, and the settings that it was timed with.
+    secondsAFrame: float
+    timedWith: Annotated[str, Default("")]
 
     preset: Annotated[str, Default("")]
     start: Start
@@ -112,34 +148,49 @@ class Parameters:
     network: Annotated[str, Default("")]
     device: Annotated[str, Default("auto")]
 
-    def registration_options(self) -> list[str]:
+    def registration_options(self, changes: Changes = AS_CHOSEN) -> list[str]:
         """The options that `register` and `propagate` share."""
         options = ["--device", self.device]
-        if self.preset:
-            options += ["--preset", self.preset]
+        preset = self.preset if changes.preset is None else changes.preset
+        refinement = self.refinement if changes.refinement is None else changes.refinement
+        if preset:
+            options += ["--preset", preset]
         # What is chosen under Advanced goes before what a preset sets.
-        if self.start is not Start.AUTOMATIC or not self.preset:
+        if self.start is not Start.AUTOMATIC or not preset:
             options += ["--align", self.start.option(self.mode)]
-        if self.refinement is not Refinement.AS_PRESET:
-            options += ["--refine", self.refinement.value]
+        if refinement is not Refinement.AS_PRESET:
+            options += ["--refine", refinement.value]
         if self.networkSpacing > 0:
             options += ["--network-spacing", f"{self.networkSpacing:g}"]
         if self.network:
             options += ["--model", self.network]
         return options
 
-    def propagation_options(self) -> list[str]:
+    def propagation_options(self, changes: Changes = AS_CHOSEN) -> list[str]:
         """The options of `propagate` alone, but for what is carried and where to."""
-        options = ["--strategy", self.strategy.value]
+        options = ["--strategy", (changes.strategy or self.strategy).value]
         if self.maskMargin > 0 and self.region is None:
             options += ["--mask-margin", f"{self.maskMargin:g}"]
         if self.saveTransforms:
             options += ["--save-transforms", "full"]
+        if self.labels is not Labels.NEAREST:
+            options += ["--label-interpolation", self.labels.value]
         return options
 
     def references(self) -> list[int]:
-        """The segmented frames: the one that was drawn on, and those that were made references since."""
-        return [self.referenceFrame, *[frame for frame in self.furtherReferences if frame != self.referenceFrame]]
+        """The segmented frames: the one that was drawn on, and the further ones."""
+        return [self.referenceFrame, *self.further_references()]
+
+    def further_references(self) -> dict[int, slicer.vtkMRMLSegmentationNode | None]:
+        """The further segmented frames with their segmentations; None for what the output holds of that frame."""
+        frames, nodes = list(self.furtherReferences), list(self.furtherSegmentations)
+        nodes += [None] * (len(frames) - len(nodes))  # as scenes of earlier versions have it
+        return {frame: node for frame, node in zip(frames, nodes) if frame != self.referenceFrame}
+
+    def set_further_references(self, further: Mapping[int, slicer.vtkMRMLSegmentationNode | None]) -> None:
+        """Keep these, and no others."""
+        self.furtherReferences = list(further)
+        self.furtherSegmentations = list(further.values())
 
 
 def parameters_of(node: slicer.vtkMRMLScriptedModuleNode) -> Parameters:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from .parameters import Parameters
+from .steps import Steps
 from .words import size
 
 NOT_SET = Path()
+_FILES_A_STEP = 200
 
 
 def proposed_folder(segmentation_name: str) -> Path:
@@ -29,11 +32,19 @@ def proposed_folder(segmentation_name: str) -> Path:
     return folder
 
 
-def bytes_in(folder: Path) -> int:
-    """What a folder takes; 0 where there is none."""
-    if not folder.is_dir():
-        return 0
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+def bytes_by_steps(folder: Path) -> Iterator[int]:
+    """What a folder takes, in pieces of some hundred files: thousands of frames on a slow disk take a while."""
+    total = count = 0
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(parent, name)).st_size
+            except OSError:
+                pass  # A run that works here replaces its files.
+            count += 1
+            if count % _FILES_A_STEP == 0:
+                yield 0
+    yield total
 
 
 def free_bytes(folder: Path) -> int | None:
@@ -59,10 +70,13 @@ def delete_images(folder: Path) -> None:
 
 
 class RunFolderSection:
-    """Says what the chosen folder means; `changed` is called when its images were deleted."""
+    """Says what the chosen folder takes; `changed` is called when its images were deleted."""
 
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self._ui, self._changed, self._folder = ui, changed, NOT_SET
+        self._taken: int | None = None
+        self._state: tuple[Path, bool] | None = None
+        self._steps: Steps | None = None
         ui.runFolderSelector.filters = ui.runFolderSelector.Dirs
         ui.deleteImagesButton.connect("clicked(bool)", lambda clicked: self._delete())
 
@@ -70,20 +84,45 @@ class RunFolderSection:
         """`busy`: a run works in the folder."""
         ui, self._folder = self._ui, NOT_SET if parameters is None else parameters.runFolder
         if self._folder == NOT_SET:
+            self.stop()
             ui.runFolderInfo.text = _("A folder is made at the first Apply, beside the saved scene.")
             ui.deleteImagesButton.enabled = False
             return
-        free = free_bytes(self._folder)
-        ui.runFolderInfo.text = _("{free} are free there.").format(free="?" if free is None else size(free))
+        if self._state != (self._folder, busy):
+            # Counted when a folder is chosen, and when a run in it begins and ends.
+            self.stop()
+            self._state = (self._folder, busy)
+            self._count()
+        self._tell()
         ui.deleteImagesButton.enabled = images_in(self._folder) is not None and not busy
+
+    def stop(self) -> None:
+        """Count no further."""
+        self._state = self._taken = None
+        if self._steps is not None:
+            self._steps.stop()
+
+    def _count(self) -> None:
+        def counted(total: int) -> None:
+            self._taken = total
+
+        self._steps = Steps(bytes_by_steps(self._folder), counted, self._tell, lambda error: None)
+
+    def _tell(self) -> None:
+        free = free_bytes(self._folder)
+        said = _("{free} are free there.").format(free="?" if free is None else size(free))
+        if self._taken:
+            said = _("It takes {taken}; {rest}").format(taken=size(self._taken), rest=said)
+        self._ui.runFolderInfo.text = said
 
     def _delete(self) -> None:
         images = images_in(self._folder) if self._folder != NOT_SET else None
         if images is None:
             return
         question = _("Delete the {size} of images in {folder}? A run cannot go on without them.").format(
-            size=size(bytes_in(images)), folder=images
+            size=size(sum(bytes_by_steps(images))), folder=images
         )
         if slicer.util.confirmYesNoDisplay(question, _("VoxelMorph Registration")):
             delete_images(self._folder)
+            self.stop()
             self._changed()

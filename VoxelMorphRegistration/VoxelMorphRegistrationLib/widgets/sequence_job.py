@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,17 +14,18 @@ from slicer.i18n import tr as _
 from .job import JobEnd, OnEnd, Progress
 from .steps import Steps
 from .words import duration
+from .worker_job import WorkerJob
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
     from ..mrml.prepared_sequence import PreparedSequence
 
 
-class SequenceJob:
+class SequenceJob(WorkerJob):
     """Writes the frames into the run folder, has them computed there, and puts each into the scene when it is there.
 
-    `facts` of its end: `output`, the sequence of segmentations (None where no frame came), `frames`, how many came, and
-    `seconds`, of the slowest of them.
+    `facts` of its end: `output`, the sequence of segmentations (None where no frame came), and `seconds`, what a frame
+    took (0 where none was computed).
     """
 
     def __init__(
@@ -41,41 +42,25 @@ class SequenceJob:
         from ..mrml.job_files import SequenceFiles
         from ..mrml.live_run import LiveRun
 
+        super().__init__(worker, progress, on_end)
         asked = frames if frames is not None and "--overwrite" in options else ()
         self._live = LiveRun(prepared, folder, asked)
         self._files = SequenceFiles(prepared, folder)
-        self._worker, self._folder, self._options = worker, folder, options
-        self._frames, self._progress, self._on_end = frames, progress, on_end
-        self._job: str | None = None
+        self._folder, self._options, self._frames = folder, options, frames
         self._arrived: deque[int] = deque()
-        self._count, self._seconds = 0, 0.0
+        self._timing = _Timing()
         self._end_event: Mapping[str, Any] | None = None
-        self._ended = False
-        self._steps = Steps(self._files.write(), self._written, self._submit, self._failed)
+        self._steps = Steps(self._files.write(), self._written, self._propagate, self._failed)
 
     @property
     def output(self) -> slicer.vtkMRMLSequenceNode | None:
         """The sequence of segmentations, once a frame is there."""
         return self._live.output
 
-    def cancel(self) -> None:
-        if self._job is None:
-            self._steps.stop()
-            self._end(JobEnd("cancelled"))
-        else:
-            self._worker.cancel(self._job)
-
-    def forget(self) -> None:
-        """The scene is gone: put nothing into it any more."""
-        self._steps.stop()
-        self._ended = True
-        if self._job is not None:
-            self._worker.cancel(self._job)
-
     def _written(self, share: float) -> None:
         self._progress(None, _("Handing over the frames: {percent} %").format(percent=round(100 * share)))
 
-    def _submit(self) -> None:
+    def _propagate(self) -> None:
         try:
             arguments = ["--sequence", str(self._files.sequence), *self._files.options(), "--output", str(self._folder)]
         except Exception as error:
@@ -84,26 +69,30 @@ class SequenceJob:
         if self._frames is not None:
             arguments += ["--frames", ",".join(str(frame) for frame in self._frames)]
         self._progress(None, _("Starting ..."))
-        self._job = self._worker.submit("propagate", arguments + self._options, self._heard)
+        self._submit("propagate", arguments + self._options)
 
     def _heard(self, event: Mapping[str, Any]) -> None:
-        if self._ended:
-            return
-        if event["event"] == "frame":
+        if event["event"] == "start":
+            self._timing.begin()
+            self._progress(None, _("Timing the first of {count} frames ...").format(count=event["frames"]))
+        elif event["event"] == "frame":
             self._arrived.append(event["index"])
-            self._count += 1
-            self._seconds = max(self._seconds, event["seconds"])
-            said = _("Frame {done} of {frames}, about {left} left").format(
-                done=event["done"], frames=event["frames"], left=duration(event["seconds_left"])
-            )
+            self._timing.frame(event)
+            said = _("Frame {done} of {frames}").format(done=event["done"], frames=event["frames"])
+            if self._timing.seconds > 0 and event["done"] < event["frames"]:
+                left = duration(self._timing.seconds * (event["frames"] - event["done"]))
+                said += _(", about {left} left").format(left=left)
             self._progress(event["done"] / event["frames"], said)
             if len(self._arrived) == 1:
                 self._steps = Steps(self._shown(), lambda index: None, lambda: None, self._failed)
         elif event["event"] == "stage" and event["name"] == "assembling":
             self._progress(None, _("Assembling the sequence ..."))
+        elif event["event"] == "stage" and event["name"] == "looking":
+            said = _("Looking at all frames before any is found: {percent} %")
+            self._progress(None, said.format(percent=round(100 * event["share"])))
         elif event["event"] in ("done", "cancelled", "error"):
             self._end_event = event
-            self._steps.stop()
+            self._stop_steps()
             self._steps = Steps(self._all_shown(), lambda index: None, self._finish, self._failed)
 
     def _shown(self) -> Iterator[int]:
@@ -120,18 +109,25 @@ class SequenceJob:
         self._live.finish()
         event = self._end_event
         assert event is not None
-        facts = {"output": self.output, "frames": self._count, "seconds": self._seconds}
+        facts = {"output": self.output, "seconds": self._timing.seconds}
         if event["event"] == "error":
             self._end(JobEnd("failed", event["message"], event["details"], facts))
         else:
             self._end(JobEnd("done" if event["event"] == "done" else "cancelled", facts=facts))
 
-    def _failed(self, error: Exception) -> None:
-        if self._job is not None and self._end_event is None:
-            self._worker.cancel(self._job)
-        self._end(JobEnd("failed", str(error), "".join(traceback.format_exception(error))))
 
-    def _end(self, end: JobEnd) -> None:
-        if not self._ended:
-            self._ended = True
-            self._on_end(end)
+class _Timing:
+    """What a frame takes: of several, the time that went by until the last of them; of one, what it says itself."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began, self._count = time.monotonic(), 0
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def frame(self, event: Mapping[str, Any]) -> None:
+        """Reference frames are handed through, and say nothing."""
+        if event["status"] != "reference":
+            self._count += 1
+            self.seconds = event["seconds"] if self._count == 1 else (time.monotonic() - self._began) / self._count

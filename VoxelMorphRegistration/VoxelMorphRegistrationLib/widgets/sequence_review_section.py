@@ -10,6 +10,8 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..files import slicer_attributes
+from .run_again_section import OnAgain, RunAgainSection
+from .words import frame_numbers
 
 if TYPE_CHECKING:
     from ..mrml.review import FrameState
@@ -18,10 +20,9 @@ if TYPE_CHECKING:
 class SequenceReviewSection:
     """Leads a person through the frames of one output sequence; `on_reference` and `on_again` ask for further runs."""
 
-    def __init__(
-        self, ui: Any, on_reference: Callable[[FrameState], None], on_again: Callable[[list[int]], None]
-    ) -> None:
-        self._ui, self._on_reference, self._on_again = ui, on_reference, on_again
+    def __init__(self, ui: Any, on_reference: Callable[[FrameState], None], on_again: OnAgain) -> None:
+        self._ui, self._on_reference = ui, on_reference
+        self._again = RunAgainSection(ui, on_again)
         self._output: slicer.vtkMRMLSequenceNode | None = None
         self._busy = False
         self._plot_views: list[Any] = []
@@ -30,7 +31,6 @@ class SequenceReviewSection:
         ui.acceptButton.connect("clicked(bool)", lambda clicked: self._accept())
         ui.editButton.connect("clicked(bool)", lambda clicked: self._edit())
         ui.referenceButton.connect("clicked(bool)", lambda clicked: self._reference())
-        ui.againButton.connect("clicked(bool)", lambda clicked: self._again())
         ui.plotButton.connect("clicked(bool)", lambda clicked: self._plot())
 
     @property
@@ -55,7 +55,7 @@ class SequenceReviewSection:
             )
         elif states:
             ui.resultLabel.text = _("{flagged} of {count} frames need a look: {numbers}").format(
-                flagged=len(looked), count=len(states), numbers=_listed([state.index for state in looked])
+                flagged=len(looked), count=len(states), numbers=frame_numbers([state.index for state in looked])
             )
         else:
             ui.resultLabel.text = ""
@@ -72,7 +72,7 @@ class SequenceReviewSection:
         ui.acceptButton.enabled = ui.editButton.enabled = shown is not None
         ui.acceptButton.text = _("Accepted: take back") if shown is not None and shown.accepted else _("Accept")
         ui.referenceButton.enabled = shown is not None and not self._busy
-        ui.againButton.enabled = bool(looked) and not self._busy
+        self._again.show(states, shown, self._frame_count(), self._busy)
         ui.plotButton.enabled = self._chart() is not None
         proxy = self._proxy()
         is_segmentation = proxy is not None and proxy.IsA("vtkMRMLSegmentationNode")
@@ -99,6 +99,11 @@ class SequenceReviewSection:
 
     def _chart(self) -> slicer.vtkMRMLPlotChartNode | None:
         return None if self._output is None else self._output.GetNodeReference(slicer_attributes.PLOT)
+
+    def _frame_count(self) -> int:
+        """Of the sequence, finished or not."""
+        browser = self._browser()
+        return 0 if browser is None else browser.GetNumberOfItems()
 
     def _shown_number(self) -> int:
         browser = self._browser()
@@ -152,9 +157,6 @@ class SequenceReviewSection:
         if shown is not None:
             self._on_reference(shown)
 
-    def _again(self) -> None:
-        self._on_again([state.index for state in self._states() if state.needs_look])
-
     def _plot(self) -> None:
         chart = self._chart()
         manager = slicer.app.layoutManager() if hasattr(slicer.app, "layoutManager") else None
@@ -182,8 +184,3 @@ class SequenceReviewSection:
                 browser.SetSelectedItemNumber(int(frames.GetValue(chosen.GetValue(0))))
                 self.update()
                 return
-
-
-def _listed(numbers: list[int]) -> str:
-    shown = ", ".join(str(number) for number in numbers[:20])
-    return shown + (_(" and {count} more").format(count=len(numbers) - 20) if len(numbers) > 20 else "")

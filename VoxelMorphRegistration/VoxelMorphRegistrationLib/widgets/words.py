@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from slicer.i18n import tr as _
@@ -69,3 +69,9 @@ def size(number_of_bytes: float) -> str:
         if number_of_bytes >= many:
             return f"{number_of_bytes / many:.1f} {unit}"
     return f"{number_of_bytes:.0f} B"
+
+
+def frame_numbers(frames: Sequence[int]) -> str:
+    """Frame numbers, the first twenty of many."""
+    shown = ", ".join(str(number) for number in frames[:20])
+    return shown + (_(" and {count} more").format(count=len(frames) - 20) if len(frames) > 20 else "")

@@ -1,0 +1,163 @@
+"""The runs of the sequence mode: every frame, one to try, some again, and what they will take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from . import chosen_nodes
+from .job import JobEnd
+from .job_runner import JobRunner
+from .parameters import AS_CHOSEN, Changes
+from .run_folder_section import NOT_SET, proposed_folder
+from .sequence_job import SequenceJob
+from .words import duration, frame_numbers
+from .worker_process import WorkerProcess
+
+if TYPE_CHECKING:
+    from ..mrml.review import FrameState
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One run. `frames`: only these, and made anew with `overwrite`."""
+
+    frames: Sequence[int] | None = None
+    overwrite: bool = False
+    changes: Changes = AS_CHOSEN
+
+
+class SequenceRuns:
+    """Starts them through the panel's runner; `parameters` and `worker` are asked for when a run begins."""
+
+    def __init__(self, runner: JobRunner, worker: Callable[[], WorkerProcess], parameters: Callable[[], Any]) -> None:
+        self._runner, self._worker, self._parameters = runner, worker, parameters
+
+    def all_frames(self) -> None:
+        """Every frame that is not finished."""
+        self._begin(_Asked())
+
+    def one_frame(self, number: int) -> None:
+        """To see what comes out, and what all of them will take."""
+        self._begin(_Asked([number]))
+
+    def again(self, wanted: Sequence[int], changes: Changes) -> None:
+        """These once more, but for frames that were drawn on, accepted or edited, which is said."""
+        output = self._parameters().outputSequence
+        if output is None:
+            return
+        left = [number for number in wanted if number in _kept_frames(output)]
+        frames = [number for number in wanted if number not in left]
+        if frames:
+            self._begin(_Asked(frames, overwrite=True, changes=changes))
+        if left:
+            said = _("Left as they are, because they were drawn on, accepted or edited: {numbers}.")
+            self._runner.say(said.format(numbers=frame_numbers(left)))
+
+    def add_reference(self, shown: FrameState) -> None:
+        """Make a frame a reference too, and redo those nearer to it than to another, but for a person's own."""
+        parameters = self._parameters()
+        if parameters is None or parameters.outputSequence is None:
+            return
+        others = [frame for frame in parameters.references() if frame != shown.index]
+        further = parameters.further_references()
+        if shown.index != parameters.referenceFrame:
+            further[shown.index] = None
+        parameters.set_further_references(further)
+        count = parameters.sequence.GetNumberOfDataNodes()
+        kept = _kept_frames(parameters.outputSequence)
+        nearer = chosen_nodes.nearer_frames(shown.index, others, kept, count)
+        if nearer:
+            self._begin(_Asked(nearer, overwrite=True))
+
+    def estimate(self) -> str:
+        """What Apply will take, by the last run's time for a frame; '' where none was timed, or nothing is left."""
+        parameters = self._parameters()
+        if parameters is None or parameters.sequence is None or parameters.secondsAFrame <= 0:
+            return ""
+        count, output = parameters.sequence.GetNumberOfDataNodes(), parameters.outputSequence
+        left = count - (0 if output is None else output.GetNumberOfDataNodes())
+        if left <= 0:
+            return ""
+        said = (
+            _("{left} of {count} frames are left, about {all}: {one} a frame in the last run.")
+            if self._settings() == parameters.timedWith
+            else _("{left} of {count} frames are left, about {all} if a frame takes {one} as with the last settings.")
+        )
+        seconds = parameters.secondsAFrame
+        return said.format(left=left, count=count, all=duration(seconds * left), one=duration(seconds))
+
+    def _settings(self, changes: Changes = AS_CHOSEN) -> str:
+        """What decides how long a frame takes."""
+        parameters = self._parameters()
+        options = parameters.registration_options(changes) + parameters.propagation_options(changes)
+        return " ".join([parameters.sequence.GetID(), *options])
+
+    def _begin(self, asked: _Asked) -> None:
+        self._runner.begin(lambda: self._job(asked))
+
+    def _job(self, asked: _Asked) -> SequenceJob:
+        parameters = self._parameters()
+        prepared = chosen_nodes.sequence(parameters)
+        if parameters.runFolder == NOT_SET:
+            parameters.runFolder = proposed_folder(prepared.drawn.node.GetName())
+        options = parameters.registration_options(asked.changes) + parameters.propagation_options(asked.changes)
+        options += ["--overwrite"] if asked.overwrite else []
+        timed_with, count = self._settings(asked.changes), len(prepared.frames)
+        return SequenceJob(
+            self._worker(),
+            prepared,
+            parameters.runFolder,
+            options,
+            asked.frames,
+            self._progress,
+            lambda end: self._ended(asked, timed_with, count, end),
+        )
+
+    def _ended(self, asked: _Asked, timed_with: str, count: int, end: JobEnd) -> None:
+        parameters = self._parameters()
+        if parameters is not None and end.facts.get("output") is not None:
+            parameters.outputSequence = end.facts["output"]
+            chosen_nodes.put_beside(parameters.sequence, [end.facts["output"]])
+        seconds = end.facts.get("seconds", 0.0)
+        if parameters is not None and seconds > 0:
+            parameters.secondsAFrame, parameters.timedWith = seconds, timed_with
+        if end.status == "failed" and "holds a run with other settings" in end.message:
+            self._runner.ended(JobEnd("cancelled"))
+            self._offer_overwrite(asked, end.message)
+            return
+        self._runner.ended(end)
+        if end.status == "done" and asked.frames is not None and len(asked.frames) == 1 and seconds > 0:
+            self._runner.say(
+                _("This frame took {one}; all {count} take about {all}.").format(
+                    one=duration(seconds), count=count, all=duration(seconds * count)
+                )
+            )
+
+    def _offer_overwrite(self, asked: _Asked, message: str) -> None:
+        question = _(
+            "The run folder holds frames that were made with other settings. Make them anew? Frames that you edited or "
+            "accepted stay as they are in the scene."
+        )
+        if slicer.util.confirmYesNoDisplay(question, _("VoxelMorph Registration"), detailedText=message):
+            self._begin(replace(asked, overwrite=True))
+
+    def _progress(self, share: float | None, text: str) -> None:
+        self._runner.progress(share, text)
+        parameters, job = self._parameters(), self._runner.job
+        output = job.output if isinstance(job, SequenceJob) else None
+        if parameters is not None and output is not None and parameters.outputSequence is not output:
+            # At once, and not when the run ends: a scene that is saved meanwhile knows its output.
+            parameters.outputSequence = output
+
+
+def _kept_frames(output: slicer.vtkMRMLSequenceNode) -> set[int]:
+    """The frames that no run replaces unasked."""
+    from ..mrml.review import frame_states
+
+    states = frame_states(output)
+    return {state.index for state in states if state.accepted or state.edited or state.status == "reference"}
