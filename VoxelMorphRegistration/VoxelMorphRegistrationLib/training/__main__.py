@@ -40,12 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--contrast-change", type=float, default=SynthesisSettings.contrast_change)
     parser.add_argument("--smoothness", type=float, default=PretrainingSettings.smoothness)
     parser.add_argument("--held-back", type=int, default=PretrainingSettings.held_back, help="pairs that judge it")
+    parser.add_argument("--batch", type=int, default=PretrainingSettings.batch, help="pairs at a time: more fill a GPU")
     parser.add_argument("--check-every", type=int, default=LoopSettings.check_every)
     options = parser.parse_args(arguments)
     # Numbers too small to matter would cost a CPU a hundred times the time of others.
     torch.set_flush_denormal(True)
     if options.threads:
         torch.set_num_threads(options.threads)
+    # Shapes repeat; the fastest convolutions for each are worth looking for once.
+    torch.backends.cudnn.benchmark = True
     architecture = {**ARCHITECTURE, "cue_windows": options.cue_windows}
     if options.features:
         architecture["features"] = [[int(n) for n in part.split(",")] for part in options.features.split("/")]
@@ -62,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
         smoothness=options.smoothness,
         held_back=options.held_back,
         seed=options.seed,
+        batch=options.batch,
     )
     printed = [-1]
 

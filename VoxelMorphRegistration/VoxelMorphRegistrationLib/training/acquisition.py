@@ -19,11 +19,14 @@ class Scanner:
         voxel: how many times larger the scanner's voxels are than those of the images' grid.
         blur: sigma in voxels; None for one of each image's own.
         most_noise: bound of the noise's standard deviation, as a share of the range.
+        slices: axis and thickness in voxels of the slices both are acquired in; None for at times some of each image's
+            own.
     """
 
     voxel: float = 1.0
     blur: float | None = None
     most_noise: float = 0.06
+    slices: tuple[int, float] | None = None
 
 
 def simulate_acquisition(image: torch.Tensor, draw: Draw, margin: int, scanner: Scanner) -> torch.Tensor:
@@ -38,10 +41,13 @@ def simulate_acquisition(image: torch.Tensor, draw: Draw, margin: int, scanner: 
         image = _blur(image, scanner.blur)
     elif draw.chance(0.6):
         image = _blur(image, draw.uniform(0.3, 1.2))
-    if draw.chance(0.25):
-        axis = draw.integer(0, 2)
+    slices = scanner.slices
+    if slices is None and draw.chance(0.25):
+        slices = draw.integer(0, 2), draw.uniform(1.5, 4.0)
+    if slices is not None:
+        axis, thickness = slices
         coarse = list(shape)
-        coarse[axis] = max(8, int(shape[axis] / draw.uniform(1.5, 4.0)))
+        coarse[axis] = max(8, int(shape[axis] / thickness))
         image = F.interpolate(F.interpolate(image, size=coarse, mode="area"), size=shape, mode="trilinear")
     image = crop(image, margin)
     shape = tuple(image.shape[2:])
@@ -58,7 +64,7 @@ def simulate_acquisition(image: torch.Tensor, draw: Draw, margin: int, scanner: 
     if draw.chance(0.1):
         axis = draw.integer(2, 4)
         width = draw.integer(1, shape[axis - 2] // 4)
-        image.narrow(axis, 0 if draw.chance(0.5) else shape[axis - 2] - width, width).fill_(float(image.min()))
+        image.narrow(axis, 0 if draw.chance(0.5) else shape[axis - 2] - width, width).copy_(image.min())
     low, high = torch.quantile(image[:, :, ::2, ::2, ::2].reshape(-1), torch.tensor([0.01, 0.99], device=image.device))
     image = ((image - low) / (high - low).clamp_min(1e-3)).clamp(0.0, 1.0)
     return image ** math.exp(draw.uniform(-0.35, 0.35)) if draw.chance(0.4) else image

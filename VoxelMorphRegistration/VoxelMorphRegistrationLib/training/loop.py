@@ -97,7 +97,7 @@ class Loop(Generic[N]):
         self.averaged = copy.deepcopy(network)
         self.best_state: dict[str, torch.Tensor] = {}
         self.progress = Progress()
-        self._running: dict[str, float] = {}
+        self._running: dict[str, torch.Tensor] = {}
         self._taken_up = 0
 
     def run(
@@ -146,11 +146,11 @@ class Loop(Generic[N]):
         self.data.restore(state["data"])
         return True
 
-    def _learn(self, loss: torch.Tensor, parts: dict[str, float]) -> bool:
+    def _learn(self, loss: torch.Tensor, parts: dict[str, torch.Tensor]) -> bool:
         """Take up a loss; True when that made a step."""
         (loss / self.settings.accumulate).backward()
-        for name, value in {"train_loss": float(loss.detach()), **parts}.items():
-            self._running[name] = 0.98 * self._running.get(name, value) + 0.02 * value
+        for name, value in {"train_loss": loss.detach(), **parts}.items():
+            self._follow(name, value)
         self._taken_up += 1
         if self._taken_up < self.settings.accumulate:
             return False
@@ -170,7 +170,11 @@ class Loop(Generic[N]):
         self.progress.step += 1
         decay = min(self.settings.average, self.progress.step / (self.progress.step + 10.0))
         get_ema_multi_avg_fn(decay)(list(self.averaged.parameters()), list(self.network.parameters()), None)
-        self._running["gradient_norm"] = 0.98 * self._running.get("gradient_norm", float(norm)) + 0.02 * float(norm)
+        self._follow("gradient_norm", norm)
+
+    def _follow(self, name: str, value: torch.Tensor) -> None:
+        """Take a value of this step into the running mean that the log shows."""
+        self._running[name] = torch.lerp(self._running.get(name, value), value, 0.02)
 
     def _schedule(self) -> float:
         warm = min(1.0, (self.progress.step + 1) / max(1, self.settings.warmup))
@@ -192,7 +196,7 @@ class Loop(Generic[N]):
             measures = self.data.evaluate(self.averaged)
         progress = self.progress
         where = {"step": progress.step, "seconds": round(progress.seconds, 1)}
-        progress.rows.append({**where, **measures, **self._running})
+        progress.rows.append({**where, **measures, **{name: float(value) for name, value in self._running.items()}})
         if measures["loss"] < progress.best:
             progress.best = measures["loss"]
             progress.checks_without_gain = 0

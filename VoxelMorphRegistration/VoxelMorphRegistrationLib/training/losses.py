@@ -19,21 +19,24 @@ class Loss(NamedTuple):
 
     Attributes:
         total: scalar, to be differentiated.
-        parts: what it is made of, by the names they have in a log.
+        parts: scalars it is made of, by the names they have in a log, without gradient. They stay on their device:
+            reading one would wait for it.
     """
 
     total: torch.Tensor
-    parts: dict[str, float]
+    parts: dict[str, torch.Tensor]
 
 
 def displacement_error(displacement: torch.Tensor, truth: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Smooth L1 distance to the true displacement in units of 1 + its own size, averaged with weights (B, 1, *shape).
+    """Smooth L1 distance to the true displacement in units of 1 + its own size, averaged with weights (B, 1, *shape):
+    (B,).
 
     Without that unit the largest motions, which a network cannot find at first, drown out what it could learn.
     """
+    axes = tuple(range(1, truth.dim()))
     error = F.smooth_l1_loss(displacement, truth, reduction="none").mean(1, keepdim=True)
-    size = truth.pow(2).sum(1).mean().sqrt()
-    return (error * weight).sum() / weight.sum() / (1.0 + size)
+    size = truth.pow(2).sum(1, keepdim=True).mean(axes).sqrt()
+    return (error * weight).sum(axes) / weight.sum(axes) / (1.0 + size)
 
 
 def soft_dice(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -54,7 +57,7 @@ def gradient_penalty(velocity: torch.Tensor) -> torch.Tensor:
 
 
 def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: float = 0.2) -> Loss:
-    """The loss of a velocity (1, 3, *shape) for a synthetic pair.
+    """The loss of a velocity (B, 3, *shape) for a batch of synthetic pairs, the mean over them.
 
     1 - local correlation of the clean images, which are of one contrast whatever the network was shown, + 4 times the
     error of the displacement (once for two bodies: other displacements match them as well) + 1 - Dice of the labels +
@@ -72,13 +75,14 @@ def pair_loss(velocity: torch.Tensor, pair: Pair, stride: int = 1, smoothness: f
     warped = sample(pair.moving_content, position, "border")
     content = inside(pair.fixed_content, every)
     images = pair.CLEAN_IMAGES
-    correlation = LocalCorrelation(content[:, :images].transpose(0, 1), 9 if stride == 1 else 5)
+    correlation = LocalCorrelation(content[:, :images].flatten(0, 1)[:, None], 9 if stride == 1 else 5)
+    errors = displacement_error(displacement, inside(pair.displacement, every), inside(pair.weight, every))
     parts = {
-        "dissimilarity": 1.0 - correlation(warped[:, :images].transpose(0, 1)),
-        "displacement": displacement_error(displacement, inside(pair.displacement, every), inside(pair.weight, every)),
+        "dissimilarity": 1.0 - correlation(warped[:, :images].flatten(0, 1)[:, None]),
+        "displacement": errors.mean(),
         "overlap": 1.0 - soft_dice(warped[:, images:], content[:, images:]),
         "gradient": gradient_penalty(velocity),
     }
-    known = 4.0 if pair.correlation == 1.0 else 1.0
-    total = parts["dissimilarity"] + known * parts["displacement"] + parts["overlap"] + smoothness * parts["gradient"]
-    return Loss(total, {name: float(value.detach()) for name, value in parts.items()})
+    known = errors.new_tensor([4.0 if correlation == 1.0 else 1.0 for correlation in pair.correlation])
+    total = parts["dissimilarity"] + (known * errors).mean() + parts["overlap"] + smoothness * parts["gradient"]
+    return Loss(total, {name: value.detach() for name, value in parts.items()})

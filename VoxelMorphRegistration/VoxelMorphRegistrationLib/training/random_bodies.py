@@ -34,7 +34,7 @@ class Structure:
             count=draw.integer(*shapes),
             lengths=(
                 draw.uniform(16.0, 32.0),
-                draw.uniform(5.0, 14.0),
+                draw.uniform(3.0, 14.0),
                 draw.uniform(10.0, 24.0),
                 draw.uniform(4.0, 12.0),
                 draw.uniform(1.5, 5.0),

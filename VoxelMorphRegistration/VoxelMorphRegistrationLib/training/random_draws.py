@@ -9,20 +9,42 @@ import torch.nn.functional as F
 
 
 class Draw:
-    """Random numbers from one generator."""
+    """Random numbers: what is decided from a generator on the CPU, what fills tensors from one on their device.
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator = generator
-        self.device = generator.device
+    Asking a GPU for a single number would wait for all it still has to do. On a CPU both are one generator.
+
+    Args:
+        seed: the same one draws the same numbers again, on one device.
+        device: where `numbers`, `normals` and `smooth_noise` are.
+    """
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.decisions = torch.Generator().manual_seed(seed)
+        on_cpu = self.device.type == "cpu"
+        self.generator = self.decisions if on_cpu else torch.Generator(self.device).manual_seed(seed)
+
+    def state(self) -> torch.Tensor:
+        """Of both generators, for a checkpoint."""
+        if self.generator is self.decisions:
+            return self.decisions.get_state()
+        return torch.cat([self.decisions.get_state(), self.generator.get_state()])
+
+    def restore(self, state: torch.Tensor) -> None:
+        """Go on from a `state`."""
+        length = len(self.decisions.get_state())
+        self.decisions.set_state(state.cpu()[:length])
+        if self.generator is not self.decisions:
+            self.generator.set_state(state.cpu()[length:])
 
     def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=self.generator, device=self.device))
+        return low + (high - low) * float(torch.rand((), generator=self.decisions))
 
     def log_uniform(self, low: float, high: float) -> float:
         return math.exp(self.uniform(math.log(low), math.log(high)))
 
     def integer(self, low: int, high: int) -> int:
-        return int(torch.randint(low, high + 1, (), generator=self.generator, device=self.device))
+        return int(torch.randint(low, high + 1, (), generator=self.decisions))
 
     def chance(self, probability: float) -> bool:
         return self.uniform(0.0, 1.0) < probability

@@ -13,7 +13,7 @@ def random_velocity(
     amplitude: tuple[float, float],
     lengths: tuple[float, float],
     stretch: float,
-    generator: torch.Generator,
+    draw: Draw,
 ) -> torch.Tensor:
     """A smooth random velocity field (1, 3, *shape) in voxels: noise of several lengths, at times affine or along an
     axis.
@@ -23,12 +23,11 @@ def random_velocity(
         lengths: bounds of the distance over which the noise varies, drawn log-uniformly.
         stretch: the root mean square of its gradient is lowered to this where it is greater.
     """
-    draw = Draw(generator)
     rms = draw.log_uniform(*amplitude)
-    velocity = torch.zeros(1, 3, *shape, device=generator.device)
+    velocity = torch.zeros(1, 3, *shape, device=draw.device)
     for _ in range(3):
         length = draw.log_uniform(*lengths)
-        noise = smooth_noise(shape, length, 3, generator, smoothing=2)
+        noise = smooth_noise(shape, length, 3, draw.generator, smoothing=2)
         # Short motions are small ones: the gradient, not the displacement, is of one size in tissue.
         velocity += draw.uniform(0.2, 1.0) * length * noise / _rms(noise)
     velocity /= _rms(velocity)
@@ -43,8 +42,35 @@ def random_velocity(
         axis = draw.integer(0, 2)
         velocity[:, [c for c in range(3) if c != axis]] *= 0.2
     velocity *= rms / _rms(velocity)
-    gradient = sum(float(velocity.diff(dim=axis).pow(2).sum(1).mean()) for axis in (2, 3, 4)) ** 0.5
-    return velocity * min(1.0, stretch / max(gradient, 1e-6))
+    squared = [velocity.diff(dim=axis).pow(2).sum(1).mean() for axis in (2, 3, 4)]
+    gradient = torch.stack(squared).sum().sqrt()
+    return velocity * (stretch / gradient.clamp_min(1e-6)).clamp_max(1.0)
+
+
+def sliding_displacement(shape: tuple[int, ...], amplitude: tuple[float, float], draw: Draw) -> torch.Tensor:
+    """A displacement (1, 3, *shape) in voxels that is broken along a surface: one part slides past the other.
+
+    The surface runs parallel to one axis, along which the part within moves by a length that changes slowly on the way,
+    as liver and lung move behind the wall of the body: no tissue opens or overlaps across it.
+
+    Args:
+        amplitude: bounds of the greatest length, drawn log-uniformly; either way along the axis.
+    """
+    axis = draw.integer(0, 2)
+    section = list(shape)
+    section[axis] = 2
+    across = smooth_noise(tuple(section), draw.uniform(16.0, 40.0), 1, draw.generator).narrow(2 + axis, 0, 1)
+    within = across > draw.uniform(-0.5, 0.5)
+    length = draw.log_uniform(*amplitude) * (1.0 if draw.chance(0.5) else -1.0)
+    line = [1] * len(shape)
+    line[axis] = shape[axis]
+    # Squeezed by a tenth at most on the way: more than that would fold where the length is large.
+    along = smooth_noise(tuple(line), draw.uniform(24.0, 64.0), 1, draw.generator)
+    most = min(1.0, 2.0 / abs(length))
+    along = length * (1.0 - 0.5 * most * torch.sigmoid(along))
+    displacement = torch.zeros(1, 3, *shape, device=draw.device)
+    displacement[:, axis : axis + 1] = torch.where(within, along, torch.zeros_like(along))
+    return displacement
 
 
 def _rms(field: torch.Tensor) -> torch.Tensor:

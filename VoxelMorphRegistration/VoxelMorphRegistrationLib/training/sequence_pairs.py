@@ -115,8 +115,8 @@ class SequencePairs:
             fixed, moving = self._pairs[index]
             flow = network.flow(fixed, moving)
             loss, parts = self._loss(flow.field, flow.factor, fixed, moving, network)
-            for name, value in {"loss": float(loss), **parts}.items():
-                totals[name] = totals.get(name, 0.0) + value / len(self.judged)
+            for name, value in {"loss": loss, **parts}.items():
+                totals[name] = totals.get(name, 0.0) + float(value) / len(self.judged)
         return totals
 
     def _loss(
@@ -128,7 +128,7 @@ class SequencePairs:
             displacement = resize_flow(displacement, tuple(fixed.shape[2:]), scale=float(factor))
         similarity = LocalCorrelation(fixed, self.settings.window)(warp(moving, displacement, "border"))
         gradient = gradient_penalty(velocity)
-        parts = {"similarity": float(similarity.detach()), "gradient": float(gradient.detach())}
+        parts = {"similarity": similarity.detach(), "gradient": gradient.detach()}
         return Loss(1.0 - similarity + self.settings.smoothness * gradient, parts)
 
     def _cropped(self, fixed: torch.Tensor, moving: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

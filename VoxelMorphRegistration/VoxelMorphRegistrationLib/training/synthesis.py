@@ -14,12 +14,12 @@ from typing import ClassVar
 
 import torch
 
-from ..flow.integration import integrate, resize_flow
+from ..flow.integration import compose_flows, integrate, resize_flow
 from ..flow.sampling import warp
 from .acquisition import Scanner, crop, simulate_acquisition
 from .random_bodies import Structure
 from .random_draws import Draw
-from .random_motion import random_velocity
+from .random_motion import random_velocity, sliding_displacement
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,9 @@ class SynthesisSettings:
         layered: how often there are folded layers, as the cortex is.
         two_bodies: how often the images show two similar bodies, whose details have no counterpart in one another.
         finer_grid: how often the grid is finer than the scanner's voxels, the noise interpolated with the rest.
+        sliding: how often a part of one body slides past the rest, as liver and lung do behind the wall of the body.
+        sliding_length: least and greatest length it slides by; drawn log-uniformly.
+        thick_slices: how often both images are acquired in the same slices, two to six voxels thick.
         one_scan: how often the two images are one scan, all of its texture moving with the tissue, as frames of a
             sequence are; two bodies never are.
         labels: how many labels are returned as one-hot maps.
@@ -58,6 +61,9 @@ class SynthesisSettings:
     layered: float = 0.5
     two_bodies: float = 0.35
     finer_grid: float = 0.3
+    sliding: float = 0.2
+    sliding_length: tuple[float, float] = (1.0, 6.0)
+    thick_slices: float = 0.2
     one_scan: float = 0.35
     labels: int = 5
 
@@ -73,8 +79,10 @@ class Pair:
         moving_content: (1, C, *shape + 2 margin), the same of the moving image, margin included.
         weight: (1, 1, *shape), 1 in tissue and little in empty background, where there is nothing to go by.
         margin: in voxels.
-        correlation: of the two bodies' fields: 1 where the images show one body and the displacement explains all of
-            their difference, less where they show two.
+        correlation: of each pair's two bodies' fields: 1 where the images show one body and the displacement explains
+            all of their difference, less where they show two.
+
+    A batch of them has its number in place of the 1 that each shape begins with.
     """
 
     fixed: torch.Tensor
@@ -84,14 +92,23 @@ class Pair:
     moving_content: torch.Tensor
     weight: torch.Tensor
     margin: int
-    correlation: float = 1.0
+    correlation: tuple[float, ...] = (1.0,)
 
     CLEAN_IMAGES: ClassVar[int] = 2
 
+    @classmethod
+    def batch(cls, pairs: list[Pair]) -> Pair:
+        """Pairs of one shape as one, their tensors joined along the first axis."""
+        first = pairs[0]
+        if len(pairs) == 1:
+            return first
+        names = ("fixed", "moving", "displacement", "fixed_content", "moving_content", "weight")
+        joined = {name: torch.cat([getattr(pair, name) for pair in pairs]) for name in names}
+        return cls(**joined, margin=first.margin, correlation=tuple(c for pair in pairs for c in pair.correlation))
 
-def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
-    """One random pair. The same generator state gives the same pair; the tensors are on the generator's device."""
-    draw = Draw(generator)
+
+def synthesise(settings: SynthesisSettings, draw: Draw) -> Pair:
+    """One random pair. The same state of `draw` gives the same pair; the tensors are on its device."""
     margin = settings.margin
     canvas = tuple(n + 2 * margin for n in settings.shape)
 
@@ -103,8 +120,11 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     low, high = (value / 2 for value in settings.displacement)
     bounds = (min(high, 4.0 * low), high) if two_bodies else (low, high)
     lengths = (settings.motion_length[0] / 2, settings.motion_length[1] / 2)
-    velocity = random_velocity(coarse, bounds, lengths, stretch, generator)
+    velocity = random_velocity(coarse, bounds, lengths, stretch, draw)
     displacement = resize_flow(integrate(velocity, 7, "border"), canvas)
+    if not two_bodies and draw.chance(settings.sliding):
+        slid = sliding_displacement(canvas, settings.sliding_length, draw)
+        displacement = compose_flows(displacement, slid, "border")
 
     structure = Structure.drawn(settings.shapes, settings.layered, settings.background, draw)
     moving_fields = structure.fields(canvas, draw)
@@ -126,9 +146,10 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     texture[0] = 0.0
 
     voxel = draw.uniform(1.5, 2.2) if draw.chance(settings.finer_grid) else 1.0
-    scanner = Scanner(voxel)
+    slices = (draw.integer(0, 2), draw.uniform(2.0, 6.0)) if draw.chance(settings.thick_slices) else None
+    scanner = Scanner(voxel, slices=slices)
     if not two_bodies and draw.chance(settings.one_scan):
-        scanner, other = Scanner(voxel, blur=draw.uniform(0.6, 1.2), most_noise=0.01), means
+        scanner, other = Scanner(voxel, blur=draw.uniform(0.6, 1.2), most_noise=0.01, slices=slices), means
     fixed = simulate_acquisition(
         means[fixed_labels] + texture[fixed_labels] * fixed_fields[:, -1:], draw, margin, scanner
     )
@@ -137,7 +158,7 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     )
 
     clean = draw.numbers(structure.label_count)
-    chosen = torch.randperm(structure.label_count, generator=generator, device=generator.device)[: settings.labels]
+    chosen = torch.randperm(structure.label_count, generator=draw.decisions)[: settings.labels].tolist()
     contents = [
         torch.cat(
             [
@@ -151,4 +172,4 @@ def synthesise(settings: SynthesisSettings, generator: torch.Generator) -> Pair:
     ]
     weight = crop(torch.where(fixed_labels > 0, 1.0, 0.1), margin)
     content = crop(contents[0], margin)
-    return Pair(fixed, moving, crop(displacement, margin), content, contents[1], weight, margin, correlation)
+    return Pair(fixed, moving, crop(displacement, margin), content, contents[1], weight, margin, (correlation,))

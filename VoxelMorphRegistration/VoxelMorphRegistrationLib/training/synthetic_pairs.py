@@ -11,6 +11,7 @@ import torch
 from ..networks.pyramid import PyramidNetwork
 from .loop import LoopSettings
 from .losses import Loss, pair_loss
+from .random_draws import Draw
 from .synthesis import Pair, SynthesisSettings, synthesise
 
 ARCHITECTURE: dict[str, Any] = {
@@ -36,7 +37,9 @@ class PretrainingSettings:
     Attributes:
         curriculum: the share of the budget in which contrast changes and large motions come in, from none and few.
         schedules: the passes a pair is met with are one of these, each with its learning step.
-        half_precision: run the convolutions in bfloat16; coordinates and losses stay float32.
+        half_precision: run the convolutions in bfloat16; coordinates and losses stay float32. None: where the device
+            computes in it. A processor that only emulates it takes thirty times as long.
+        batch: pairs that are learned from together: one on a CPU, as many as fill a GPU there.
     """
 
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
@@ -47,7 +50,8 @@ class PretrainingSettings:
     smoothness: float = 0.2
     held_back: int = 8
     seed: int = 0
-    half_precision: bool = True
+    half_precision: bool | None = None
+    batch: int = 1
 
 
 class SyntheticPairs:
@@ -59,22 +63,25 @@ class SyntheticPairs:
     def __init__(self, settings: PretrainingSettings, device: torch.device) -> None:
         self.settings = settings
         self.device = device
-        self._generator = torch.Generator(device).manual_seed(settings.seed)
-        held_back = torch.Generator(device).manual_seed(HELD_BACK_SEED)
+        wanted = settings.half_precision
+        self._half_precision = _computes_in_bfloat16(device) if wanted is None else wanted
+        self._draw = Draw(settings.seed, device)
+        held_back = Draw(HELD_BACK_SEED, device)
         self._held_back = [synthesise(settings.synthesis, held_back) for _ in range(settings.held_back)]
 
     def state(self) -> torch.Tensor:
-        """Of the generator, for a checkpoint."""
-        return self._generator.get_state()
+        """Of the random numbers, for a checkpoint."""
+        return self._draw.state()
 
     def restore(self, state: torch.Tensor) -> None:
         """Go on from a checkpoint's state."""
-        self._generator.set_state(state.cpu())
+        self._draw.restore(state)
 
     def losses(self, network: PyramidNetwork, spent: float) -> Iterator[Loss]:
         """The losses of the passes over one new pair; each pass sees what those before it left over."""
-        pair = synthesise(self._difficulty(spent), self._generator)
-        choice = int(torch.randint(len(self.settings.schedules), (), generator=self._generator, device=self.device))
+        difficulty = self._difficulty(spent)
+        pair = Pair.batch([synthesise(difficulty, self._draw) for _ in range(self.settings.batch)])
+        choice = self._draw.integer(0, len(self.settings.schedules) - 1)
         velocity = None
         for factor in self.settings.schedules[choice]:
             velocity = self._improved(network, pair, velocity, factor)
@@ -98,19 +105,27 @@ class SyntheticPairs:
         # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it
         # aside where the deepest level comes down to that.
         deepest = min(pair.fixed.shape[2:]) // (factor * network.multiple)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision and deepest >= 3):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half_precision and deepest >= 3):
             return network.improve(pair.fixed, pair.moving, velocity, factor)
 
     def evaluate(self, network: PyramidNetwork) -> dict[str, float]:
         """Mean loss, its parts and the end-point error in voxels over the held-back pairs, by the card's passes."""
         totals: dict[str, float] = {}
         for pair in self._held_back:
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.half_precision):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half_precision):
                 flow = network(pair.fixed, pair.moving)
             loss, parts = pair_loss(flow.field, pair, 1, self.settings.smoothness)
             difference = flow.displacement(tuple(pair.fixed.shape[2:])) - pair.displacement
             error = difference.pow(2).sum(1, keepdim=True).sqrt()
-            measures = {"loss": float(loss), "error": float((error * pair.weight).sum() / pair.weight.sum())}
+            measures = {"loss": loss, "error": (error * pair.weight).sum() / pair.weight.sum()}
             for name, value in {**measures, **{f"held_{name}": value for name, value in parts.items()}}.items():
-                totals[name] = totals.get(name, 0.0) + value / len(self._held_back)
+                totals[name] = totals.get(name, 0.0) + float(value) / len(self._held_back)
         return totals
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    # PyTorch has no public name for what an x86 processor has; without this one it is taken to have nothing.
+    asked = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return device.type == "cpu" and asked is not None and asked()
