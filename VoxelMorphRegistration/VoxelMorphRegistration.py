@@ -47,7 +47,9 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Offer a sequence to try the module on in Sample Data; it is made by formulas, and nothing is downloaded."""
+    """Offer two sequences to try the module on in Sample Data: one that is made by formulas without a download, and
+    Slicer's own 4D scan of a heart.
+    """
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
@@ -58,14 +60,46 @@ def registerSampleData():
         fileNames=[],
         customDownloader=showBreathingPhantom,
     )
+    # Under another name than Slicer's own sample, which is looked up by its name when it is downloaded.
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="VoxelMorph",
+        sampleName="BeatingHeart",
+        uris=[],
+        fileNames=[],
+        customDownloader=showBeatingHeart,
+    )
 
 
 def showBreathingPhantom(source=None):
     """What the Sample Data module calls: the sequence in the scene, its first frame in the slice views."""
+    sequence, segmentation = VoxelMorphRegistrationLogic().addBreathingPhantom()
+    showFirstFrame(sequence)
+
+
+def showBeatingHeart(source=None):
+    """Slicer's sample CTCardioSeq in the scene; where it cannot be downloaded, that is said in words."""
+    import SampleData
+
+    nodes = SampleData.SampleDataLogic().downloadSamples("CTCardioSeq")
+    sequence = next((node for node in nodes if hasattr(node, "IsA") and node.IsA("vtkMRMLSequenceNode")), None)
+    if sequence is None:
+        slicer.util.errorDisplay(
+            _(
+                "CTCardioSeq could not be downloaded. Is this computer online, and is a proxy needed (environment "
+                "variable HTTPS_PROXY)? BreathingPhantom, beside it, needs no download."
+            ),
+            _("VoxelMorph Registration"),
+        )
+        return
+    showFirstFrame(sequence)
+
+
+def showFirstFrame(sequence):
     from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 
-    sequence, segmentation = VoxelMorphRegistrationLogic().addBreathingPhantom()
-    slicer.util.setSliceViewerLayers(background=browser_of(sequence).GetProxyNode(sequence), fit=True)
+    browser = browser_of(sequence)
+    if browser is not None:
+        slicer.util.setSliceViewerLayers(background=browser.GetProxyNode(sequence), fit=True)
 
 
 class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -100,7 +100,7 @@ def test_a_torch_of_another_numpy_is_recognised_and_worked_around_by_consent(hos
     monkeypatch.setattr(installer, "private_packages", lambda: tmp_path / "private")
     asked = []
 
-    def pip(arguments, told, ended):
+    def pip(module, arguments, told, ended):
         asked.append(arguments)
         ended(0, "")
 
@@ -109,4 +109,70 @@ def test_a_torch_of_another_numpy_is_recognised_and_worked_around_by_consent(hos
     ready.panel._worker = Broken()
     began = []
     ready.panel._runs.begin(lambda: began.append(True))
-    assert began and asked == [["--target", str(tmp_path / "private"), "numpy<2"]]
+    assert began and asked == [["install", "--target", str(tmp_path / "private"), "numpy<2"]]
+
+
+class Slicers:
+    """Slicer with its PyTorch extension; torch is there once light-the-torch was run, whose exit status is `code`."""
+
+    def __init__(self, monkeypatch, tmp_path, code=0):
+        from VoxelMorphRegistrationLib import installation
+
+        self.done = tmp_path / "installed"
+        said = "print('Collecting torch', flush=True); time.sleep(.7)"
+        program = (
+            f"import pathlib, sys, time; {said}; pathlib.Path({str(self.done)!r}).write_text(' '.join(sys.argv[1:]))"
+        )
+        (tmp_path / "light_the_torch.py").write_text(f"{program}; sys.exit({code})")
+        (tmp_path / "PyTorchUtils.py").write_text("raise AssertionError('nobody imports it')")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+        monkeypatch.setattr(installation, "in_slicer", lambda: True)
+        monkeypatch.setattr(installation, "missing", lambda: [] if self.done.exists() else [installation.TORCH])
+        steps = installation.torch_steps
+
+        def offline():
+            (pip, _), torch = steps()
+            return [(pip, ["install", "--no-index", "--no-deps", "numpy"]), torch]
+
+        monkeypatch.setattr(installation, "torch_steps", offline)
+
+
+def test_torch_is_installed_as_the_pytorch_extension_does_while_the_window_lives(
+    host, ready, warm_worker, monkeypatch, tmp_path
+):
+    slicers = Slicers(monkeypatch, tmp_path)
+    ready.panel._worker = warm_worker
+    host.dialogs.answers.append(("needs these Python packages", True))
+    said = []
+    with host.tick_gaps() as gaps:
+        ready.ui.applyButton.click()
+        while not slicers.done.exists() or ready.ui.statusLabel.text == "Collecting torch":
+            said.append(ready.ui.statusLabel.text)
+            host.process(0.01)
+    assert gaps.largest < longest_gap()
+    assert "Installing torch>=2.2 ..." in said and "Collecting torch" in said
+    assert slicers.done.read_text() == "install torch>=2.2"
+    host.wait_until(lambda: not ready.panel.running, 90, "the registration")
+    assert ready.ui.statusLabel.text == "Done."
+
+
+def test_a_torch_that_could_not_be_installed_is_said_with_the_other_way(host, ready, monkeypatch, tmp_path):
+    Slicers(monkeypatch, tmp_path, code=1).done.mkdir()
+    monkeypatch.setattr("VoxelMorphRegistrationLib.installation.missing", lambda: ["torch>=2.2"])
+    host.dialogs.answers.append(("needs these Python packages", True))
+    ready.ui.applyButton.click()
+    host.wait_until(lambda: not ready.panel.running, 30, "light-the-torch")
+    shown = host.dialogs.shown[-1]
+    assert "torch>=2.2: pip could not install it" in shown.text and "PyTorch Utils" in shown.text
+    assert "Collecting torch" in shown.details
+
+
+def test_without_the_pytorch_extension_it_is_said_how_to_get_it(host, ready, monkeypatch, tmp_path):
+    from VoxelMorphRegistrationLib import installation
+
+    monkeypatch.setattr(installation, "in_slicer", lambda: True)
+    monkeypatch.setattr(installation, "missing", lambda: [installation.TORCH])
+    host.dialogs.answers.append(("needs these Python packages", True))
+    ready.ui.applyButton.click()
+    assert "installExtensionFromServer('PyTorch')" in host.dialogs.shown[-1].text and not ready.panel.running

@@ -44,6 +44,30 @@ def test_sample_data_offers_a_body_that_breathes_without_a_download(host, panel,
     assert slicer.mrmlScene.GetNodeByID(red.GetBackgroundVolumeID()).GetImageData() is not None
 
 
+def test_a_beating_heart_is_slicers_own_sample_and_a_failed_download_is_said_in_words(host, panel, monkeypatch):
+    from Testing.gui.scenes import sequence_of
+
+    offered, there = [], []
+
+    class Logic:
+        registerCustomSampleDataSource = staticmethod(lambda **source: offered.append(source))
+
+        def downloadSamples(self, name):
+            assert name == "CTCardioSeq"
+            return there
+
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=Logic))
+    slicer.app.startupCompleted.emit()
+    heart = next(source for source in offered if source["sampleName"] == "BeatingHeart")
+    heart["customDownloader"](heart)
+    assert "could not be downloaded. Is this computer online" in host.dialogs.shown[-1].text
+    sequence, browser = sequence_of(2, "CTCardioSeq")
+    there.append(sequence)
+    heart["customDownloader"](heart)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert red.GetBackgroundVolumeID() == browser.GetProxyNode(sequence).GetID() and len(host.dialogs.shown) == 1
+
+
 _WITHOUT = """
 import sys
 for name in ("torch", "voxelmorph", "neurite", "nibabel", "h5py", "platformdirs", "tqdm", "scipy", "SimpleITK"):

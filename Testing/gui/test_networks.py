@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,10 @@ class Listing:
 
     def submit(self, command, arguments, on_event):
         self.jobs.append(arguments)
+        if arguments[0] == "info":
+            said = f"{arguments[1]}: cannot be read (No such file); check the path"
+            on_event({"event": "error", "message": said, "details": ""})
+            return "1"
         if arguments[0] == "download":
             on_event({"event": "stage", "name": "downloading", "share": 0.5})
             self.entries[-1]["state"] = "installed"
@@ -75,8 +80,6 @@ def test_nothing_is_downloaded_without_consent_and_progress_is_shown(host, liste
 
 
 def test_an_own_file_and_a_volume_unlike_the_trained_ones_are_said(host, listed):
-    import slicer
-
     from Testing.gui.scenes import two_volumes
 
     volume, _ = two_volumes()
@@ -87,8 +90,7 @@ def test_an_own_file_and_a_volume_unlike_the_trained_ones_are_said(host, listed)
     host.dialogs.answers.append(("network of your own", "/weights/mine.pt"))
     listed.ui.networkFileButton.click()
     assert listed.panel.parameters.network == "/weights/mine.pt" and names(listed)[-1] == "mine.pt"
-    assert "not known here" in listed.ui.networkInfo.text
-    assert slicer.mrmlScene is not None
+    assert "/weights/mine.pt: cannot be read" in listed.ui.networkInfo.text
 
 
 def test_the_worker_reads_the_catalogue(host, panel, warm_worker):
@@ -96,3 +98,32 @@ def test_the_worker_reads_the_catalogue(host, panel, warm_worker):
     panel.ui.advancedSection.collapsed = False
     host.wait_until(lambda: len(names(panel)) > 5, 60, "the catalogue")
     assert "any-anatomy-fast" in names(panel) and "Licence: Apache-2.0" in panel.ui.networkInfo.text
+    own = Path(__file__).resolve().parents[1] / "fixtures" / "networks" / "dense_full.h5"
+    host.dialogs.answers.append(("network of your own", str(own)))
+    panel.ui.networkFileButton.click()
+    host.wait_until(lambda: "built for images of" in panel.ui.networkInfo.text, 60, "what the file says")
+    assert "not known here" in panel.ui.networkInfo.text and "Look closely" not in panel.ui.networkInfo.text
+
+
+@pytest.mark.parametrize(
+    ("spacing", "counts", "reasons"),
+    [
+        ((1.0, 1.0, 1.0), (160, 192, 224), 0),
+        ((2.5, 2.5, 2.5), (80, 96, 112), 1),
+        ((3.0, 3.0, 3.0), (300, 300, 300), 2),
+    ],
+)
+def test_voxels_and_field_of_view_are_compared_with_those_it_was_trained_on(host, spacing, counts, reasons):
+    from VoxelMorphRegistrationLib.widgets.network_section import unlike_training
+
+    card = {"space": {"spacing": 1, "extent": [160, 192, 224]}}
+    assert len(unlike_training(card, spacing, counts)) == reasons
+
+
+def test_a_network_that_sees_a_volumes_own_voxels_is_compared_by_their_number(host):
+    from VoxelMorphRegistrationLib.widgets.network_section import unlike_training
+
+    card = {"space": {"spacing": "native", "extent": None}, "training": {"shape": [160, 192, 224]}}
+    assert unlike_training(card, (1.0, 1.0, 1.0), (224, 160, 192)) == []
+    (reason,) = unlike_training(card, (0.7, 0.7, 0.7), (512, 512, 300))
+    assert "512x512x300" in reason and "160x192x224" in reason

@@ -196,6 +196,17 @@ def test_models_can_be_listed_imported_and_removed(folder, tmp_path, monkeypatch
     assert main(["models", "info", "mine"]) == 1
 
 
+def test_a_weights_file_is_described_where_it_lies_and_another_file_is_refused(tmp_path, capfd):
+    pytest.importorskip("h5py")
+    networks = Path(__file__).resolve().parents[1] / "fixtures" / "networks"
+    assert main(["models", "info", str(networks / "dense_full.h5")]) == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["state"] == "file" and len(found["card"]["training"]["shape"]) == 3
+    assert any("built for images of" in note for note in found["card"]["notes"])
+    (tmp_path / "no.h5").write_bytes(b"no network")
+    assert main(["models", "info", str(tmp_path / "no.h5")]) == 1 and "no.h5" in capfd.readouterr().err
+
+
 def test_a_published_network_without_a_checksum_says_where_it_is_instead_of_downloading(tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("VOXELMORPH_MODELS_DIR", str(tmp_path))
     assert main(["models", "download", "brain-t1"]) == 1

@@ -112,6 +112,15 @@ def test_without_the_pytorch_extension_it_says_how_to_get_it(calls, without, mon
         installation.install(log=lambda text: None)
 
 
+def test_a_window_installs_torch_alone_by_the_extensions_way_and_only_where_the_extension_is(calls, monkeypatch):
+    steps = installation.torch_steps()
+    assert [module for module, _ in steps] == ["pip", "light_the_torch"]
+    assert steps[1][1] == ["install", installation.TORCH] and "torchvision" not in str(steps)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(DependencyMissing, match="installExtensionFromServer"):
+        installation.torch_steps()
+
+
 def test_a_pip_that_fails_is_told_and_not_hidden(without, monkeypatch):
     without.add("h5py")
 

@@ -130,6 +130,20 @@ def pip_steps(lacking: list[str], folder: Path) -> list[list[str]]:
     return steps
 
 
+def torch_steps() -> list[tuple[str, list[str]]]:
+    """What Slicer's PyTorch extension does to install torch, as modules to run by name with their arguments, so that a
+    window can run them beside itself: light-the-torch finds the build for this computer. The extension's own function
+    runs them in Slicer's process, brings torchvision as well and imports both.
+
+    Raises DependencyMissing, saying what to do, when the extension is absent: it is asked for so that there is one
+    place in Slicer where torch is seen, changed and removed.
+    """
+    # A module that Slicer has loaded need not have what find_spec asks of it.
+    if sys.modules.get("PyTorchUtils") is None and importlib.util.find_spec("PyTorchUtils") is None:
+        raise _without_extension()
+    return [("pip", ["install", "light-the-torch>=0.5"]), ("light_the_torch", ["install", TORCH])]
+
+
 def install_torch() -> None:
     """PyTorch: in Slicer through its PyTorch extension, which knows the build for this computer, elsewhere by pip.
 
@@ -141,16 +155,19 @@ def install_torch() -> None:
     try:
         import PyTorchUtils
     except ImportError as error:
-        raise DependencyMissing(
-            "torch: not installed, and Slicer's PyTorch extension that installs it is absent; install with, in "
-            "Slicer's Python console: slicer.app.extensionsManagerModel().installExtensionFromServer('PyTorch'), and "
-            "restart Slicer"
-        ) from error
+        raise _without_extension() from error
     version = TORCH[len("torch") :]
     if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=version) is None:
         raise DependencyMissing(
             "torch: the PyTorch extension did not install it; open its PyTorch Utils module and install it there"
         )
+
+
+def _without_extension() -> DependencyMissing:
+    return DependencyMissing(
+        "torch: not installed, and Slicer's PyTorch extension that installs it is absent; install with, in Slicer's "
+        "Python console: slicer.app.extensionsManagerModel().installExtensionFromServer('PyTorch'), and restart Slicer"
+    )
 
 
 def _pip(arguments: list[str]) -> None:

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="list|info|download|import|remove")
     listing = actions.add_parser("list", help="every network by name, and whether it is here")
     listing.add_argument("--json", action="store_true", help="as JSON")
-    actions.add_parser("info", help="the card of one network").add_argument("name", metavar="NAME")
+    info = actions.add_parser("info", help="the card of one network, by name or weights file")
+    info.add_argument("name", metavar="NAME|FILE")
     actions.add_parser("download", help="fetch a published network into the user's cache").add_argument(
         "name", metavar="NAME"
     )
@@ -60,9 +61,9 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
-    from ..models.loading import model_info
+    from ..models.loading import describe_model
 
-    print(json.dumps(_described(model_info(args.name)), indent=2))
+    print(json.dumps(_described(describe_model(args.name)), indent=2))
     return 0
 
 

@@ -22,7 +22,7 @@ from .weights import KERAS_SUFFIXES, TORCH_SUFFIXES
 
 DEFAULT_MODEL = "any-anatomy"
 MODELS_DIR_VARIABLE = "VOXELMORPH_MODELS_DIR"
-State = Literal["bundled", "installed", "downloadable", "manual"]
+State = Literal["bundled", "installed", "downloadable", "manual", "file"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Entry:
 
     Attributes:
         state: 'bundled', 'installed' (downloaded or imported), 'downloadable', or 'manual' (get the file at `url`
-            yourself and import it).
+            yourself and import it), 'file' (a weights file of the user's own, where it lies).
         path, card_path: the weights file and its card, where there are such on this machine.
     """
 
@@ -190,16 +190,26 @@ def fits(item: Published, architecture: dict) -> bool:
 def card_from_weights(path: Path, weights: Weights, sha256: str) -> Card:
     """The card of a bare weights file: a published network's where it is known to be one, else what the file says.
 
-    The space is 'native' and the extent free: the network is convolutional, and the file says no more about it.
+    The space is 'native' and the extent free: the network is convolutional, and the file says no more about it. The
+    shape that it was built for, where it says one, is `training["shape"]`.
     """
     card = recognise(path, sha256, weights.architecture)
     if card is not None:
         return replace(card, weights=path.name, sha256=sha256)
-    notes = list(weights.notes)
+    notes, training = list(weights.notes), {}
     if weights.shape is not None:
         notes.append(f"the network was built for images of {'x'.join(map(str, weights.shape))} voxels")
+        training["shape"] = list(weights.shape)
     name = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower()).strip("._-")
-    return Card(name or "model", weights.architecture, title=path.name, notes=notes, weights=path.name, sha256=sha256)
+    return Card(
+        name or "model",
+        weights.architecture,
+        title=path.name,
+        training=training,
+        notes=notes,
+        weights=path.name,
+        sha256=sha256,
+    )
 
 
 def weights_beside(card_path: Path, card: Card) -> Path | None:

@@ -23,6 +23,7 @@ __all__ = [
     "DEFAULT_MODEL",
     "Entry",
     "Model",
+    "describe_model",
     "download_model",
     "import_model",
     "list_models",
@@ -86,6 +87,20 @@ def load_model(
         DependencyMissing: voxelmorph or h5py is needed for this file and not installed.
     """
     return _load(*_weights_and_card(name_or_path), device, options)
+
+
+def describe_model(name_or_path: str | Path) -> Entry:
+    """The entry of a name, or of a weights file or card where it lies, which is loaded to see that it is a network.
+
+    Raises:
+        InputError: as `load_model` does; no model has this name.
+    """
+    path = _as_path(name_or_path)
+    if path is None:
+        return model_info(str(name_or_path))
+    model = load_model(path)
+    size = model.path.stat().st_size
+    return Entry(model.card.name, "file", model.card, model.path, sha256=model.sha256, size=size)
 
 
 def _weights_and_card(name_or_path: str | Path) -> tuple[Path, Card | None]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import slicer
 
 from ..errors import InputError
-from .parameters import Parameters
+from .parameters import Mode, Parameters
 
 if TYPE_CHECKING:
     from ..mrml.prepared_sequence import PreparedSequence
@@ -41,6 +41,18 @@ def sequence_shown_by(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequence
         if sequence is not None:
             return sequence
     return None
+
+
+def volume_to_look_at(parameters: Parameters) -> slicer.vtkMRMLVolumeNode | None:
+    """The fixed volume, or the frame of the sequence that is shown; None where it has no voxels."""
+    volume = parameters.fixedVolume
+    if parameters.mode is Mode.SEQUENCE:
+        from ..mrml.sequences import browser_of
+
+        browser = None if parameters.sequence is None else browser_of(parameters.sequence)
+        volume = None if browser is None else browser.GetProxyNode(parameters.sequence)
+    image = volume.GetImageData() if volume is not None and volume.IsA("vtkMRMLVolumeNode") else None
+    return volume if image is not None and image.GetNumberOfPoints() > 1 else None
 
 
 def pair(parameters: Parameters) -> RegistrationNodes:

@@ -19,6 +19,7 @@ from .pip_process import PipProcess
 from .worker_process import WorkerProcess
 
 _TITLE = "VoxelMorph Registration"
+_Step = tuple[str, list[str]]  # a module that is run by name, and its arguments
 # What torch says that was built for NumPy 1 and meets NumPy 2.
 _OF_OTHER_NUMPY = ("numpy is not available", "_array_api not found", "numpy.core.multiarray failed to import")
 
@@ -81,20 +82,19 @@ class Installer:
         return slicer.util.confirmOkCancelDisplay(f"{question}\n\n{listed}", _(_TITLE))
 
     def _install(self, lacking: list[str]) -> None:
+        steps: list[_Step] = []
         try:
             if installation.TORCH in lacking and installation.in_slicer():
-                # The PyTorch extension knows which build suits this computer; it shows its own progress.
-                self._progress(None, _("The PyTorch extension installs PyTorch ..."))
-                slicer.app.processEvents()
-                installation.install_torch()
+                steps += installation.torch_steps()
                 lacking = [one for one in lacking if one != installation.TORCH]
         except DependencyMissing as error:
             self._give_up(str(error), "")
             return
         self._folder = tempfile.TemporaryDirectory()
-        self._next(installation.pip_steps(lacking, Path(self._folder.name)))
+        steps += [("pip", ["install", *one]) for one in installation.pip_steps(lacking, Path(self._folder.name))]
+        self._next(steps)
 
-    def _next(self, steps: list[list[str]]) -> None:
+    def _next(self, steps: list[_Step]) -> None:
         if self._then is None:
             return
         if not steps:
@@ -111,18 +111,23 @@ class Installer:
             if code == 0:
                 self._next(steps[1:])
             else:
-                self._pip_failed(steps[0], said)
+                self._failed_at(steps[0], said)
 
-        self._pip = PipProcess(steps[0], self._told, ended)
+        module, arguments = steps[0]
+        self._progress(None, _("Installing {packages} ...").format(packages=_packages(arguments)))
+        self._pip = PipProcess(module, arguments, self._told, ended)
 
     def _told(self, line: str) -> None:
         logging.info(line)
         self._progress(None, line if len(line) < 90 else f"{line[:86]} ...")
 
-    def _pip_failed(self, arguments: list[str], said: str) -> None:
-        packages = " ".join(one for one in arguments if not one.startswith("-") and "constraints" not in one)
+    def _failed_at(self, step: _Step, said: str) -> None:
+        module, arguments = step
         hint = _("Is this computer online, and is a proxy needed (environment variable HTTPS_PROXY)?")
-        self._give_up(_("{packages}: pip could not install it. {hint}").format(packages=packages, hint=hint), said)
+        if module != "pip":
+            hint += " " + _("Slicer's module PyTorch Utils installs it as well; the window stands still meanwhile.")
+        message = _("{packages}: pip could not install it. {hint}")
+        self._give_up(message.format(packages=_packages(arguments), hint=hint), said)
 
     def _check(self) -> None:
         """Have the worker compute: a package that is installed need not work."""
@@ -141,7 +146,7 @@ class Installer:
             said = f"{event['message']} {event['details']}".lower()
             private = private_packages()
             if any(words in said for words in _OF_OTHER_NUMPY) and not private.is_dir() and self._private_agreed():
-                self._next([["--target", str(private), "numpy<2"]])
+                self._next([("pip", ["install", "--target", str(private), "numpy<2"])])
             else:
                 self._give_up(event["message"], event["details"])
 
@@ -157,6 +162,10 @@ class Installer:
     def _give_up(self, message: str, details: str) -> None:
         self._then = None
         self._failed(message, details)
+
+
+def _packages(arguments: list[str]) -> str:
+    return " ".join(one for one in arguments[1:] if not one.startswith("-") and "constraints" not in one)
 
 
 def private_packages() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from .chosen_nodes import volume_to_look_at
 from .job import Progress
 from .parameters import Parameters
 from .words import size
@@ -18,7 +19,7 @@ from .worker_process import WorkerProcess
 
 _BUNDLED = ""  # of the parameter: whatever network is bundled as the default one
 _DEFAULT = "any-anatomy"
-_MUCH_COARSER = 2.0
+_MUCH = 2.0
 
 
 class NetworkSection:
@@ -31,6 +32,7 @@ class NetworkSection:
         self._ui, self._worker, self._ready, self._progress = ui, worker, ready, progress
         self._parameters: Parameters | None = None
         self._entries: dict[str, Mapping[str, Any]] = {}
+        self._files: dict[str, Mapping[str, Any] | str] = {}  # of own files, the entry or what is wrong with it
         self._asked = False
         self._filling = False
         ui.networkSelector.connect("currentIndexChanged(int)", lambda index: self._choose(index))
@@ -55,7 +57,9 @@ class NetworkSection:
         box.setCurrentIndex(names.index(chosen))
         self._filling = False
         entry = self._entries.get(chosen or _DEFAULT)
-        self._ui.networkInfo.text = self._described(chosen, entry)
+        if self._asked and entry is None and chosen not in self._files and Path(chosen).suffix:
+            self._ask_of_file(chosen)
+        self._ui.networkInfo.text = self._described_file(chosen) if entry is None else self._described(entry)
         self._ui.networkDownloadButton.enabled = entry is not None and entry["state"] == "downloadable"
         self._ui.networkRemoveButton.enabled = entry is not None and entry["state"] == "installed"
 
@@ -78,6 +82,19 @@ class NetworkSection:
             self._asked = False
             self._ui.networkInfo.text = event["message"]
 
+    def _ask_of_file(self, path: str) -> None:
+        """Have the worker read a file of weights: what it says of itself, or that it is no network."""
+        self._files[path] = ""
+
+        def read(event: Mapping[str, Any]) -> None:
+            if event["event"] == "done":
+                self._files[path] = json.loads(event["output"])
+            elif event["event"] == "error":
+                self._files[path] = event["message"]
+            self.show(self._parameters)
+
+        self._worker().submit("models", ["info", path], read)
+
     def _text(self, name: str) -> str:
         entry = self._entries.get(name or _DEFAULT)
         if name == _BUNDLED:
@@ -87,10 +104,20 @@ class NetworkSection:
         places = {"downloadable": _("not on this computer"), "manual": _("to be fetched by hand")}
         return f"{name} ({places[entry['state']]})" if entry["state"] in places else name
 
-    def _described(self, chosen: str, entry: Mapping[str, Any] | None) -> str:
-        if entry is None:
-            said = _("{path}: what it was trained on is not known here; look at the result.")
-            return said.format(path=chosen) if chosen else ""
+    def _described_file(self, path: str) -> str:
+        """A file of the person's own."""
+        found = self._files.get(path, "")
+        if isinstance(found, str):
+            said = _("{path}: what it was trained on is not known here; look at the result.").format(path=path)
+            return found or (said if path else "")
+        card = found["card"]
+        if card["modality"] or card["anatomy"]:
+            return self._described(found)
+        notes = [note if note.endswith(".") else f"{note}." for note in card["notes"]]
+        said = _("What it was trained on is not known here; look at the result.")
+        return " ".join([f"{Path(path).name}:", *notes, said]) + self._misfit(card)
+
+    def _described(self, entry: Mapping[str, Any]) -> str:
         card = entry["card"]
         said = f"{card['title']}. " + _("For: {modality}, {anatomy}. Licence: {licence}.").format(
             modality=card["modality"] or "?", anatomy=card["anatomy"] or "?", licence=card["licence"] or "?"
@@ -104,17 +131,10 @@ class NetworkSection:
 
     def _misfit(self, card: Mapping[str, Any]) -> str:
         """A line where the chosen volume does not look like what the network was trained on; '' where it does."""
-        parameters = self._parameters
-        volume = None if parameters is None else parameters.fixedVolume
-        space = card["space"]
-        if volume is None or volume.GetImageData() is None or not isinstance(space["spacing"], (int, float)):
+        volume = None if self._parameters is None else volume_to_look_at(self._parameters)
+        if volume is None:
             return ""
-        sizes = [length * count for length, count in zip(volume.GetSpacing(), volume.GetImageData().GetDimensions())]
-        reasons = []
-        if not space.get("flexible") and min(volume.GetSpacing()) > _MUCH_COARSER * space["spacing"]:
-            reasons.append(_("coarser voxels than it was trained on"))
-        if space["extent"] is not None and max(sizes) > _MUCH_COARSER * max(space["extent"]) * space["spacing"]:
-            reasons.append(_("a far larger field of view"))
+        reasons = unlike_training(card, volume.GetSpacing(), volume.GetImageData().GetDimensions())
         if not reasons:
             return ""
         return "\n" + _("Look closely: {volume} has {reasons}.").format(
@@ -162,3 +182,26 @@ class NetworkSection:
             self._progress(1.0, "")
             if event["event"] == "error":
                 slicer.util.errorDisplay(event["message"], _("VoxelMorph Registration"), detailedText=event["details"])
+
+
+def unlike_training(card: Mapping[str, Any], spacing: Sequence[float], counts: Sequence[int]) -> list[str]:
+    """How a volume of this spacing (mm) and of so many voxels differs from what a network was trained on, in words."""
+    space, shape = card["space"], card.get("training", {}).get("shape")
+    trained, extent = space["spacing"], space["extent"]
+    reasons = []
+    if isinstance(trained, (int, float)):
+        if not space.get("flexible") and min(spacing) > _MUCH * trained:
+            reasons.append(_("coarser voxels than it was trained on"))
+        longest = max(length * count for length, count in zip(spacing, counts))
+        if extent is not None and longest > _MUCH * max(extent) * trained:
+            reasons.append(_("a far larger field of view"))
+    elif shape is not None and trained == "native":
+        # It sees the volume's own voxels: many more or fewer of them are an anatomy of another size.
+        pairs = [(count, built) for count, built in zip(sorted(counts), sorted(shape))]
+        if any(count > _MUCH * built or built > _MUCH * count for count, built in pairs):
+            reasons.append(
+                _("{counts} voxels, and it was built for {shape}").format(
+                    counts="x".join(str(count) for count in counts), shape="x".join(str(built) for built in shape)
+                )
+            )
+    return reasons

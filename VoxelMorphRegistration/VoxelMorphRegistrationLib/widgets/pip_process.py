@@ -1,4 +1,4 @@
-"""`pip install` beside the window: through slicer.packaging where Slicer has it, else in a process of our own."""
+"""Installations beside the window: pip through slicer.packaging where Slicer has it, else in a process of our own."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ _LAST_WORDS = 4000
 
 
 class PipProcess:
-    """One `pip install`; `told` gets each line, `ended` the exit status and pip's last words."""
+    """One `pip install`, or light-the-torch's; `told` gets each line, `ended` the exit status and its last words."""
 
-    def __init__(self, arguments: list[str], told: Callable[[str], None], ended: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, module: str, arguments: list[str], told: Callable[[str], None], ended: Callable[[int, str], None]
+    ) -> None:
+        """`module`: pip, or one that takes its command `install`."""
         self._told, self._ended = told, ended
         self._said = ""
         self._process: Any = None
+        if module != "pip":
+            self._start(module, arguments)
+            return
         try:
             # Slicer 5.12 and later. pip_install and not pip_ensure: that one does nothing at all in testing mode.
             from slicer.packaging import pip_install
         except ImportError:
-            self._start(arguments)
+            self._start("pip", ["--disable-pip-version-check", *arguments])
             return
         pip_install(
-            arguments,
+            arguments[1:],
             blocking=False,
             show_progress=False,
             requester="VoxelMorph",
@@ -40,14 +46,14 @@ class PipProcess:
         if self._process is not None:
             self._process.kill()
 
-    def _start(self, arguments: list[str]) -> None:
+    def _start(self, module: str, arguments: list[str]) -> None:
         self._process = process = qt.QProcess()
         process.setProcessChannelMode(qt.QProcess.MergedChannels)
         process.connect("readyReadStandardOutput()", self._read)
         process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: self._finished(code))
         process.connect("errorOccurred(QProcess::ProcessError)", lambda error: self._not_started())
         python = shutil.which("PythonSlicer") or sys.executable
-        process.start(python, ["-m", "pip", "--disable-pip-version-check", "install", *arguments])
+        process.start(python, ["-m", module, *arguments])
 
     def _read(self) -> None:
         while self._process.canReadLine():
