@@ -189,6 +189,19 @@ def test_detached_headers_with_their_voxels_beside_them_are_read(tmp_path):
         assert np.array_equal(*map(sitk.GetArrayFromImage, (read_image(tmp_path / name), noise())))
 
 
+@pytest.mark.parametrize("name", ["a.nhdr", "a.mhd"])
+def test_a_file_of_voxels_with_more_bytes_than_its_header_accounts_for_is_refused(tmp_path, name):
+    sitk.WriteImage(noise(), str(tmp_path / name))
+    voxels = tmp_path / "a.raw"
+    whole = voxels.read_bytes()
+    voxels.write_bytes(bytes(100) + whole)
+    refused(lambda: read_image(tmp_path / name), tmp_path / name, f"are {len(whole)} bytes and a.raw has")
+    if name == "a.mhd":
+        text = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(text.replace("ElementDataFile", "HeaderSize = 100\nElementDataFile"))
+        assert np.array_equal(*map(sitk.GetArrayFromImage, (read_image(tmp_path / name), noise())))
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.nrrd")
@@ -267,9 +280,11 @@ def test_the_command_that_a_sheared_image_is_refused_with_makes_one_that_is_read
 @pytest.mark.parametrize(
     "change",
     [("NDims = 3", "NDims = 1e300"), ("NDims = 3", "NDims = -1"), ("BinaryData = True", "BinaryData = \nx\nTrue"),
-     ("ElementType = MET_SHORT\n", ""), ("ElementSpacing = 1.5 1.5 1.5", "ElementSpacing = 1.5")],
+     ("ElementType = MET_SHORT\n", ""), ("CompressedData = False", "CompressedData = True"),
+     ("ElementDataFile", "HeaderSize = 100\nElementDataFile"),
+     ("ElementSpacing = 1.5 1.5 1.5", "ElementSpacing = 1.5")],
 )  # fmt: skip
-def test_a_metaimage_header_that_would_end_the_process_is_refused(tmp_path, change):
+def test_a_metaimage_header_that_would_end_the_process_or_give_wrong_voxels_is_refused(tmp_path, change):
     path = tmp_path / "a.mha"
     sitk.WriteImage(noise(), str(path))
     head, mark, voxels = path.read_bytes().partition(b"LOCAL\n")

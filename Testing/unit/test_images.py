@@ -177,6 +177,31 @@ def test_values_whose_sum_overflows_are_not_taken_for_infinite():
     assert checks.replace_non_finite(image)[1] == 0
 
 
+@pytest.mark.parametrize(
+    ("values", "dtype", "reason"),
+    [
+        ((0, 1e300), np.float64, "single precision does not hold"),
+        ((-1e38, 1e38), np.float32, "single precision does not hold"),
+        ((0, 1e-300), np.float64, "single precision does not hold"),
+        ((2**40, 2**40 + 200), np.int64, "subtract 1099511627776"),
+        ((3e9, 3e9 + 200), np.uint32, "subtract 3000000000"),
+        ((1e12, 1e12 + 1), np.float64, "subtract 1000000000000"),
+    ],
+)
+def test_values_that_single_precision_does_not_hold_are_refused_and_not_computed_with(values, dtype, reason):
+    image = sitk.GetImageFromArray(np.linspace(*values, 27).astype(dtype).reshape(3, 3, 3))
+    _refused(lambda: checks.cleaned(image, "a.nrrd"), "a.nrrd", reason)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype"),
+    [(0, 0, np.float64), (-1024, 3071, np.int32), (10**7, 10**7 + 99, np.int64), (1e7, 1e7 + 90, np.float32)],
+)
+def test_values_that_single_precision_holds_are_left_as_they_are(low, high, dtype):
+    image = sitk.GetImageFromArray(np.linspace(low, high, 27).astype(dtype).reshape(3, 3, 3))
+    assert checks.cleaned(image)[0] is image
+
+
 @pytest.mark.parametrize("name", ["a.xyz", "a", "a.mhd"])
 def test_an_unknown_kind_of_file_is_refused_before_it_is_written(tmp_path, name):
     _refused(lambda: images.write_image(_image(), tmp_path / name), tmp_path / name)

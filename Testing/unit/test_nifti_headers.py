@@ -17,6 +17,7 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.displacements import read_displacement
 from VoxelMorphRegistrationLib.files.images import read_image
 from VoxelMorphRegistrationLib.files.nifti_places import contradictions
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 AFFINE = np.diag([-2.0, -2.0, 2.5, 1.0])
 VALUES = np.random.default_rng(0).integers(0, 900, (8, 7, 6)).astype(np.int16)
@@ -125,3 +126,37 @@ def test_a_header_in_metres_contradicts_nothing(tmp_path):
         f"{path}: its header counts in meter; sizes were taken in mm, as SimpleITK and Slicer do"
     ]
     assert contradictions([str(written(tmp_path / "b.nii.gz")), str(tmp_path / "c.nrrd")]) == []
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [(0.0, 7), (np.nan, 7), (np.nan, np.nan), (0.0, np.nan)])
+def test_an_intercept_without_a_slope_changes_no_value(tmp_path, slope, intercept):
+    """ITK adds it; the format says that a slope of 0 means values as they are stored, and nibabel has them so."""
+    data = bytearray(written(tmp_path / "a.nii").read_bytes())
+    data[112:120] = struct.pack("<ff", slope, intercept)
+    (tmp_path / "b.nii").write_bytes(data)
+    found = read_image(tmp_path / "b.nii")
+    assert np.array_equal(sitk.GetArrayFromImage(found).T, np.asarray(nibabel.load(tmp_path / "b.nii").dataobj))
+    assert found.GetPixelID() == sitk.sitkInt16 and found.GetSpacing() == (2.0, 2.0, 2.5)
+
+
+def without_place(path: Path, values: np.ndarray) -> Path:
+    image = nibabel.Nifti1Image(values, np.diag([2.0, 2.0, 2.5, 1.0]))
+    image.set_sform(image.affine, 0)
+    image.set_qform(image.affine, 0)
+    nibabel.save(image, path)
+    return path
+
+
+def test_a_header_that_says_no_place_is_said_and_is_no_reference_for_tools_that_put_it_elsewhere(tmp_path, capsys):
+    path = without_place(tmp_path / "a.nii.gz", VALUES)
+    assert read_image(path).GetOrigin() == (0, 0, 0) and Grid.of(read_image(path)).direction == tuple(np.eye(3).ravel())
+    (told,) = contradictions([str(path)])
+    assert told.startswith(f"{path}: its header does not say where it lies") and "\n" not in told
+    np.savetxt(tmp_path / "affine.txt", np.eye(4))
+    reference = ["--reference", str(path), "--to", "itk", "--output", str(tmp_path / "o.nrrd")]
+    assert main(["convert", "--input", str(tmp_path / "affine.txt"), "--from", "niftyreg", *reference]) == 1
+    assert "does not say where it lies" in capsys.readouterr().err
+    field = without_place(tmp_path / "field.nii.gz", np.zeros((8, 7, 6, 1, 3), np.float32))
+    placed = ["--reference", str(written(tmp_path / "b.nii.gz")), *reference[2:]]
+    assert main(["convert", "--input", str(field), "--from", "freesurfer", *placed]) == 1
+    assert "does not say where it lies" in capsys.readouterr().err and not (tmp_path / "o.nrrd").exists()

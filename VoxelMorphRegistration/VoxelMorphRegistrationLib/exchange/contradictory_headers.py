@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from ..files.nifti_places import apart, coded_grids, contradiction
+from ..errors import InputError
+from ..files.nifti_places import apart, coded_grids, contradiction, says_no_place
 from ..space.affine import apply_affine, itk_transform
 from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
@@ -51,7 +52,11 @@ class Pair:
 
     @classmethod
     def of(cls, reference: ImageLike | None, moving: ImageLike | None, by_sform: bool, name: str) -> Pair:
-        """Warns, for each image, of a header that contradicts itself, and that a transform was restated for it."""
+        """Warns, for each image, of a header that contradicts itself, and that a transform was restated for it. Raises
+        InputError for one that says no place, where the tool goes by the sform.
+        """
+        for image in (reference, moving) if by_sform else ():
+            _refuse_no_place(image)
         pair = cls(_places(reference, "reference"), _places(moving, "moving"), by_sform)
         if pair.restates:
             warn(f"{name}: its tool goes by the sform; the transform was restated for where SimpleITK has the images")
@@ -93,9 +98,11 @@ class Pair:
         return sitk.CompositeTransform(steps)
 
 
-def warn_of_fields(sources: Any, by_sform: bool) -> None:
-    """Warn of NIfTI fields whose own header contradicts itself."""
+def check_fields(sources: Any, by_sform: bool) -> None:
+    """Warn of NIfTI fields whose own header contradicts itself; raises InputError for one that says no place."""
     for source in sources if isinstance(sources, (list, tuple)) else [sources]:
+        if by_sform:
+            _refuse_no_place(source)
         coded = coded_grids(source)
         if len(coded) < 2 or not (distance := apart(*coded.values())):
             continue
@@ -103,6 +110,14 @@ def warn_of_fields(sources: Any, by_sform: bool) -> None:
         warn(
             f"{source}: its header contradicts itself: sform and qform put voxels up to {distance:.3g} mm apart; the "
             f"{used} was used"
+        )
+
+
+def _refuse_no_place(image: Any) -> None:
+    if says_no_place(image):
+        raise InputError(
+            f"{image}: its header does not say where it lies (no code of sform and qform), and NiftyReg and FreeSurfer "
+            "put it elsewhere than SimpleITK and Slicer do; give a file whose header says it"
         )
 
 
@@ -115,5 +130,5 @@ def _places(image: ImageLike | None, role: str) -> Places | None:
     if not told:
         return Places(grid, grid)
     warn(told)
-    by_sform = next(iter(coded_grids(image).values()))
+    by_sform = next(iter(coded_grids(image).values()), grid)
     return Places(grid, by_sform if apart(grid, by_sform) else grid)

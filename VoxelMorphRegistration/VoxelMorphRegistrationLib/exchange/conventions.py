@@ -13,7 +13,7 @@ from ..space.checks import check_displacement
 from ..space.grid import Grid
 from . import ants, elastix, freesurfer, itk, niftyreg, sampling_grids, voxel_arrays
 from .context import ArrayAxes, Context, ImageLike, Mapping, Padding, VectorAxes, VoxelUnit, grid_of
-from .contradictory_headers import Pair, warn_of_fields
+from .contradictory_headers import Pair, check_fields
 from .coverage import densify
 from .identify import choose, label
 from .names import CONVENTIONS
@@ -162,7 +162,7 @@ def _read(
     convention = choose(source, convention, options["vectors"] is not None)
     by_sform = convention in _BY_SFORM
     pair = Pair.of(reference, moving, by_sform, label(source))
-    warn_of_fields(source, by_sform)
+    check_fields(source, by_sform)
     return _READERS[convention](source, Context(*pair.grids, **options)), pair
 
 

@@ -49,3 +49,15 @@ def beside(header: Path, name: str) -> Path:
     if not data.is_file():
         raise InputError(f"{header}: its voxels are in {name!r}, which is no file; save it as one file")
     return data
+
+
+def check_exact(header: Path, data: Path, needed: int) -> None:
+    """Raises InputError when a file of voxels alone holds more bytes than its header accounts for: nobody knows which
+    of them are the voxels.
+    """
+    size = data.stat().st_size
+    if size > needed:
+        raise InputError(
+            f"{header}: its voxels are {needed} bytes and {data.name} has {size}; correct the header's sizes or type, "
+            "or what it says to skip"
+        )

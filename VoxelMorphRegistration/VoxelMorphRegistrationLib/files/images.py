@@ -16,7 +16,7 @@ from .compressed import check_expansion
 from .detached import check_name, check_readable
 from .dicom import check_dicom_file, read_dicom
 from .metaimage import check_metaimage
-from .nifti import alone, check_nifti, is_nifti2, shear_degrees
+from .nifti import alone, check_nifti, is_nifti2, shear_degrees, without_intercept
 from .nrrd import check_nrrd, read_slice
 
 _RESAMPLE = (
@@ -73,7 +73,7 @@ def load_image(path: Path) -> sitk.Image:
     try:
         with alone(path) as name:
             reader.SetFileName(str(name))
-            return reader.Execute()
+            return without_intercept(path, reader.Execute())
     except (RuntimeError, MemoryError) as error:
         raise _unreadable(path, error) from error
 

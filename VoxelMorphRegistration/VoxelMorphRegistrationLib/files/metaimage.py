@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .compressed import check_packed
-from .detached import beside
+from .detached import beside, check_exact
 
 _SUFFIXES = (".mha", ".mhd")
 _LONGEST_HEADER = 1 << 16
@@ -49,10 +49,22 @@ def check_metaimage(path: Path) -> None:
         stored = int(fields["CompressedDataSize"]) if "CompressedDataSize" in fields else None
     except ValueError as error:
         raise InputError(f"{path}: its header is damaged ({error}); copy or export it again") from error
+    if data == path and skipped > 0:
+        raise InputError(
+            f"{path}: its header says HeaderSize {skipped} of voxels that follow it in the same file, where readers do "
+            "not agree what is skipped; save it again"
+        )
     if fields.get("CompressedData", "").lower() not in ("true", "1"):
         if data.stat().st_size < offset + max(skipped, 0) + needed:
             raise InputError(f"{path}: the file is cut short; copy or download it again")
+        if data != path and "HeaderSize" not in fields and needed:
+            check_exact(path, data, needed)
         return
+    if data == path and stored is None:
+        raise InputError(
+            f"{path}: its header does not say how many bytes its compressed voxels take (CompressedDataSize), without "
+            "which ITK reads zeros; save it again"
+        )
     held = data.stat().st_size - offset
     if held < (stored or 1):
         raise InputError(f"{path}: the file is cut short; copy or download it again")

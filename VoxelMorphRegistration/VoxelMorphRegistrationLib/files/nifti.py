@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
+import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from .compressed import check_packed, is_gzip
@@ -136,6 +137,22 @@ def is_nifti2(path: Path) -> bool:
 
     header = nifti_header(path)
     return isinstance(header, nibabel.Nifti2Header)
+
+
+def without_intercept(path: Path, image: sitk.Image) -> sitk.Image:
+    """The image that ITK read of a NIfTI file, with its values as stored where the header's slope is 0.
+
+    That says that nothing is scaled, and ITK adds the intercept all the same.
+    """
+    header = nifti_header(path) if path.name.lower().endswith(_SUFFIXES) else None
+    intercept = 0.0 if header is None else float(header["scl_inter"])
+    if header is None or not math.isfinite(intercept) or intercept == 0 or header.get_slope_inter()[0] is not None:
+        return image
+    values = sitk.GetArrayViewFromImage(image) - intercept
+    stored = values.astype(header.get_data_dtype().newbyteorder("="))
+    plain = sitk.GetImageFromArray(stored)
+    plain.CopyInformation(image)
+    return plain
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""NIfTI headers that put one image in two places: sform, qform and voxel size do not agree."""
+"""NIfTI headers that put one image in two places (sform, qform and voxel size do not agree), or in none."""
 
 from __future__ import annotations
 
@@ -41,6 +41,14 @@ def coded_grids(path: Any) -> dict[str, Grid]:
     return found
 
 
+def says_no_place(path: Any) -> bool:
+    """Whether this is the path of a NIfTI file whose sform and qform have no code: each tool puts it elsewhere."""
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path).lower().endswith(_SUFFIXES):
+        return False
+    header = nifti_header(Path(path)) if os.path.isfile(path) else None
+    return header is not None and header["sform_code"] <= 0 and header["qform_code"] <= 0
+
+
 def apart(grid: Grid, other: Grid) -> float:
     """The largest distance in mm between the places of one corner voxel; 0 where it is next to nothing."""
     if grid.dimension != other.dimension:
@@ -58,6 +66,11 @@ def contradiction(path: Any, grid: Grid) -> str:
         grid: the image's as SimpleITK has it.
     """
     coded = coded_grids(path)
+    if says_no_place(path):
+        return (
+            f"{path}: its header does not say where it lies (no code of sform and qform); it was put at the origin, "
+            "axes to the left, back and up, as SimpleITK and Slicer do"
+        )
     if not any(apart(grid, other) for other in coded.values()):
         return ""
     header = nifti_header(Path(path))
@@ -82,7 +95,7 @@ def contradictions(paths: list[str]) -> list[str]:
     """`contradiction` of each image file, where there is one. Raises InputError for one that cannot be read."""
     found = []
     for path in paths:
-        if coded_grids(path):
+        if coded_grids(path) or says_no_place(path):
             reader = header_of(Path(path))
             dimension = min(reader.GetDimension(), 3)
             direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))[:dimension, :dimension]

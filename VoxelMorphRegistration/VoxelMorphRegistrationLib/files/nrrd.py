@@ -20,7 +20,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.grid import Grid
 from .compressed import check_packed, unpack
-from .detached import beside
+from .detached import beside, check_exact
 
 # numpy's kind and bytes of a voxel, and the names of the format for it: written is the first, read are all.
 _TYPES = {
@@ -175,6 +175,8 @@ def check_nrrd(path: Path) -> None:
         check_packed(header.data, header.offset, "gzip", needed)
     elif header.data.stat().st_size < header.offset + needed:
         raise InputError(f"{path}: the file is cut short; copy or download it again")
+    elif header.data != path:
+        check_exact(path, header.data, needed)
 
 
 def _check_place(path: Path) -> None:

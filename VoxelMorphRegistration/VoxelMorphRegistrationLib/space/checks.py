@@ -9,6 +9,9 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 
+_LARGEST = 1e37  # a tenth of single precision's, for what is added and subtracted
+_FEWEST_STEPS = 256  # between the smallest and the largest value
+
 
 def check_scalar(image: sitk.Image, name: str) -> None:
     """Raises InputError for images of several components (colour, vectors, one-hot maps)."""
@@ -65,14 +68,38 @@ def cleaned(image: sitk.Image, name: str = "image") -> tuple[sitk.Image, tuple[s
 
     Called once, where an image enters a registration; everything after relies on it: one number a voxel, all finite,
     on a grid that spans a volume. NaN and infinite voxels are set to the smallest finite value.
-    Raises InputError, naming the image, where `check_scalar`, `check_geometry` or `replace_non_finite` does.
+    Raises InputError, naming the image, where `check_scalar`, `check_geometry`, `replace_non_finite` or
+    `check_values` does.
     """
     check_scalar(image, name)
     check_geometry(image, name)
     image, count = replace_non_finite(image, name)
+    check_values(image, name)
     if not count:
         return image, ()
     return image, (f"{name}: {count} voxels that were not finite numbers were set to its smallest value",)
+
+
+def check_values(image: sitk.Image, name: str = "image") -> None:
+    """Raises InputError where single precision, in which everything is computed, cannot hold the values of an image:
+    they overflow, or too few steps are left between the smallest and the largest.
+    """
+    values = sitk.GetArrayViewFromImage(image)
+    if values.dtype.itemsize < 4 or not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    largest, span = max(abs(low), abs(high)), high - low
+    if largest > _LARGEST or 0 < span < 1 / _LARGEST:
+        raise InputError(
+            f"{name}: its values lie between {low:.6g} and {high:.6g}, which single precision does not hold; rescale "
+            "them, or look for damaged voxels"
+        )
+    steps = span / (largest * np.finfo(np.float32).eps) if largest > 0 else 0.0
+    if 0 < steps < _FEWEST_STEPS and not np.array_equal(values.astype(np.float32), values):
+        raise InputError(
+            f"{name}: its values lie between {low:.15g} and {high:.15g}, too close together for single precision; "
+            f"subtract {low:.15g} from them"
+        )
 
 
 def replace_non_finite(image: sitk.Image, name: str = "image") -> tuple[sitk.Image, int]:
