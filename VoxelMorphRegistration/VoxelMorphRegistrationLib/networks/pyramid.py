@@ -98,7 +98,12 @@ class PyramidNetwork(PairwiseNetwork):
             return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field, self.further_windows)
 
     def improve(
-        self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int
+        self,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        velocity: torch.Tensor | None,
+        factor: int,
+        windows: tuple[int, ...] | None = None,
     ) -> torch.Tensor:
         """The velocity after one more pass; differentiable, the training's step.
 
@@ -106,9 +111,10 @@ class PyramidNetwork(PairwiseNetwork):
             fixed, moving: (B, 1, *shape), as given and not warped.
             velocity: (B, d, *shape) in voxels, channel c along array axis c; None before the first pass.
             factor: how many voxels an axis the pass averages over.
+            windows: of the motion cues, in place of `cue_windows`.
         """
         pair = self._warped_pair(fixed, moving, velocity, factor)
-        return self._after_pass(velocity, pair, factor, self.cue_windows, tuple(fixed.shape[2:]))
+        return self._after_pass(velocity, pair, factor, windows or self.cue_windows, tuple(fixed.shape[2:]))
 
     @property
     def _rough_passes(self) -> int:

@@ -40,6 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--contrast-change", type=float, default=SynthesisSettings.contrast_change)
     parser.add_argument("--smoothness", type=float, default=PretrainingSettings.smoothness)
     parser.add_argument("--held-back", type=int, default=PretrainingSettings.held_back, help="pairs that judge it")
+    parser.add_argument(
+        "--accumulate", type=int, default=PretrainingSettings().loop.accumulate, help="losses in a step"
+    )
     parser.add_argument("--batch", type=int, default=PretrainingSettings.batch, help="pairs at a time: more fill a GPU")
     parser.add_argument("--check-every", type=int, default=LoopSettings.check_every)
     options = parser.parse_args(arguments)
@@ -61,7 +64,12 @@ def main(arguments: list[str] | None = None) -> int:
             displacement=tuple(options.displacement),
             contrast_change=options.contrast_change,
         ),
-        loop=replace(PretrainingSettings().loop, learning_rate=options.learning_rate, check_every=options.check_every),
+        loop=replace(
+            PretrainingSettings().loop,
+            learning_rate=options.learning_rate,
+            accumulate=options.accumulate,
+            check_every=options.check_every,
+        ),
         smoothness=options.smoothness,
         held_back=options.held_back,
         seed=options.seed,

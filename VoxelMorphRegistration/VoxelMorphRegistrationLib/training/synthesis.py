@@ -50,7 +50,7 @@ class SynthesisSettings:
     """
 
     shape: tuple[int, int, int] = (48, 48, 48)
-    margin: int = 6
+    margin: int = 8
     shapes: tuple[int, int] = (4, 14)
     displacement: tuple[float, float] = (0.4, 5.0)
     motion_length: tuple[float, float] = (4.0, 48.0)

@@ -36,7 +36,9 @@ class PretrainingSettings:
 
     Attributes:
         curriculum: the share of the budget in which contrast changes and large motions come in, from none and few.
-        schedules: the passes a pair is met with are one of these, each with its learning step.
+        schedules: the passes a pair is met with are one of these, each with its learning step. At full resolution those
+            from the third on have motion cues of the architecture's `further_windows`, in their order, the repeated
+            ones once, as two people are met when the network is used.
         half_precision: run the convolutions in bfloat16; coordinates and losses stay float32. None: where the device
             computes in it. A processor that only emulates it takes thirty times as long.
         batch: pairs that are learned from together: one on a CPU, as many as fill a GPU there.
@@ -45,7 +47,7 @@ class PretrainingSettings:
     architecture: dict = field(default_factory=lambda: dict(ARCHITECTURE))
     synthesis: SynthesisSettings = SynthesisSettings()
     loop: LoopSettings = LoopSettings(accumulate=3)
-    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (4, 4, 2, 2, 1, 1), (4, 2, 2, 1, 1, 1), (2, 1, 1))
+    schedules: tuple[tuple[int, ...], ...] = ((4, 2, 1), (4, 4, 2, 2, 1, 1), (4, 2, 1, 1, 1, 1), (2, 1, 1))
     curriculum: float = 0.1
     smoothness: float = 0.2
     held_back: int = 8
@@ -83,8 +85,12 @@ class SyntheticPairs:
         pair = Pair.batch([synthesise(difficulty, self._draw) for _ in range(self.settings.batch)])
         choice = self._draw.integer(0, len(self.settings.schedules) - 1)
         velocity = None
+        further = [(window, *network.cue_windows[1:]) for window in dict.fromkeys(network.further_windows)]
+        full = 0
         for factor in self.settings.schedules[choice]:
-            velocity = self._improved(network, pair, velocity, factor)
+            full += factor == 1
+            windows = further[min(full - 3, len(further) - 1)] if full > 2 and further else network.cue_windows
+            velocity = self._improved(network, pair, velocity, factor, windows)
             yield pair_loss(velocity, pair, 1 if factor == 1 else 2, self.settings.smoothness)
             velocity = velocity.detach()
 
@@ -100,13 +106,18 @@ class SyntheticPairs:
         )
 
     def _improved(
-        self, network: PyramidNetwork, pair: Pair, velocity: torch.Tensor | None, factor: int
+        self,
+        network: PyramidNetwork,
+        pair: Pair,
+        velocity: torch.Tensor | None,
+        factor: int,
+        windows: tuple[int, ...],
     ) -> torch.Tensor:
         # oneDNN's bfloat16 gradient of a convolution's weights is wrong on two voxels an axis (torch 2.13): leave it
         # aside where the deepest level comes down to that.
         deepest = min(pair.fixed.shape[2:]) // (factor * network.multiple)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half_precision and deepest >= 3):
-            return network.improve(pair.fixed, pair.moving, velocity, factor)
+            return network.improve(pair.fixed, pair.moving, velocity, factor, windows)
 
     def evaluate(self, network: PyramidNetwork) -> dict[str, float]:
         """Mean loss, its parts and the end-point error in voxels over the held-back pairs, by the card's passes."""
