@@ -6,7 +6,7 @@ import numpy as np
 import slicer
 import slicer.util
 
-from Testing.gui.host.session import crowding
+from Testing.gui.host.session import crowding, waited_for_a_processor
 from Testing.support.propagation_cases import frame, labels
 from Testing.support.scenery import node_of
 
@@ -90,8 +90,8 @@ def correct_by_hand(panel, number):
 
 
 def longest_gap():
-    """Seconds that the window may stand still; more where others keep the processors of this computer busy."""
-    return 0.2 if crowding() < 1.2 else 0.6 * crowding()
+    """Seconds that the window may stand still; more on a busy computer that does not tell what others took of it."""
+    return 0.2 if waited_for_a_processor() is not None or crowding() < 1.2 else 0.6 * crowding()
 
 
 def where(node):

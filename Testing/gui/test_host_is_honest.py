@@ -100,3 +100,28 @@ def test_the_largest_gap_between_ticks_shows_a_frozen_window(host):
         time.sleep(0.3)
         host.process(0.02)
     assert frozen.largest > 0.29
+
+
+def test_a_busy_computer_is_not_taken_for_a_frozen_window(host):
+    import subprocess
+    import sys
+    import time
+
+    from Testing.gui.host.session import waited_for_a_processor
+
+    if waited_for_a_processor() is None:
+        pytest.skip("this system does not tell how long a thread waited for a processor")
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
+    try:
+        with host.tick_gaps() as gaps:
+            host.process(0.1)
+            began, used = time.monotonic(), time.thread_time()
+            while time.thread_time() < used + 0.1:
+                pass
+            took = time.monotonic() - began
+            host.process(0.02)
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert 0.1 <= gaps.largest < 0.17 and took >= 0.1

@@ -24,6 +24,31 @@ def test_apply_waits_for_two_volumes(host, panel):
     assert panel.ui.applyButton.enabled is True
 
 
+def test_an_opened_section_shows_nothing_of_the_other_mode(host, panel):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    ui = panel.ui
+    for mode, of_pairs in ((Mode.SEQUENCE, False), (Mode.PAIR, True)):
+        for section in (ui.inputsSection, ui.outputsSection, ui.resultSection, ui.advancedSection):
+            section.collapsed = True
+        panel.panel.parameters.mode = mode
+        for section in (ui.inputsSection, ui.outputsSection, ui.resultSection, ui.advancedSection):
+            section.collapsed = False
+        for widget in (ui.pairInputs, ui.pairOutputs, ui.pairResult, ui.fullTransformCheckBox):
+            assert widget.visible is of_pairs
+        for widget in (ui.sequenceInputs, ui.sequenceOutputs, ui.sequenceResult, ui.referencesBox, ui.labelsSelector):
+            assert widget.visible is not of_pairs
+    assert not ui.againBox.visible
+
+
+def test_the_panel_is_not_wider_than_slicers_module_panel_whatever_is_open(host, panel):
+    ui = panel.ui
+    for section in (ui.inputsSection, ui.outputsSection, ui.resultSection, ui.advancedSection):
+        section.collapsed = False
+    ui.againBoxButton.enabled = ui.againBoxButton.checked = ui.againBox.visible = True
+    assert panel.parent.minimumSizeHint().width() <= 500
+
+
 def test_slicers_self_test_of_the_module_passes(host, panel):
     slicer.modules.VoxelMorphRegistrationInstance.runTest()
 

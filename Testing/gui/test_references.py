@@ -42,6 +42,7 @@ def test_a_reference_whose_segmentation_was_deleted_is_named(host, sequence_pane
     sequence_panel.panel.parameters.set_further_references({5: second})
     slicer.mrmlScene.RemoveNode(second)
     sequence_panel.ui.applyButton.click()
+    finish(host, sequence_panel)
     assert "frame 5: its segmentation is gone" in host.dialogs.shown[-1].text and not sequence_panel.panel.running
 
 

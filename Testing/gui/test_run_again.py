@@ -89,6 +89,7 @@ def test_what_a_run_will_take_is_said_before_it_and_with_what_it_was_timed(host,
 def test_what_the_run_folder_takes_is_said_beside_what_is_free(host, sequence_panel):
     ui = sequence_panel.ui
     assert ui.runFolderInfo.text.endswith("are free there.") and "takes" not in ui.runFolderInfo.text
+    browser(sequence_panel).SetSelectedItemNumber(1)
     ui.tryButton.click()
     finish(host, sequence_panel)
     host.wait_until(lambda: ui.runFolderInfo.text.startswith("It takes"), 5, "the size of the run folder")

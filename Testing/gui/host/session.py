@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import time
 import traceback
 import types
@@ -20,7 +21,9 @@ _host: Host | None = None
 
 @dataclass
 class TickGaps:
-    """How far apart the window's timer ticked, in seconds: a frozen window is a large gap."""
+    """How far apart the window's timer ticked, in seconds: a frozen window is a large gap. Time for which the window was
+    ready and other programs had the processors is not counted, where the system tells it.
+    """
 
     largest: float = 0.0
     ticks: int = 0
@@ -119,13 +122,13 @@ class Host:
         """
         from PySide6 import QtCore
 
-        gaps, last = TickGaps(), time.monotonic()
+        gaps, last = TickGaps(), _own_time()
         timer = QtCore.QTimer()
         timer.setInterval(every_ms)
 
         def tick():
             nonlocal last
-            now = time.monotonic()
+            now = _own_time()
             gaps.largest, gaps.ticks, last = max(gaps.largest, now - last), gaps.ticks + 1, now
 
         timer.timeout.connect(tick)
@@ -133,7 +136,7 @@ class Host:
         try:
             yield gaps
         finally:
-            gaps.largest = max(gaps.largest, time.monotonic() - last)
+            gaps.largest = max(gaps.largest, _own_time() - last)
             timer.stop()
 
     def clear(self):
@@ -177,6 +180,22 @@ class Host:
         slicer.mrmlScene.Clear(0)
         assert slicer.mrmlScene.ReadFromMRB(str(path)), f"{path} was not read"
         self.process()
+
+
+def waited_for_a_processor():
+    """Seconds for which this thread could have run and other programs had the processors, since it began; None where the
+    system does not tell (Linux does, in schedstat).
+    """
+    try:
+        told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text(encoding="ascii")
+    except OSError:
+        return None
+    return int(told.split()[1]) / 1e9
+
+
+def _own_time():
+    """Seconds that pass while this thread computes or waits for something, and not while others have the processors."""
+    return time.monotonic() - (waited_for_a_processor() or 0.0)
 
 
 def crowding():

@@ -7,6 +7,7 @@ from typing import Any
 import qt
 import slicer
 
+from .lists import fit_rows
 from .parameters import Parameters
 
 
@@ -38,6 +39,7 @@ class LabelsSection:
                 item = qt.QListWidgetItem(name)
                 item.setCheckState(qt.Qt.Checked if carried else qt.Qt.Unchecked)
                 box.addItem(item)
+            fit_rows(box)
             self._ids = [identifier for identifier, _ in segments]
             self._filling = False
         box.enabled = idle

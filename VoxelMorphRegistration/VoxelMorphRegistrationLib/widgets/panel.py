@@ -55,6 +55,9 @@ class Panel:
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
         ui.tryButton.connect("clicked(bool)", lambda clicked: self._sequences.one_frame(self._shown.number))
         ui.useShownFrameButton.connect("clicked(bool)", lambda clicked: self._use_shown_frame())
+        for section in (ui.inputsSection, ui.outputsSection, ui.resultSection, ui.advancedSection):
+            # An opened section shows also what was hidden while it was closed.
+            section.connect("contentsCollapsed(bool)", lambda collapsed: self.update())
         ui.useSequenceButton.connect("clicked(bool)", lambda clicked: self._use_sequence())
 
     @property

@@ -34,8 +34,8 @@ class Start(enum.Enum):
 
     def label(self) -> str:
         return {
-            Start.AUTOMATIC: _("As the preset says; without one rigid, none for frames of one scan"),
-            Start.NONE: _("None: the volumes lie on each other"),
+            Start.AUTOMATIC: _("By the preset, else by the mode"),
+            Start.NONE: _("None: they lie on each other"),
             Start.CENTERS: _("Centers on each other"),
             Start.RIGID: _("Rigid"),
             Start.AFFINE: _("Affine"),
@@ -58,9 +58,9 @@ class Strategy(enum.Enum):
         return {
             Strategy.DIRECT: _("Each frame with the reference"),
             Strategy.SEQUENTIAL: _("Each frame with the one before"),
-            Strategy.KEYFRAMES: _("Every 8th frame, and between them interpolated"),
-            Strategy.MOTION_MODEL: _("Few frames, and every other one combined of them (hundreds of frames)"),
-            Strategy.AUTOMATIC: _("By their number: combined from 64 frames on, else with the reference"),
+            Strategy.KEYFRAMES: _("Every 8th, others interpolated"),
+            Strategy.MOTION_MODEL: _("Few, the others combined of them"),
+            Strategy.AUTOMATIC: _("Combined from 64 frames on"),
         }[self]
 
 
@@ -72,10 +72,10 @@ class Refinement(enum.Enum):
 
     def label(self) -> str:
         return {
-            Refinement.AS_PRESET: _("As the preset says; without one none"),
+            Refinement.AS_PRESET: _("By the preset, else none"),
             Refinement.NONE: _("None: the network's answer"),
             Refinement.SOME: _("30 steps: about twice the time"),
-            Refinement.AUTOMATIC: _("Until nothing is gained: several times the time"),
+            Refinement.AUTOMATIC: _("Until nothing is gained: slow"),
         }[self]
 
 
@@ -87,8 +87,8 @@ class Labels(enum.Enum):
 
     def label(self) -> str:
         return {
-            Labels.NEAREST: _("Voxel by voxel (nearest neighbour)"),
-            Labels.SMOOTH: _("With smooth borders: a little slower"),
+            Labels.NEAREST: _("Voxel by voxel"),
+            Labels.SMOOTH: _("Smooth: a little slower"),
         }[self]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from .lists import fit_rows
 from .parameters import Parameters
 
 
@@ -35,6 +36,7 @@ class ReferencesSection:
             box.clear()
             for line in said:
                 box.addItem(line)
+            fit_rows(box)
         box.visible = bool(said)
         self._ui.referencesBox.enabled = idle
         self._enable()

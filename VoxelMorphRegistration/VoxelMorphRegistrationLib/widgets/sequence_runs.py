@@ -42,7 +42,12 @@ class SequenceRuns:
         self._begin(_Asked())
 
     def one_frame(self, number: int) -> None:
-        """To see what comes out, and what all of them will take."""
+        """To see what comes out, and what all of them will take; a frame that was drawn on tells neither."""
+        if number in self._parameters().references():
+            self._runner.say(
+                _("Frame {number} was drawn on. Show another frame, and try on that.").format(number=number)
+            )
+            return
         self._begin(_Asked([number]))
 
     def again(self, wanted: Sequence[int], changes: Changes) -> None:
