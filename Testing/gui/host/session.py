@@ -21,8 +21,8 @@ _host: Host | None = None
 
 @dataclass
 class TickGaps:
-    """How far apart the window's timer ticked, in seconds: a frozen window is a large gap. Time for which the window was
-    ready and other programs had the processors is not counted, where the system tells it.
+    """How far apart the window's timer ticked, in seconds: a frozen window is a large gap. Time for which the window
+    was ready and other programs had the processors is not counted, where the system tells it.
     """
 
     largest: float = 0.0
@@ -183,8 +183,8 @@ class Host:
 
 
 def waited_for_a_processor():
-    """Seconds for which this thread could have run and other programs had the processors, since it began; None where the
-    system does not tell (Linux does, in schedstat).
+    """Seconds for which this thread could have run and other programs had the processors, since it began; None where
+    the system does not tell (Linux does, in schedstat).
     """
     try:
         told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text(encoding="ascii")
