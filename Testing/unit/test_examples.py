@@ -6,16 +6,18 @@ import doctest
 
 import pytest
 
-from VoxelMorphRegistrationLib.annotations import segmentation
+from VoxelMorphRegistrationLib.annotations import points, segmentation
 from VoxelMorphRegistrationLib.exchange import conventions
 from VoxelMorphRegistrationLib.registration import alignment, presets, registrar, settings
-from VoxelMorphRegistrationLib.space import displacement, grid, inverse
+from VoxelMorphRegistrationLib.space import affine, displacement, grid, inverse
 
 #: Each module and how many of its docstrings have an example.
 EXAMPLES = [
+    (affine, 2),
     (grid, 1),
     (displacement, 2),
     (inverse, 1),
+    (points, 1),
     (segmentation, 1),
     (conventions, 2),
     (registrar, 2),

@@ -38,6 +38,13 @@ class Points:
         positions: float64 (n, 3), LPS mm, of the points that have a position.
         document: a markups document (the content of a `.mrk.json`) in LPS with names, descriptions and flags of all
             points, also of those that were never placed. Its positions are those of the file; `positions` rule.
+
+    >>> tip = {"label": "tip", "position": [10.0, 0.0, 5.0]}
+    >>> points = Points(np.array([tip["position"]]), {"markups": [{"type": "Fiducial", "controlPoints": [tip]}]})
+    >>> points.at(points.positions + (0.0, 0.0, 2.0)).positions.tolist()
+    [[10.0, 0.0, 7.0]]
+    >>> points.labels
+    ('tip',)
     """
 
     positions: np.ndarray
@@ -45,6 +52,7 @@ class Points:
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """Of the points that have a position, one each and in their order, as `ids` and `descriptions` are."""
         return tuple(str(point.get("label", "")) for point in placed_points(self.document))
 
     @property

@@ -57,7 +57,11 @@ def check_affine(matrix: np.ndarray, name: str) -> np.ndarray:
 
 
 def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Points (..., d) mapped by a homogeneous matrix: float64 (..., d)."""
+    """Points (..., d) mapped by a homogeneous matrix: float64 (..., d).
+
+    >>> apply_affine(np.array([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0], [0.0, 0.0, 1.0]]), [[1, 1], [0, 2]]).tolist()
+    [[3.0, 3.0], [1.0, 6.0]]
+    """
     return np.asarray(points, dtype=float) @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
 
@@ -101,6 +105,10 @@ def fit_affine(points: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """The homogeneous matrix that takes points (n, d) to `moved` (n, d) with the least sum of squared distances.
 
     Where the points do not determine it (all in one plane, fewer than d + 1) it is singular: see `check_affine`.
+
+    >>> corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> fit_affine(corners, 2 * corners + (5.0, 0.0)).round(6).tolist()
+    [[2.0, 0.0, 5.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]
     """
     middle = points.mean(axis=0)
     design = np.hstack([points - middle, np.ones((len(points), 1))])

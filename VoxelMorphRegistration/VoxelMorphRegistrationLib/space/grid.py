@@ -51,13 +51,13 @@ class Grid:
     def from_matrix(cls, size: tuple[int, ...], index_to_physical: np.ndarray) -> Grid:
         """From a homogeneous (d+1, d+1) matrix, index (i, j, k, 1) to LPS mm.
 
-        Raises ValueError for a singular matrix.
+        Raises ValueError for a singular matrix: an axis without length, or axes that lie in one plane.
         """
         dimension = len(size)
         axes = np.asarray(index_to_physical, dtype=float)[:dimension, :dimension]
         spacing = np.linalg.norm(axes, axis=0)
-        if not np.all(spacing > 0):
-            raise ValueError(f"an axis of the grid has no length: {axes.tolist()}")
+        if not np.all(spacing > 0) or np.linalg.matrix_rank(axes / spacing) < dimension:
+            raise ValueError(f"the axes of the grid do not span space: {axes.tolist()}")
         origin = np.asarray(index_to_physical, dtype=float)[:dimension, dimension]
         return cls(
             tuple(int(n) for n in size),
