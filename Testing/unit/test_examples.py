@@ -18,7 +18,7 @@ EXAMPLES = [
     (displacement, 2),
     (inverse, 1),
     (points, 1),
-    (segmentation, 1),
+    (segmentation, 2),
     (conventions, 2),
     (registrar, 2),
     (settings, 2),

@@ -62,10 +62,17 @@ def test_a_point_half_a_voxel_beyond_the_last_centre_still_lies_in_the_image():
 
 
 def test_an_axis_without_length_is_refused():
-    with pytest.raises(ValueError, match="no length"):
+    with pytest.raises(ValueError, match="do not span space"):
         Grid.from_matrix((2, 2), np.diag([1.0, 0.0, 1.0]))
 
 
 def test_an_array_of_another_size_cannot_be_put_on_the_grid():
     with pytest.raises(ValueError, match="size"):
         Grid.of(sitk.Image(3, 3, sitk.sitkFloat32)).image(np.zeros((2, 2)))
+
+
+def test_axes_that_lie_in_one_plane_are_refused():
+    matrix = np.eye(4)
+    matrix[:3, 2] = matrix[:3, 0] + matrix[:3, 1]
+    with pytest.raises(ValueError, match="do not span space"):
+        Grid.from_matrix((4, 4, 4), matrix)

@@ -107,7 +107,7 @@ def fit_affine(points: np.ndarray, moved: np.ndarray) -> np.ndarray:
     Where the points do not determine it (all in one plane, fewer than d + 1) it is singular: see `check_affine`.
 
     >>> corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    >>> fit_affine(corners, 2 * corners + (5.0, 0.0)).round(6).tolist()
+    >>> (fit_affine(corners, 2 * corners + (5.0, 0.0)).round(6) + 0.0).tolist()
     [[2.0, 0.0, 5.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]
     """
     middle = points.mean(axis=0)
