@@ -124,6 +124,13 @@ def test_only_the_wanted_array_of_an_archive_is_unpacked(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
+@pytest.mark.parametrize("name", ["catalogue.json", "Catalogue.JSON", "mine.json", "mine.pt", "mine.h5"])
+def test_a_model_may_not_be_called_as_a_file_is(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("VOXELMORPH_MODELS_DIR", str(tmp_path))
+    refused(lambda: store.import_model(name, HERE / "networks" / "dense_2d.h5"), name, "leave out the ending")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["catalogue", "con", "nul.v2", "model."])
 def test_names_that_stand_for_other_files_are_not_taken_for_a_model(tmp_path, monkeypatch, name):
     monkeypatch.setenv(catalogue.MODELS_DIR_VARIABLE, str(tmp_path))

@@ -29,7 +29,7 @@ from .catalogue import (
     user_dir,
 )
 from .options import ImportOptions
-from .weights import file_sha256, read_weights
+from .weights import KERAS_SUFFIXES, TORCH_SUFFIXES, file_sha256, read_weights
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -148,7 +148,11 @@ def _refuse_existing(name: str) -> None:
 
 
 def _refuse_reserved(name: str) -> None:
-    """Names whose files are something else: the catalogue, and devices of Windows under any ending."""
+    """Names whose files are something else: the catalogue, and devices of Windows under any ending; and names that end
+    as files do, under which a path would be looked for and another model's card be overwritten.
+    """
+    if name.lower().endswith((".json", *KERAS_SUFFIXES, *TORCH_SUFFIXES)):
+        raise InputError(f"model {name!r}: a name that ends as a file does is reserved; leave out the ending")
     if name.lower() == "catalogue" or name.lower().partition(".")[0] in _DEVICES or name.endswith((".", " ")):
         raise InputError(f"model {name!r}: this name is reserved; choose another one")
 
