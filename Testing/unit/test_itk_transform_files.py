@@ -246,3 +246,14 @@ def test_the_command_that_a_refused_start_names_makes_one(tmp_path, capsys):
     assert main([*words, "--from", "niftyreg"]) == 0
     start, _ = read_transform(tmp_path / "start.h5")
     np.testing.assert_allclose(start.TransformPoint(POINT), (-4.0, -4.0, 10.0), atol=1e-5)
+
+
+def test_an_xfm_is_read_where_itk_wrote_it_and_refused_where_its_points_are_another_tools(tmp_path):
+    affine = sitk.AffineTransform([1.1, 0.1, 0, 0, 1, 0, 0, 0.2, 0.9], [1.0, 2.0, 3.0])
+    sitk.WriteTransform(affine, str(tmp_path / "itk.xfm"))
+    transform, _ = read_transform(tmp_path / "itk.xfm")
+    np.testing.assert_allclose(transform.TransformPoint(POINT), affine.TransformPoint(POINT), atol=1e-6)
+    text = (tmp_path / "itk.xfm").read_text().replace("%ITK-XFM writer", "% avi2talxfm")
+    (tmp_path / "talairach.xfm").write_text(text)
+    with pytest.raises(InputError, match="MINC or FreeSurfer .* lta_convert --inmni"):
+        read_transform(tmp_path / "talairach.xfm")

@@ -23,7 +23,18 @@ from VoxelMorphRegistrationLib.files.images import read_image
 
 LIBRARY = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration" / "VoxelMorphRegistrationLib"
 #: Of FreeSurfer, Connectome Workbench, pip and Slicer.
-FOREIGN = {"--inm", "--outitk", "--invert", "--src", "--trg", "--from-fnirt", "--constraint", "--no-deps", "--target"}
+FOREIGN = {
+    "--inm",
+    "--inmni",
+    "--outitk",
+    "--invert",
+    "--src",
+    "--trg",
+    "--from-fnirt",
+    "--constraint",
+    "--no-deps",
+    "--target",
+}
 FOREIGN |= {"--disable-pip-version-check", "--no-splash", "--no-main-window", "--python-script"}
 
 

@@ -37,6 +37,7 @@ _FIELDS = (
 )
 _SPLINES = ("BSplineTransform", "BSplineDeformableTransform")
 _MOST_LINEAR_PARAMETERS = 32
+_LONGEST_REMARK = 1 << 12
 _ONLY_SLICER = "in Slicer's Transforms module convert it to a grid transform and save that"
 
 
@@ -229,7 +230,15 @@ def _start_of(path: Path) -> str:
 
 
 def _of_minc(path: Path) -> sitk.Transform:
-    """MINC's linear .xfm, which ITK composes itself where it lists several."""
+    """A linear .xfm that ITK wrote, in LPS; ITK composes it itself where it lists several.
+
+    Raises InputError for one of MINC or FreeSurfer: ITK would take its RAS points for LPS, and it leads the other way.
+    """
+    if b"ITK-XFM" not in path.read_bytes()[:_LONGEST_REMARK]:
+        raise InputError(
+            f"{path}: an .xfm of MINC or FreeSurfer leads from the moving image to the fixed one, in RAS; make an ITK "
+            f"transform of it: lta_convert --inmni {path} --outitk start.txt --src MOVING --trg FIXED"
+        )
     try:
         transform = sitk.ReadTransform(str(path))
     except RuntimeError as error:
