@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ..errors import InputError
 from . import cohort_dry_run, propagate
 from .exit_status import Exit
-from .options import add_verbose_option
+from .options import add_run_options, add_verbose_option, positive
 
 if TYPE_CHECKING:
     from ..cohort.table import Result
@@ -42,32 +42,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     workers = parser.add_argument_group("workers")
     workers.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes here (default: one a GPU, or one for four cores)"
+        "--workers", type=positive, metavar="N", help="processes here (default: one a GPU, or one for four cores)"
     )
     workers.add_argument(
-        "--threads", type=_positive, metavar="N", help="of each process (default: the cores divided by the workers)"
+        "--threads", type=positive, metavar="N", help="of each process (default: the cores divided by the workers)"
     )
     workers.add_argument(
         "--scheduler", metavar="ADDRESS", help="of a Dask scheduler, such as tls://host:8786, in place of --workers"
     )
     workers.add_argument(
-        "--chunk", type=_positive, metavar="N", help="frames given out at once (default: by their number)"
+        "--chunk", type=positive, metavar="N", help="frames given out at once (default: by their number)"
     )
     workers.add_argument(
         "--dashboard",
         metavar="ADDRESS",
         help="where Dask's own page is served, such as 127.0.0.1:8787 (default: some port of this machine alone)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="start all patients again")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be done, time some frames, write nothing"
-    )
-    parser.add_argument("--no-report", action="store_true", help="leave out the pages report.html")
-    parser.add_argument(
-        "--progress",
-        choices=("auto", "bar", "json", "none"),
-        default="auto",
-        help="a bar, or a JSON object a line on stdout (default: a bar in a terminal)",
+    add_run_options(
+        parser,
+        overwrite="start all patients again",
+        dry_run="say what would be done, time some frames, write nothing",
     )
     add_verbose_option(parser)
     parser.set_defaults(parser=parser)
@@ -172,9 +166,3 @@ def _told(args: argparse.Namespace, output: Path, results: list[Result], progres
         what = f"{len(failed)} of {len(results)} patients are not whole: {named}; {output / 'cohort.csv'} says why"
         print(f"slicer-voxelmorph: {what}", file=sys.stderr)
     return status
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)

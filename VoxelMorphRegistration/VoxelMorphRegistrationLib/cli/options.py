@@ -75,6 +75,27 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
     )
 
 
+def add_run_options(parser: argparse.ArgumentParser, overwrite: str, dry_run: str) -> None:
+    """What commands that make many frames have in common; `overwrite` and `dry_run` say what the two mean here."""
+    parser.add_argument("--overwrite", action="store_true", help=overwrite)
+    parser.add_argument("--dry-run", action="store_true", help=dry_run)
+    parser.add_argument(
+        "--no-report", action="store_true", help="leave out the pages report.html, which a person looks at"
+    )
+    parser.add_argument(
+        "--progress",
+        choices=("auto", "bar", "json", "none"),
+        default="auto",
+        help="a bar, or a JSON object a line on stdout (default: a bar in a terminal)",
+    )
+
+
+def positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
 def add_verbose_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verbose", action="store_true", help="details on stderr, and a traceback when something fails"

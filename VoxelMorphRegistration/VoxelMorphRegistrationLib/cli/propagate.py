@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..propagation.choices import STRATEGY_NAMES
 from . import dry_run
 from .exit_status import Exit
-from .options import add_registration_options, add_verbose_option, millimetres, settings_from
+from .options import add_registration_options, add_run_options, add_verbose_option, millimetres, positive, settings_from
 from .run_folder_sink import RunFolderSink
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "frames, and every other one combined from theirs; auto: the last from 64 frames on, else the first (default: "
         "%(default)s)",
     )
-    parser.add_argument("--keyframe-step", type=_positive, default=8, metavar="K", help="(default: %(default)s)")
+    parser.add_argument("--keyframe-step", type=positive, default=8, metavar="K", help="(default: %(default)s)")
     parser.add_argument(
         "--keyframes",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="for motion-model: how many frames are registered (default: as many as the motion asks for)",
     )
@@ -78,7 +78,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="for motion-model: the motion-model.npz of the patient's earlier scan, whose modes describe this one too",
     )
-    parser.add_argument("--adapt", metavar="5min|500steps", help="train the network on this sequence first")
+    parser.add_argument(
+        "--adapt", type=_budget, metavar="5min|500steps", help="train the network on this sequence first"
+    )
     parser.add_argument(
         "--mask-margin",
         type=millimetres,
@@ -98,20 +100,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="none|full|N",
         help="displacement of each frame, whole or every N-th voxel an axis (default: none)",
     )
-    parser.add_argument(
-        "--overwrite",
-        action="store_true",
-        help="start again; with --frames redo only those and keep the others as they are",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, time one frame, write nothing")
-    parser.add_argument(
-        "--no-report", action="store_true", help="leave out DIR/report.html, the page a person looks at"
-    )
-    parser.add_argument(
-        "--progress",
-        choices=("auto", "bar", "json", "none"),
-        default="auto",
-        help="a bar, or a JSON object a line on stdout (default: a bar in a terminal)",
+    add_run_options(
+        parser,
+        overwrite="start again; with --frames redo only those and keep the others as they are",
+        dry_run="say what would be done, time one frame, write nothing",
     )
     add_registration_options(parser, align="none")
     add_verbose_option(parser)
@@ -289,13 +281,17 @@ def _numbers(indices: list[int]) -> str:
     return shown + (f" and {len(indices) - 20} more" if len(indices) > 20 else "")
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
 def _transforms(text: str) -> int:
     if text in ("none", "full"):
         return int(text == "full")
-    return _positive(text)
+    return positive(text)
+
+
+def _budget(text: str) -> str:
+    from ..training.budget import parse_budget
+
+    try:
+        parse_budget(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text

@@ -78,6 +78,8 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
         "distributed.worker.preload": [worker_process.__name__],
         # A process that ends is started anew; on a busy machine that takes longer than Dask's 15 seconds.
         "distributed.deploy.lost-worker-timeout": "1 hour",
+        # It looks at a worker's stack a hundred times a second.
+        "distributed.worker.profile.enabled": False,
         "distributed.admin.log-length": 100,
         "distributed.admin.low-level-log-length": 100,
     }

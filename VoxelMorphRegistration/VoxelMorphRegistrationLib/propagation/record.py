@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,11 @@ def describe_frames(frames: Frames) -> list[Input]:
 
 
 def installed_versions() -> dict[str, str]:
+    return dict(_installed_versions())
+
+
+@cache
+def _installed_versions() -> dict[str, str]:
     from ..version import __version__
 
     found = {"slicer-voxelmorph": __version__, "python": platform.python_version(), "platform": platform.platform()}
