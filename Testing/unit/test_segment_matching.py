@@ -55,6 +55,12 @@ def test_names_decide_where_ids_differ_whatever_their_case():
     assert [one.id for one in found.segmentations[1].segments] == ["y", "x"]
 
 
+def test_blanks_and_underscores_are_alike_in_names():
+    """A colour table writes lung_left, TotalSegmentator's header lung_left as well, people lung left."""
+    found = matched(named("lung_left", "heart", ids=["x", "y"]), named("heart", "lung left", ids=["p", "q"]))
+    assert row(found.segmentations[1]) == [0, 2, 1] and found.notes == ((), ())
+
+
 def test_ids_that_slicer_numbered_give_way_to_names_that_contradict_them():
     ids = ["Segment_1", "Segment_2"]
     found = matched(named("Myocardium", "Tumour", ids=ids), named("Tumour", "Myocardium", ids=ids))

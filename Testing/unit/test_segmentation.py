@@ -114,6 +114,32 @@ def test_a_segment_without_voxels_keeps_its_place(tmp_path):
     assert [segment.name for segment in again.segments] == ["gone", "ball", "other"]
 
 
+def numbered(path, *described: tuple[int, str, str, int]):
+    """Two balls of values 2 and 7, and segments of a number, an id, a name and a label value."""
+    image = balls(grid_of())
+    for number, identifier, name, label in described:
+        for field, value in (("ID", identifier), ("Name", name), ("LabelValue", label), ("Layer", 0)):
+            image.SetMetaData(f"Segment{number}_{field}", str(value))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_segments_are_found_whatever_numbers_are_missing_between_them(tmp_path):
+    found = read_segmentation(numbered(tmp_path / "a.seg.nrrd", (1, "a", "liver", 2), (10, "b", "kidney", 7)))
+    assert [(one.name, one.label) for one in found.segments] == [("liver", 2), ("kidney", 7)]
+
+
+def test_two_segments_of_one_id_get_ids_of_their_own_because_slicer_would_drop_one(tmp_path):
+    found = read_segmentation(numbered(tmp_path / "a.seg.nrrd", (0, "a", "liver", 2), (1, "a", "kidney", 7)))
+    assert [(one.id, one.name) for one in found.segments] == [("a", "liver"), ("a_", "kidney")]
+
+
+def test_a_segment_that_claims_the_background_is_refused(tmp_path):
+    path = numbered(tmp_path / "a.seg.nrrd", (0, "a", "air", 0), (1, "b", "kidney", 7))
+    with pytest.raises(InputError, match="Segment0_LabelValue is 0, which is the background"):
+        read_segmentation(path)
+
+
 def test_a_file_of_slicer_4_has_one_layer_a_segment_and_the_value_one(tmp_path):
     first = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 2).astype(np.uint8))
     second = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 7).astype(np.uint8))

@@ -37,8 +37,8 @@ def match_segments(segmentations: Sequence[Segmentation], names: Sequence[str]) 
 
     Segments are the same when their ids are. Where ids and names contradict each other, ids that Slicer made
     (`Segment_1`) give way to the names. Segments whose ids the others do not have are the same when their names are,
-    whatever their case. The values of plain label images are the ids of their segments, so these match by value among
-    themselves, and with nothing else.
+    whatever their case, blanks and underscores. The values of plain label images are the ids of their segments, so
+    these match by value among themselves, and with nothing else.
 
     Args:
         names: what people call each segmentation.
@@ -127,7 +127,8 @@ def _unnamed(segments: Sequence[Segment]) -> bool:
 
 
 def _plain(name: str) -> str:
-    return " ".join(name.split()).casefold()
+    """Blanks and underscores are alike: a colour table has no blanks in names, other files of the same organs have."""
+    return " ".join(name.replace("_", " ").split()).casefold()
 
 
 def _listed(segments: Sequence[Segment]) -> str:

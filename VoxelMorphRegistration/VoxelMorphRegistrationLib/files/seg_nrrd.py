@@ -6,6 +6,7 @@ They give each segment a name, colour, terminology, label value, and the layer i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ..annotations.segment import Segment
@@ -14,29 +15,34 @@ from ..space.grid import Grid
 _REFERENCE_GEOMETRY = "Reference image geometry"
 _OFFSET = "Segmentation_ReferenceImageExtentOffset"
 _PARAMETERS = "Segmentation_ConversionParameters"
+_ID = re.compile(r"Segment(\d+)_ID", re.ASCII)
 _EMPTY_EXTENT = "0 -1 0 -1 0 -1"
 
 
 def is_segmentation(fields: Mapping[str, str]) -> bool:
     """Whether the header of a file says that it is a segmentation and not just an image."""
-    return any(key.startswith("Segmentation_") or key == "Segment0_ID" for key in fields)
+    return any(key.startswith("Segmentation_") or _ID.fullmatch(key) for key in fields)
 
 
 def parse(fields: Mapping[str, str]) -> tuple[list[Segment], dict[str, str]]:
     """The segments in the file's order, and the fields of the segmentation as a whole.
 
-    Files of Slicer 4 name neither layer nor label value: each segment is a layer of its own there, of value 1. Raises
-    ValueError, naming the field, for a label value, layer or colour that is no number.
+    Files of Slicer 4 name neither layer nor label value: each segment is a layer of its own there, of value 1. An id
+    that stands twice is made another one, since Slicer would leave out the second segment. Raises ValueError, naming
+    the field, for a label value, layer or colour that is no number, and for a label value of 0.
     """
     segments: list[Segment] = []
-    while (key := f"Segment{len(segments)}_ID") in fields:
-        prefix = f"Segment{len(segments)}_"
+    numbers = sorted(int(match[1]) for match in map(_ID.fullmatch, fields) if match)
+    for prefix in (f"Segment{number}_" for number in numbers):
+        label = _whole_number(fields, f"{prefix}LabelValue", 1)
+        if label == 0:
+            raise ValueError(f"its field {prefix}LabelValue is 0, which is the background")
         name, tags, *shades = (fields.get(prefix + part, "") for part in ("Name", "Tags", "Color", "DefaultColor"))
         segments.append(
             Segment(
-                fields[key],
-                name or fields[key],
-                _whole_number(fields, f"{prefix}LabelValue", 1),
+                _unused(fields[f"{prefix}ID"], segments),
+                name or fields[f"{prefix}ID"],
+                label,
                 _whole_number(fields, f"{prefix}Layer", len(segments)),
                 _colour(shades[0] or shades[1], f"{prefix}Color"),
                 tags,
@@ -46,6 +52,13 @@ def parse(fields: Mapping[str, str]) -> tuple[list[Segment], dict[str, str]]:
         )
     common = {key: value for key, value in fields.items() if key.startswith("Segmentation_") and key != _OFFSET}
     return segments, common
+
+
+def _unused(identifier: str, segments: Sequence[Segment]) -> str:
+    taken = {segment.id for segment in segments}
+    while identifier in taken:
+        identifier += "_"
+    return identifier
 
 
 def header_fields(
