@@ -71,3 +71,15 @@ def test_triangles_and_quadrangles_may_lie_in_one_file(tmp_path):
     path.write_bytes(head + vertices + triangle + quadrangle[:-1])
     with pytest.raises(InputError, match="cut short"):
         read_surface(path)
+
+
+@pytest.mark.parametrize("kind", ["ply", "obj"])
+@pytest.mark.parametrize(("remark", "first"), [("Jos\u00e9 SPACE=RAS", -1.0), ("Jos\u00e9", 1.0)])
+def test_remarks_that_are_no_utf_8_are_understood(tmp_path, kind, remark, first):
+    path = tmp_path / f"a.{kind}"
+    if kind == "ply":
+        text = HEADER.replace("1.0\n", f"1.0\ncomment {remark}\n") + "3 0 1 2\n"
+    else:
+        text = f"# {remark}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n"
+    path.write_bytes(text.encode("latin-1"))
+    assert read_surface(path).points[1, 0] == first

@@ -95,13 +95,18 @@ def _space(reader: Any, kind: str, mesh: vtk.vtkPolyData) -> str:
     if kind == ".vtp":
         field = mesh.GetFieldData().GetAbstractArray(_SPACE_FIELD)
         told = [field.GetValue(0)] if field is not None and field.GetNumberOfValues() else []
-        return "RAS" if any("RAS" in text for text in told) else "LPS"
+        return "RAS" if any("RAS" in _text(one) for one in told) else "LPS"
     if kind == ".ply":
         comments = reader.GetComments()
         told = [comments.GetValue(number) for number in range(comments.GetNumberOfValues())]
     else:
         told = [(reader.GetComment() if kind == ".obj" else reader.GetHeader()) or ""]
-    return "RAS" if any(f"{_SPACE_FIELD}=RAS" in text for text in told) else "LPS"
+    return "RAS" if any(f"{_SPACE_FIELD}=RAS" in _text(one) for one in told) else "LPS"
+
+
+def _text(told: str | bytes) -> str:
+    """VTK hands out bytes where a remark is not UTF-8."""
+    return told.decode("latin-1") if isinstance(told, bytes) else told
 
 
 def _heard(filter: vtk.vtkAlgorithm) -> list[str]:
