@@ -140,6 +140,15 @@ def test_a_segment_that_claims_the_background_is_refused(tmp_path):
         read_segmentation(path)
 
 
+def test_shares_of_voxels_are_not_taken_for_labels(tmp_path):
+    path = numbered(tmp_path / "a.seg.nrrd", (0, "a", "liver", 2))
+    image = sitk.ReadImage(str(path))
+    image.SetMetaData("Segmentation_MasterRepresentation", "Fractional labelmap")
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(InputError, match="shares of a voxel.*save the segmentation again in Slicer"):
+        read_segmentation(path)
+
+
 def test_a_file_of_slicer_4_has_one_layer_a_segment_and_the_value_one(tmp_path):
     first = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 2).astype(np.uint8))
     second = sitk.GetImageFromArray((sitk.GetArrayFromImage(balls(grid_of())) == 7).astype(np.uint8))

@@ -15,6 +15,7 @@ from ..space.grid import Grid
 _REFERENCE_GEOMETRY = "Reference image geometry"
 _OFFSET = "Segmentation_ReferenceImageExtentOffset"
 _PARAMETERS = "Segmentation_ConversionParameters"
+_REPRESENTATIONS = ("Segmentation_MasterRepresentation", "Segmentation_SourceRepresentation")
 _ID = re.compile(r"Segment(\d+)_ID", re.ASCII)
 _EMPTY_EXTENT = "0 -1 0 -1 0 -1"
 
@@ -31,6 +32,9 @@ def parse(fields: Mapping[str, str]) -> tuple[list[Segment], dict[str, str]]:
     that stands twice is made another one, since Slicer would leave out the second segment. Raises ValueError, naming
     the field, for a label value, layer or colour that is no number, and for a label value of 0.
     """
+    for field in _REPRESENTATIONS:
+        if "fractional" in fields.get(field, "").lower():
+            raise ValueError(f"its field {field} says that values are shares of a voxel, no labels")
     segments: list[Segment] = []
     numbers = sorted(int(match[1]) for match in map(_ID.fullmatch, fields) if match)
     for prefix in (f"Segment{number}_" for number in numbers):
