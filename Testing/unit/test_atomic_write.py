@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -61,4 +63,25 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         with atomic_write(tmp_path / "0000.nrrd"):
             raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+@pytest.mark.parametrize("limit", [1000, 100_000])
+def test_a_disk_that_fills_does_not_end_the_process_over_an_hdf5_file(tmp_path, limit):
+    """ITK's HDF5 does, or prints a screen of its own."""
+    script = (
+        "import resource, signal, sys, SimpleITK as sitk\n"
+        "from VoxelMorphRegistrationLib import errors\n"
+        "from VoxelMorphRegistrationLib.files.displacements import write_displacement\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try:\n    write_displacement(sitk.Image([20, 20, 20], sitk.sitkVectorFloat32), sys.argv[1])\n"
+        "except errors.InputError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path / "a.h5")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'a.h5'}: cannot be written (File too large)")
     assert list(tmp_path.iterdir()) == []

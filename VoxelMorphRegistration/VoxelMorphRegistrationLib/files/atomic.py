@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..errors import InputError, error_summary
 
+_BLOCK = 1 << 22
+
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -36,6 +38,19 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)
+
+
+def check_room(partial: Path, needed: int) -> None:
+    """Raises OSError when the disk does not take `needed` bytes of a file that is about to be written.
+
+    ITK's HDF5 ends the process on a full disk, so that the bytes are written once as zeros before.
+    """
+    zeros = bytes(min(needed, _BLOCK))
+    with open(partial, "r+b") as stream:
+        for start in range(0, needed, _BLOCK):
+            stream.write(zeros[: needed - start])
+        stream.flush()
+        stream.truncate(0)
 
 
 def _new_file(path: Path) -> Path:

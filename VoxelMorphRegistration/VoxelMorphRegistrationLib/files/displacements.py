@@ -13,13 +13,14 @@ from ..space.affine import lps_to_ras
 from ..space.checks import check_displacement
 from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
-from .atomic import atomic_write
+from .atomic import atomic_write, check_room
 from .detached import check_name, check_readable
 from .images import load_image
 from .itk_transforms import read_transform
 from .nifti_vectors import RAS_INTENT, read_vectors
 
 SUFFIXES = (".nrrd", ".nii.gz", ".nii", ".mha", ".h5")
+_HDF5_BYTES = 1 << 16  # of its own, beside the numbers
 
 
 def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> None:
@@ -36,6 +37,7 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as partial:
         if suffix == ".h5":
+            check_room(partial, 8 * sitk.GetArrayViewFromImage(displacement).size + _HDF5_BYTES)
             sitk.WriteTransform(to_transform(displacement), str(partial))
         elif suffix in (".nii.gz", ".nii") and displacement.GetDimension() == 3:
             _write_nifti(displacement, partial)
