@@ -49,14 +49,16 @@ lint: $(VENV)/.lint-installed
 
 test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile Testing/gui
 
-# The panel in a stand-in for Slicer's window: in a process of its own, because a window ends with its process.
+# The panel in a stand-in for Slicer's window: in processes of its own, because its application takes the place of
+# slicer-core's bare modules, which the other tests use, for as long as a process lives.
 gui: $(VENV)/.oracles-installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest Testing/gui
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile Testing/gui
 
 # SLICER=/path/to/a/checkout: the window's scenarios on Slicer's own Python files.
 gui-test: $(VENV)/.oracles-installed
-	OMP_NUM_THREADS=1 SLICER_CHECKOUT=$(SLICER) $(BIN)/python -m pytest Testing/gui
+	OMP_NUM_THREADS=1 SLICER_CHECKOUT=$(abspath $(SLICER)) $(BIN)/python -m pytest -n $(JOBS) --dist loadfile Testing/gui
 
 # Slicer's own tests of what its modules' windows stand on, run on the host: how faithful it is.
 gui-host-check: $(VENV)/.oracles-installed

@@ -45,17 +45,28 @@ class _Album:
         set_look("light")
         self.host.process(0.2)
 
-    def run(self, button=None, halfway=None):
+    def run(self, button=None, halfway=None, share=0.3):
         """Press a button and wait for its run, with a picture in the middle of it where one is named."""
         # A quick run: the pictures show the panel, not what the network can do.
         self.parameters.network, self.parameters.networkSpacing = "any-anatomy-fast", 5.0
         (button or self.ui.applyButton).click()
         if halfway is not None:
-            self.host.wait_until(lambda: self.ui.progressBar.value > 300, 60 * _MINUTES, "the middle of the run")
+            middle = round(1000 * share)
+            self.host.wait_until(lambda: self.ui.progressBar.value > middle, 60 * _MINUTES, "the middle of the run")
             with _named_folder(self):
                 self.take(halfway)
         self.host.wait_until(lambda: not self.panel.panel.running, 60 * _MINUTES, "the run")
         self.parameters.network, self.parameters.networkSpacing = "", 0.0
+
+    def export(self):
+        """Write the first of what can be exported; the folder in the picture is a person's."""
+        import slicer
+
+        folder = Path(slicer.app.temporaryPath) / "liver"
+        self.host.dialogs.answers.append(("exported files", str(folder)))
+        self.ui.exportButton.click()
+        self.host.wait_until(lambda: "Exported" in self.ui.statusLabel.text, 60, "the export")
+        self.ui.statusLabel.text = self.ui.statusLabel.text.replace(str(folder), "~/patients/01/liver")
 
 
 def _pair(album, sequence):
@@ -71,14 +82,16 @@ def _pair(album, sequence):
         volumes.append(volume)
     album.parameters.fixedVolume, album.parameters.movingVolume = volumes
     album.take("tutorial_pair_1")
-    album.run()
-    album.take("tutorial_pair_2")
+    album.run(halfway="tutorial_pair_2", share=0.01)
+    album.take("tutorial_pair_3")
     album.every_look("pair")
+    album.ui.hardenButton.click()
+    album.take("tutorial_pair_4")
 
 
 def _sequence(album, sequence, segmentation):
     from VoxelMorphRegistrationLib.mrml.sequences import browser_of
-    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode, Refinement
 
     ui, parameters = album.ui, album.parameters
     parameters.mode, parameters.sequence, parameters.segmentation = Mode.SEQUENCE, sequence, segmentation
@@ -89,12 +102,29 @@ def _sequence(album, sequence, segmentation):
     with _named_folder(album):
         album.take("tutorial_sequence_2")
     album.run(halfway="tutorial_sequence_3")
+    ui.nextFlaggedButton.click()
+    with _named_folder(album):
+        album.take("tutorial_sequence_4")
     _correct(album, 5)
     with _named_folder(album):
         album.every_look("sequence")
     album.run(ui.referenceButton)
     with _named_folder(album):
-        album.take("tutorial_sequence_4")
+        album.take("tutorial_sequence_5")
+    ui.againBoxButton.click()
+    ui.againFramesEdit.text = "6, 7"
+    ui.againRefinementSelector.currentIndex = 1 + list(Refinement).index(Refinement.SOME)
+    with _named_folder(album):
+        album.take("tutorial_sequence_6")
+    ui.againBoxButton.click()
+    ui.advancedSection.collapsed = False
+    album.host.wait_until(lambda: "Licence" in ui.networkInfo.text, 60, "the catalogue")
+    with _named_folder(album):
+        album.take("panel_advanced")
+    ui.advancedSection.collapsed = True
+    album.export()
+    with _named_folder(album):
+        album.take("tutorial_sequence_7")
 
 
 def _correct(album, frame):

@@ -10,6 +10,7 @@ import slicer
 from Testing.support.moving_body import draw
 from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.mrml.beside import at_once
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles, own_file
 from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
 from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
@@ -36,7 +37,7 @@ def compute(files, folder, weights, *more):
 def test_frames_are_written_once_and_a_continued_run_finds_them_unchanged(scene, sequence, weights, tmp_path):
     organs = draw(scene)
     files = SequenceFiles(prepared(sequence, organs), tmp_path)
-    assert list(files.write()) == [0.25, 0.5, 0.75, 1.0]
+    assert list(at_once(files.write())) == [0.25, 0.5, 0.75, 1.0]
     written = open_frames(str(files.sequence))
     assert len(written) == 4
     for number in range(4):
@@ -45,7 +46,7 @@ def test_frames_are_written_once_and_a_continued_run_finds_them_unchanged(scene,
     assert compute(files, tmp_path, weights, "--frames", "0:2") == 0
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "scratch").rglob("*") if path.is_file()}
     again = SequenceFiles(prepared(sequence, organs), tmp_path)
-    list(again.write())
+    list(at_once(again.write()))
     assert compute(again, tmp_path, weights) == 0
     assert times == {path: path.stat().st_mtime_ns for path in times}
     assert [row.split(",")[0] for row in (tmp_path / "frames.csv").read_text().splitlines()[1:]] == list("0123")
@@ -53,9 +54,9 @@ def test_frames_are_written_once_and_a_continued_run_finds_them_unchanged(scene,
 
 def test_a_frame_that_changed_is_written_anew(scene, sequence, tmp_path):
     files = SequenceFiles(prepared(sequence, draw(scene)), tmp_path)
-    list(files.write())
+    list(at_once(files.write()))
     slicer.util.arrayFromVolume(sequence.GetNthDataNode(2))[:] = 7
-    list(files.write())
+    list(at_once(files.write()))
     assert sitk.GetArrayViewFromImage(open_frames(str(files.sequence))[2]).max() == 7
 
 
@@ -63,12 +64,12 @@ def test_frames_appear_in_the_browser_one_by_one_with_table_and_plot_at_the_end(
     organs = draw(scene)
     ready = prepared(sequence, organs)
     files = SequenceFiles(ready, tmp_path)
-    list(files.write())
+    list(at_once(files.write()))
     assert compute(files, tmp_path, weights) == 0
     live = LiveRun(ready, tmp_path)
     assert live.output is None
     for number in range(4):
-        live.frame(number)
+        list(at_once(live.frame(number)))
         assert live.output.GetNumberOfDataNodes() == number + 1
         assert browser_of(live.output) is browser_of(sequence)
     live.finish()
@@ -84,18 +85,18 @@ def test_a_folder_is_caught_up_with_and_what_a_person_accepted_stays(scene, sequ
     organs = draw(scene)
     ready = prepared(sequence, organs)
     files = SequenceFiles(ready, tmp_path)
-    list(files.write())
+    list(at_once(files.write()))
     assert compute(files, tmp_path, weights) == 0
     live = LiveRun(ready, tmp_path)
-    assert list(live.catch_up()) == [0, 1, 2, 3]
+    assert list(at_once(live.catch_up())) == [0, 1, 2, 3]
     accept(live.output, live.output.GetNthIndexValue(1))
     kept = live.output.GetNthDataNode(1)
     assert compute(files, tmp_path, weights, "--overwrite", "--refine", "1") == 0
     again = LiveRun(prepared(sequence, organs, live.output), tmp_path)
-    assert list(again.catch_up()) == [0, 2, 3]
+    assert list(at_once(again.catch_up())) == [0, 2, 3]
     assert again.output is live.output and live.output.GetNthDataNode(1) is kept
     asked = LiveRun(prepared(sequence, organs, live.output), tmp_path, asked=[1])
-    assert list(asked.catch_up()) == [1]
+    assert list(at_once(asked.catch_up())) == [1]
 
 
 def test_a_loaded_file_goes_by_its_path_until_it_is_changed(scene, tmp_path):

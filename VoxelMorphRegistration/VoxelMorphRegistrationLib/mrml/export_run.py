@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -52,7 +52,7 @@ def kinds_of(output: slicer.vtkMRMLSequenceNode | None) -> list[Kind]:
     return [kind for kind in KINDS if kind in there or kind in held]
 
 
-def export_run(output: slicer.vtkMRMLSequenceNode, folder: Path, kind: Kind) -> Iterator[float]:
+def export_run(output: slicer.vtkMRMLSequenceNode, folder: Path, kind: Kind) -> Generator[float, None, None]:
     """Write one kind of results into a folder, frame after frame; yields the share that is done.
 
     segmentations: a .seg.nrrd (of label volumes a .nrrd) a frame; sequence: one .seq.nrrd of labels; table: a .csv;

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 import slicer
@@ -18,6 +20,7 @@ from ..files.markups import write_points
 from ..files.meshes import write_surface
 from ..files.segmentations import write_segmentation
 from ..space.grid import Grid
+from .beside import Beside
 from .disk_sequences import source_of
 from .prepared_sequence import PreparedSequence
 
@@ -84,8 +87,8 @@ class SequenceFiles:
     def _list(self) -> Path:
         return self._folder / "frames.txt"
 
-    def write(self) -> Iterator[float]:
-        """Write frame after frame; yields the share that is done after each, so that a window lives in between."""
+    def write(self) -> Generator[Any, Any, None]:
+        """Write frame after frame; yields the share that is done after each, and pieces (see `beside`)."""
         try:
             (self._folder / "frames").mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -99,9 +102,7 @@ class SequenceFiles:
         for index in range(len(frames)):
             image = frames[index]
             name = f"{index:05d}.nrrd"
-            path, sums[name] = self._folder / "frames" / name, _sum(image)
-            if known.get(name) != sums[name] or not path.is_file():
-                write_for_worker(image, path)
+            sums[name] = yield Beside(partial(_write_if_other, image, self._folder / "frames" / name, known.get(name)))
             yield (index + 1) / len(frames)
         _write_if_new(self._folder / "sums.json", json.dumps(sums, indent=0))
         _write_if_new(self._list, "".join(f"frames/{name}\n" for name in sums))
@@ -161,6 +162,14 @@ def _write_if_new(path: Path, text: str) -> None:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         with atomic_write(path) as partial:
             partial.write_text(text, encoding="utf-8")
+
+
+def _write_if_other(image: sitk.Image, path: Path, known: str | None) -> str:
+    """Write a frame unless its file holds it; returns its check sum."""
+    found = _sum(image)
+    if known != found or not path.is_file():
+        write_for_worker(image, path)
+    return found
 
 
 def _sum(image: sitk.Image) -> str:

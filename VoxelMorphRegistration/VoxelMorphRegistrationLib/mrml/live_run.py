@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import slicer
 
@@ -16,6 +18,7 @@ from ..propagation.frame_files import FrameFiles, Wanted
 from ..propagation.frame_result import FrameResult, Quality
 from ..propagation.record import describe_file
 from ..propagation.table import FrameTable
+from .beside import Beside
 from .frame_sequences import FrameSequences
 from .prepared_sequence import PreparedSequence
 from .sequences import browser_of, update_proxies
@@ -45,16 +48,17 @@ class LiveRun:
         """The sequence of segmentations; None before the first frame."""
         return None if self._nodes is None else self._nodes.output
 
-    def frame(self, index: int) -> None:
-        """Show a frame that is finished or failed."""
+    def frame(self, index: int) -> Generator[Any, Any, bool]:
+        """Show a frame that is finished or failed, in pieces (see `beside`); whether it is new to the scene."""
         row = self._table.read().get(index)
-        if row is not None:
-            self._place(index, row)
+        return False if row is None else (yield from self._place(index, row))
 
-    def catch_up(self) -> Iterator[int]:
-        """Show the frames that an earlier run finished and the scene does not hold; yields each one's number."""
+    def catch_up(self) -> Generator[Any, Any, None]:
+        """Show the frames that an earlier run finished and the scene does not hold; yields each one's number, and
+        pieces (see `beside`).
+        """
         for index, row in self._table.read().items():
-            if index < len(self._prepared.frames) and self._place(index, row):
+            if index < len(self._prepared.frames) and (yield from self._place(index, row)):
                 yield index
 
     def finish(self) -> None:
@@ -65,7 +69,7 @@ class LiveRun:
         if rows:
             self._nodes.tell(self._table.path, rows)
 
-    def _place(self, index: int, row: Mapping[str, str]) -> bool:
+    def _place(self, index: int, row: Mapping[str, str]) -> Generator[Any, Any, bool]:
         """Whether the frame is new to the scene."""
         nodes, first = self._begun()
         value = self._prepared.frames.value(index)
@@ -76,7 +80,7 @@ class LiveRun:
             return False
         if held is not None and stamp and held.GetAttribute(slicer_attributes.FILE) == stamp:
             return False
-        nodes.place(_result(index, value, row, files))
+        nodes.place((yield Beside(partial(_result, index, value, row, files))))
         nodes.output.GetDataNodeAtValue(value).SetAttribute(slicer_attributes.FILE, stamp or None)
         if first:
             nodes.show()

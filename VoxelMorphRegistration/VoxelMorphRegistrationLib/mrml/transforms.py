@@ -72,7 +72,7 @@ def update_transform(
     try:
         node.SetAndObserveTransformNodeID(None)
         node.SetAndObserveTransformFromParent(transform)
-        slicer.util.arrayFromGridTransform(node)[:] = lps_to_ras(sitk.GetArrayViewFromImage(displacement))
+        lps_to_ras(sitk.GetArrayViewFromImage(displacement), out=slicer.util.arrayFromGridTransform(node))
         slicer.util.arrayFromGridTransformModified(node)
         _refer(node, slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole(), fixed)
         _refer(node, slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole(), moving)

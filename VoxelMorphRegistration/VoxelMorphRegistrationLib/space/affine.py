@@ -13,11 +13,15 @@ from ..errors import InputError
 _LARGEST_CONDITION = 1e8
 
 
-def lps_to_ras(vectors: np.ndarray) -> np.ndarray:
-    """Points or displacements (..., d) from LPS to RAS mm, or back: both first components change sign."""
-    flipped = np.array(vectors, copy=True)
-    flipped[..., :2] *= -1
-    return flipped
+def lps_to_ras(vectors: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Points or displacements (..., d) from LPS to RAS mm, or back: both first components change sign.
+
+    `out`: an array of the same shape that is filled and returned, where another copy would be large.
+    """
+    vectors = np.asarray(vectors)
+    signs = np.ones(vectors.shape[-1], vectors.dtype)
+    signs[:2] = -1
+    return np.multiply(vectors, signs, out=out)
 
 
 def flip_ras_lps(matrix: np.ndarray) -> np.ndarray:

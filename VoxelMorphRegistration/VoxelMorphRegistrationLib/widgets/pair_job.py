@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +44,12 @@ class PairJob(WorkerJob):
         self._folder = Path(tempfile.mkdtemp(prefix="voxelmorph-", dir=slicer.app.temporaryPath))
         self._files: dict[str, Path] = {}
         self._finish: Mapping[str, Any] | None = None
+        self._transform: slicer.vtkMRMLTransformNode | None = None
         progress(None, _("Handing over the volumes ..."))
         self._steps = Steps(self._written(), lambda share: None, self._register, self._failed)
 
-    def _written(self) -> Iterator[float]:
+    def _written(self) -> Generator[Any, Any, None]:
+        from ..mrml.beside import Beside
         from ..mrml.job_files import own_image_file, write_for_worker
 
         seen, nodes = self._given.seen, self._given.nodes
@@ -58,8 +61,8 @@ class PairJob(WorkerJob):
         ):
             if image is not None:
                 own = None if node is None else own_image_file(node, image)
-                self._files[name] = own or write_for_worker(image, self._folder / f"{name}.nrrd")
-            yield 0.0
+                path = self._folder / f"{name}.nrrd"
+                self._files[name] = own or (yield Beside(partial(write_for_worker, image, path)))
 
     def _register(self) -> None:
         folder, nodes = self._folder, self._given.nodes
@@ -81,27 +84,26 @@ class PairJob(WorkerJob):
         elif event["event"] == "error":
             self._end(JobEnd("failed", self._in_nodes(event["message"]), event["details"]))
         elif event["event"] == "done":
-            self._put()
+            self._steps = Steps(self._put(), lambda item: None, self._done, self._failed)
 
-    def _put(self) -> None:
+    def _put(self) -> Generator[Any, Any, None]:
+        """Read the results and replace what the nodes hold."""
         from ..files.displacements import read_displacement
         from ..files.images import read_image
+        from ..mrml.beside import Beside
         from ..mrml.registration import Results
 
         assert self._finish is not None
         files = self._finish["files"]
-        try:
-            results = Results(
-                read_displacement(files["transform"]),
-                None,
-                read_image(files["volume"]) if "volume" in files else None,
-                read_image(files["labels"]) if "labels" in files else None,
-            )
-            transform = self._given.put(results, self._finish["report"])
-        except Exception as error:
-            self._failed(error)
-            return
-        self._end(JobEnd("done", facts={"transform": transform, "report": self._finish["report"]}))
+        displacement = yield Beside(partial(read_displacement, files["transform"]))
+        warped = (yield Beside(partial(read_image, files["volume"]))) if "volume" in files else None
+        labels = (yield Beside(partial(read_image, files["labels"]))) if "labels" in files else None
+        results = Results(displacement, None, warped, labels)
+        self._transform = self._given.put(results, self._finish["report"])
+
+    def _done(self) -> None:
+        assert self._finish is not None
+        self._end(JobEnd("done", facts={"transform": self._transform, "report": self._finish["report"]}))
 
     def _in_nodes(self, message: str) -> str:
         """The message with the nodes' names for the files that a person has never seen."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ def proposed_folder(segmentation_name: str) -> Path:
     return folder
 
 
-def bytes_by_steps(folder: Path) -> Iterator[int]:
+def bytes_by_steps(folder: Path) -> Generator[int, None, None]:
     """What a folder takes, in pieces of some hundred files: thousands of frames on a slow disk take a while."""
     total = count = 0
     for parent, _folders, names in os.walk(folder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,18 +92,20 @@ class SequenceJob(WorkerJob):
             self._progress(None, said.format(percent=round(100 * event["share"])))
         elif event["event"] in ("done", "cancelled", "error"):
             self._end_event = event
-            self._stop_steps()
-            self._steps = Steps(self._all_shown(), lambda index: None, self._finish, self._failed)
+            shown = self._steps
+            assert shown is not None
+            shown.stop(self._catch_up)
 
-    def _shown(self) -> Iterator[int]:
+    def _shown(self) -> Generator[Any, Any, None]:
         while self._arrived:
             # Taken from the queue only when it is shown: the queue says whether somebody works on it.
-            self._live.frame(self._arrived[0])
+            yield from self._live.frame(self._arrived[0])
             yield self._arrived.popleft()
 
-    def _all_shown(self) -> Iterator[int]:
-        """What came last, and what an earlier run had finished."""
-        yield from self._live.catch_up()
+    def _catch_up(self) -> None:
+        """Show what came last, and what an earlier run had finished."""
+        if not self._ended:
+            self._steps = Steps(self._live.catch_up(), lambda index: None, self._finish, self._failed)
 
     def _finish(self) -> None:
         self._live.finish()

@@ -24,16 +24,17 @@ class WorkerJob:
 
     def cancel(self) -> None:
         """End it within seconds; what is finished stays, and is put into the scene."""
-        if self._job is None:
-            self._stop_steps()
-            self._end(JobEnd("cancelled"))
-        else:
+        if self._job is not None:
             self._worker.cancel(self._job)
+        elif self._steps is not None:
+            self._steps.stop(lambda: self._end(JobEnd("cancelled")))
 
     def forget(self) -> None:
         """The scene is gone: put nothing into it any more, and tell nobody."""
         self._ended = True
-        self._stop_steps()
+        if self._steps is not None:
+            self._steps.stop()
+            self._steps.wait()
         if self._computing and self._job is not None:
             self._worker.cancel(self._job)
         else:
@@ -57,10 +58,6 @@ class WorkerJob:
 
     def _clean(self) -> None:
         """Remove what was there for the worker alone."""
-
-    def _stop_steps(self) -> None:
-        if self._steps is not None:
-            self._steps.stop()
 
     def _failed(self, error: Exception) -> None:
         if self._computing and self._job is not None:

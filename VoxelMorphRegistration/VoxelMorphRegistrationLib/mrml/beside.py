@@ -1,0 +1,38 @@
+"""Work in pieces, some of which touch no node: a window has those done in another thread and lives meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A piece that a generator yields and whose result it is sent. It reads and writes files or images, never a node of
+    a scene, which belongs to the main thread.
+    """
+
+    work: Callable[[], Any]
+
+
+def at_once(items: Generator[Any, Any, None]) -> Iterator[Any]:
+    """The items of a generator but for its pieces, which are done where they come: for those who have no window.
+
+    >>> def doubled():
+    ...     found = yield Beside(lambda: 21)
+    ...     yield 2 * found
+    >>> list(at_once(doubled()))
+    [42]
+    """
+    sent = None
+    while True:
+        try:
+            item = items.send(sent)
+        except StopIteration:
+            return
+        sent = None
+        if isinstance(item, Beside):
+            sent = item.work()
+        else:
+            yield item
