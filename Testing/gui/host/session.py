@@ -8,7 +8,6 @@ import importlib
 import importlib.util
 import os
 import sys
-import threading
 import time
 import traceback
 import types
@@ -182,19 +181,28 @@ class Host:
         self.process()
 
 
+_waits: dict[int, int] = {}
+
+
 def waited_for_a_processor():
-    """Seconds for which this thread could have run and other programs had the processors, since it began; None where
-    the system does not tell (Linux does, in schedstat).
+    """Seconds for which threads of this process could have run and other programs had the processors, since it began;
+    None where the system does not tell (Linux does, in schedstat).
+
+    Of all threads, because the window's waits for another one that holds Python while it has no processor.
     """
     try:
-        told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text(encoding="ascii")
+        threads = os.listdir("/proc/self/task")
+        for thread in threads:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # It has ended.
+                told = Path(f"/proc/self/task/{thread}/schedstat").read_text(encoding="ascii")
+                _waits[int(thread)] = int(told.split()[1])
     except OSError:
         return None
-    return int(told.split()[1]) / 1e9
+    return sum(_waits.values()) / 1e9 if _waits else None
 
 
 def _own_time():
-    """Seconds that pass while this thread computes or waits for something, and not while others have the processors."""
+    """Seconds that pass while this process computes or waits, and not while others have the processors."""
     return time.monotonic() - (waited_for_a_processor() or 0.0)
 
 
