@@ -60,6 +60,19 @@ def test_names_without_numbers_are_frames_when_their_images_are_alike(tmp_path):
     assert names(open_frames(tmp_path)) == ["exhale.nrrd", "inhale.nrrd", "rest.nrrd"]
 
 
+def test_an_image_without_a_number_among_numbered_ones_is_refused_and_named(tmp_path):
+    """It would be the first frame or the last, by its name alone."""
+    write(tmp_path, "phase1.nrrd", "phase2.nrrd", "average.nrrd")
+    with pytest.raises(InputError, match=r"phase1.nrrd and 1 more.*average.nrrd, which has no number; .*pattern"):
+        open_frames(tmp_path)
+    assert names(open_frames(str(tmp_path / "phase*.nrrd"))) == ["phase1.nrrd", "phase2.nrrd"]
+
+
+def test_the_first_of_a_numbered_series_may_have_no_number_as_slicer_names_copies(tmp_path):
+    write(tmp_path, "Volume.nrrd", "Volume_1.nrrd", "Volume_2.nrrd", "Volume_10.nrrd")
+    assert names(open_frames(tmp_path)) == ["Volume.nrrd", "Volume_1.nrrd", "Volume_2.nrrd", "Volume_10.nrrd"]
+
+
 def test_a_segmentation_that_is_numbered_like_the_frames_is_refused(tmp_path):
     write(tmp_path, "0000.nrrd", "0001.nrrd", "0002.nrrd")
     with pytest.raises(InputError, match="0001.nrrd is given as segmentation .* named like the frames"):

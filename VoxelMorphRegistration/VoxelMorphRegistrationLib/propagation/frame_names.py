@@ -57,8 +57,9 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
     """The paths in natural order, without those of `without`.
 
     Raises InputError, beginning with `where`, when one of `without` is numbered like the frames, when a frame is there
-    twice, and when kinds of images are mixed: masks among images by their names, or groups of names whose images
-    differ in dimension, components, type or size.
+    twice, and when kinds of images are mixed: masks among images by their names, numbered
+    images and one without a number (but `scan` beside `scan1`), or groups of names whose images differ in dimension,
+    components, type or size.
     """
     drawn = {_resolved(path) for path in without}
     left = [path for path in paths if _resolved(path) not in drawn]
@@ -110,6 +111,14 @@ def _refuse_mixture(where: str, groups: dict[str, list[Path]]) -> None:
             raise InputError(
                 f"{where}: mixes kinds of images: {_examples(known[0][1])} ({known[0][0]}), {_examples(paths)} "
                 f"({kind}); {_REMEDY}"
+            )
+    numbered = [pattern for pattern in groups if "#" in pattern]
+    for pattern, paths in groups.items():
+        begins = any(other.casefold().startswith(pattern.casefold()) for other in numbered)
+        if numbered and "#" not in pattern and not begins:
+            raise InputError(
+                f"{where}: mixes numbered images ({_examples(groups[numbered[0]])}) with {_examples(paths)}, which has "
+                f"no number; {_REMEDY}"
             )
 
 
