@@ -194,6 +194,8 @@ def memory(frames: int) -> dict[str, Any]:
         def watch() -> None:
             while not ended.wait(1.0):
                 seen.append((progress.done, resident_megabytes()))
+                if len(seen) % 30 == 0:
+                    print(*seen[-1], flush=True)
 
         with connected(WorkerSettings(2, threads=1)) as client:
             progress = CohortProgress("none", patients, frames, lambda event: None)

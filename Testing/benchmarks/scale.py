@@ -1,29 +1,38 @@
 """What a cohort of 20 patients of 2000 frames costs on four kinds of machines, computed from measured numbers.
 
     python -m Testing.benchmarks.scale            # writes the tables of Docs/scale.md anew
+    python -m Testing.benchmarks.scale --measure  # first measures anew (minutes), into results/scale.json
 
-The formula is in Docs/scale.md; `MEASURED` names where each number comes from.
+The formula is in Docs/scale.md.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "scale.md"
+RESULT = Path(__file__).parent / "results" / "scale.json"
 PATIENTS, FRAMES = 20, 2000
-VOXELS = 128 * 128 * 64
+SHAPE = (64, 128, 128)
+VOXELS = SHAPE[0] * SHAPE[1] * SHAPE[2]
 
-#: Of a frame of 128x128x64 voxels; seconds are of one core of an AMD EPYC.
-MEASURED = {
-    "frame, any-anatomy": (6.5, "s", "Docs/accuracy.md"),
-    "frame, any-anatomy-fast": (3.6, "s", "Docs/accuracy.md"),
-    "of it beside network, motion cues and warps": (0.18, "share", "profile of any-anatomy, 4 frames in 27 s"),
-    "motion-model against direct": (1 / 2.15, "share", "Testing/benchmarks/results/motion_model.json, 40 frames"),
-    "a process at its peak": (0.9, "GB", "any-anatomy-fast on 99x117x95 voxels"),
-}
+CASES = (
+    ("any-anatomy", "direct"),
+    ("any-anatomy-fast", "direct"),
+    ("any-anatomy-fast", "motion-model"),
+)
+_COUNTS = {"direct": 6, "motion-model": 60}  # frames that are measured
+_WRITING = "write a frame's labels, compressed"
+_READING = "read a frame, not compressed"
 
 
 @dataclass(frozen=True)
@@ -41,20 +50,78 @@ MACHINES = (
     Machine("laptop, 4 cores", 4, 1, False, 0.0),
     Machine("workstation, 16 cores", 16, 1, False, 0.8),
     Machine("one H100, 16 cores", 1, 16, True, 3.0),
+    Machine("one H100, 16 cores", 8, 2, True, 3.0),
     Machine("20 nodes of 16 cores", 320, 1, False, 20 * 0.8),
 )
 
 
-def value(name: str) -> float:
-    return MEASURED[name][0]
+def measure() -> dict[str, dict[str, Any]]:
+    """Processor seconds a frame and memory, each in a process of its own with one thread; and of files."""
+    found: dict[str, dict[str, Any]] = {}
+    for model, strategy in CASES:
+        asked = {"shape": SHAPE, "model": model, "strategy": strategy, "count": _COUNTS[strategy]}
+        told = _measured("sequence", asked)
+        # The reference, which costs next to nothing, is one in six here and one in 2000 of a patient.
+        share = _COUNTS["direct"] / (_COUNTS["direct"] - 1) if strategy == "direct" else 1.0
+        alone = _measured("direct", {"shape": SHAPE, "model": model}) if strategy == "direct" else {}
+        found[f"{model}, {strategy}"] = {
+            "seconds": round(told["cpu"] * share, 3),
+            "frames": asked["count"],
+            "peak_mb": told["peak_mb"],
+            **({"of_it_registering": round(alone["cpu"], 3)} if alone else {}),
+        }
+    return found | _files()
+
+
+def _measured(kind: str, options: dict[str, Any]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "Testing.benchmarks.speed.measure", kind, json.dumps(options)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    print(done.stdout.strip(), flush=True)
+    return json.loads(done.stdout)
+
+
+def _files() -> dict[str, dict[str, Any]]:
+    """Reading and writing by a processor; the drive comes on top, and has a row of its own."""
+    import SimpleITK as sitk
+
+    from Testing.benchmarks.speed.sequence import BreathingBody
+
+    frames = BreathingBody(SHAPE, 2)
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        frame, labels = Path(scratch) / "frame.nrrd", Path(scratch) / "labels.nrrd"
+        sitk.WriteImage(frames[1], str(frame))
+        drawn = frames.labels()
+        for name, work, file in (
+            (_READING, lambda: sitk.ReadImage(str(frame)), frame),
+            (_WRITING, lambda: sitk.WriteImage(drawn, str(labels), True), labels),
+        ):
+            times = []
+            for _ in range(10):
+                began = time.process_time()
+                work()
+                times.append(time.process_time() - began)
+            found[name] = {"seconds": round(min(times), 4), "bytes": file.stat().st_size}
+    return found
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    return json.loads(RESULT.read_text(encoding="utf-8"))
 
 
 def seconds_a_frame(machine: Machine, model: str, strategy: str) -> float:
-    """Of one worker. On a GPU network, cues and warps are taken to cost nothing: a lower bound."""
-    seconds = value(f"frame, {model}")
+    """Of one worker. On a GPU registering is taken to cost nothing: a lower bound."""
+    found = measured()
+    seconds = found[f"{model}, {strategy}"]["seconds"]
     if machine.gpu:
-        seconds *= value("of it beside network, motion cues and warps")
-    return seconds * (value("motion-model against direct") if strategy == "motion-model" else 1.0)
+        direct = found[f"{model}, direct"]
+        seconds *= 1 - direct["of_it_registering"] / direct["seconds"]
+    return seconds + found[_READING]["seconds"] + found[_WRITING]["seconds"]
+
+
+def gigabytes(machine: Machine, model: str, strategy: str) -> float:
+    return machine.workers * measured()[f"{model}, {strategy}"]["peak_mb"] / 1e3
 
 
 def hours(machine: Machine, model: str, strategy: str) -> float:
@@ -66,47 +133,63 @@ def read_megabytes_a_second(machine: Machine, model: str, strategy: str) -> floa
     return machine.workers * 2 * VOXELS / 1e6 / seconds_a_frame(machine, model, strategy)
 
 
+def _text(number: float) -> str:
+    """Two digits that mean something, and no powers of ten."""
+    return f"{float(f'{number:.2g}'):g}"
+
+
 def tables() -> str:
-    lines = ["| measured | | where |", "|---|---|---|"]
-    lines += [f"| {name} | {number:.2g} {unit} | {source} |" for name, (number, unit, source) in MEASURED.items()]
+    lines = ["| measured, one core of an AMD EPYC, 128x128x64 voxels | seconds | |", "|---|---|---|"]
+    for name, found in measured().items():
+        if "bytes" in found:
+            lines.append(f"| {name} | {_text(found['seconds'])} | {_text(found['bytes'] / 1e6)} MB |")
+            continue
+        registering = (
+            f", {_text(found['of_it_registering'])} s of it registering" if "of_it_registering" in found else ""
+        )
+        lines.append(
+            f"| a frame, {name}, mean of {found['frames']} | {_text(found['seconds'])} | "
+            f"{_text(found['peak_mb'] / 1e3)} GB at the peak of a process{registering} |"
+        )
     lines += [
         "",
         "| machine | workers x cores | network, strategy | hours | memory | drive | money |",
         "|---|---|---|---|---|---|---|",
     ]
     for machine in MACHINES:
-        for model, strategy in (
-            ("any-anatomy", "direct"),
-            ("any-anatomy-fast", "direct"),
-            ("any-anatomy-fast", "motion-model"),
-        ):
+        for model, strategy in CASES:
             needed = hours(machine, model, strategy)
             bound = "at least " if machine.gpu else ""
             lines.append(
-                f"| {machine.name} | {machine.workers} x {machine.cores} | {model}, {strategy} | {bound}{needed:.2g} | "
-                f"{machine.workers * value('a process at its peak'):.0f} GB | "
-                f"{read_megabytes_a_second(machine, model, strategy):.0f} MB/s | {needed * machine.price:.0f} |"
+                f"| {machine.name} | {machine.workers} x {machine.cores} | {model}, {strategy} | "
+                f"{bound}{_text(needed)} | {_text(gigabytes(machine, model, strategy))} GB | "
+                f"{_text(read_megabytes_a_second(machine, model, strategy))} MB/s | {_text(needed * machine.price)} |"
             )
+    return "\n".join([*lines, "", *_disk()])
+
+
+def _disk() -> list[str]:
     labels = PATIENTS * FRAMES * VOXELS / 1e9
-    transforms = 12 * labels
-    lines += [
-        "",
-        f"Disk: labels at most {2 * labels:.0f} GB (one byte a voxel, twice, uncompressed; files are compressed to a "
-        "fraction of that),",
-        f"with `--save-transforms full` {transforms:.0f} GB more, with `--save-transforms 4` {transforms / 64:.0f} GB.",
+    compressed = 2 * PATIENTS * FRAMES * measured()[_WRITING]["bytes"] / 1e9
+    return [
+        f"Disk: {2 * labels:.0f} GB of frames; labels about {_text(compressed)} GB (each frame's file, and the",
+        f"sequence of all, compressed; {2 * labels:.0f} GB at the very most); with `--save-transforms full` "
+        f"{12 * labels:.0f} GB more,",
+        f"with `--save-transforms 4` {12 * labels / 64:.0f} GB.",
     ]
-    return "\n".join(lines)
 
 
 def page() -> str:
     """The page with its tables as they are computed today."""
     text = PAGE.read_text(encoding="utf-8")
     return re.sub(
-        r"(<!-- computed -->\n).*?(\n<!-- end -->)", lambda found: found[1] + tables() + found[2], text, flags=re.S
+        r"(<!-- computed -->\n).*?(<!-- end -->)", lambda found: f"{found[1]}{tables()}\n{found[2]}", text, flags=re.S
     )
 
 
 def main() -> int:
+    if "--measure" in sys.argv[1:]:
+        RESULT.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(), encoding="utf-8")
     print(tables())
     return 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from Testing.support.propagation_cases import frame
 
 COMMAND = [sys.executable, "-m", "VoxelMorphRegistrationLib"]
 STRATEGIES = ("direct", "sequential", "keyframes", "motion-model")
+COUNT = 18  # frames of each patient, as many as strategy motion-model needs
 LIMIT = 900  # seconds of one command
 
 
@@ -40,7 +42,7 @@ class Soak:
 
     def __init__(self, folder: Path, frames: int, kills: int, chance: random.Random) -> None:
         self.folder, self.frames, self.kills, self.chance = folder, frames, kills, chance
-        self.table = write_cohort_case(folder, STRATEGIES, 28)
+        self.table = write_cohort_case(folder, STRATEGIES, COUNT)
         self._whole: Path | None = None
 
     @property
@@ -51,8 +53,9 @@ class Soak:
         return self._whole
 
     def start(self, output: Path, *more: str, table: Path | None = None) -> subprocess.Popen:
-        command = [*COMMAND, "cohort", str(table or self.table), "--output", str(output), "--workers", "2"]
-        options = ["--threads", "1", "--chunk", "6", "--progress", "none", *more]
+        command = [*COMMAND, "cohort", str(table or self.table), "--output", str(output)]
+        workers = () if "--scheduler" in more else ("--workers", "2", "--threads", "1")
+        options = [*workers, "--chunk", "6", "--progress", "none", *more]
         pipe = subprocess.PIPE
         return subprocess.Popen([*command, *options], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
@@ -66,7 +69,7 @@ class Soak:
         for name in patients:
             rows = table_of(output / name)
             numbers = [row["index"] for row in rows]
-            assert len(numbers) == len(set(numbers)) == 28, f"{name}: {len(numbers)} rows"
+            assert len(numbers) == len(set(numbers)) == COUNT, f"{name}: {len(numbers)} rows"
             assert same(voxels(output / name), voxels(self.whole / name)), f"{name}: labels differ"
         left = [path for path in output.rglob("*") if path.name.startswith(".") and path.is_file()]
         assert not left, f"left behind: {left[:3]}"
@@ -132,7 +135,7 @@ def command_killed(soak: Soak) -> str:
     output, kills = soak.folder / "command-killed", 0
     for _ in range(max(2, soak.kills // 4)):
         process = soak.start(output)
-        if not wait_for_frames(process, output, frames_in(output) + soak.chance.randint(5, 25)):
+        if not wait_for_frames(process, output, frames_in(output) + soak.chance.randint(4, 12)):
             process.communicate(timeout=LIMIT)
             break
         os.kill(process.pid, signal.SIGKILL)
@@ -141,6 +144,40 @@ def command_killed(soak: Soak) -> str:
     assert soak.run(output).returncode == 0
     soak.check_whole(output)
     return f"killed {kills} times; goes on each time, labels equal"
+
+
+def scheduler_killed(soak: Soak) -> str:
+    """A scheduler of its own, as on a cluster, is killed under the command; its workers end with it."""
+    output, place = soak.folder / "scheduler-killed", soak.folder / "scheduler.json"
+    environment = {**os.environ, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__OMP_NUM_THREADS": "1"}
+    started: list[subprocess.Popen] = []
+
+    def dask(what: str, *options: str) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--scheduler-file", str(place), *options]
+        quiet = subprocess.DEVNULL
+        started.append(subprocess.Popen(command, env=environment, stdout=quiet, stderr=quiet, start_new_session=True))
+
+    dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+    until = time.monotonic() + LIMIT
+    while not place.is_file() and time.monotonic() < until:
+        time.sleep(0.1)
+    dask("worker", "--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "20")
+    try:
+        process = soak.start(output, "--scheduler", json.loads(place.read_text())["address"])
+        assert wait_for_frames(process, output, 10), process.communicate()[1]
+        os.kill(started[0].pid, signal.SIGKILL)
+        began = time.monotonic()
+        _, err = process.communicate(timeout=LIMIT)
+        seconds, kept = time.monotonic() - began, frames_in(output)
+    finally:
+        for one in started:
+            with suppress(ProcessLookupError):
+                os.killpg(one.pid, signal.SIGKILL)
+            one.wait()
+    assert process.returncode == 1 and "scheduler: it is gone" in err and "Traceback" not in err, err
+    assert soak.run(output).returncode == 0
+    soak.check_whole(output)
+    return f"named after {seconds:.0f} s, {kept} frames stay; goes on without it, labels equal"
 
 
 def interrupted(soak: Soak) -> str:
@@ -197,7 +234,7 @@ def read_only(soak: Soak) -> str:
 
 def disk_full(soak: Soak) -> str:
     """The disk is full half-way, and then grows."""
-    with mounted(soak.folder / "full", "size=220k") as output:
+    with mounted(soak.folder / "full", f"size={8 * COUNT}k") as output:
         done = soak.run(output / "out")
         kept = frames_in(output / "out")
         assert done.returncode in (1, 4), done.stderr
@@ -210,7 +247,7 @@ def disk_full(soak: Soak) -> str:
 
 def input_replaced(soak: Soak) -> str:
     """A frame's file is replaced while the cohort runs."""
-    output, path = soak.folder / "replaced", soak.folder / "p0" / "frames" / "frame20.nrrd"
+    output, path = soak.folder / "replaced", soak.folder / "p0" / "frames" / "frame15.nrrd"
     before, status = path.read_bytes(), path.stat()
     process = soak.start(output)
     assert wait_for_frames(process, output, 6)
@@ -221,7 +258,7 @@ def input_replaced(soak: Soak) -> str:
     changed = [name for name, values in voxels(soak.whole / "p0").items() if not np.array_equal(values, labels[name])]
     path.write_bytes(before)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert changed == ["0020.nrrd"], changed
+    assert changed == ["0015.nrrd"], changed
     assert soak.run(output).returncode == 0
     soak.check_whole(output)
     return "the frame, and it alone, is made again by the same command"
@@ -230,7 +267,8 @@ def input_replaced(soak: Soak) -> str:
 def damaged_frames(soak: Soak) -> str:
     """Frames that are truncated, of another size, or not numbers."""
     folder = soak.folder / "damaged"
-    table = write_cohort_case(folder, ("direct", "keyframes"), 28)
+    folder.mkdir()
+    table = write_cohort_case(folder, ("direct", "keyframes"), COUNT)
     for patient in ("p0", "p1"):
         frames = folder / patient / "frames"
         (frames / "frame7.nrrd").write_bytes((frames / "frame7.nrrd").read_bytes()[:2000])
@@ -244,7 +282,7 @@ def damaged_frames(soak: Soak) -> str:
     assert done.returncode == 4, done.stderr
     for patient in ("p0", "p1"):
         rows = {int(row["index"]): row for row in table_of(folder / "out" / patient)}
-        assert len(rows) == 28 and rows[7]["status"] == "failed" and "frame7.nrrd" in rows[7]["message"]
+        assert len(rows) == COUNT and rows[7]["status"] == "failed" and "frame7.nrrd" in rows[7]["message"]
         for index in (11, 15):
             assert rows[index]["message"] or rows[index]["flag"], f"frame {index} says nothing"
         assert [index for index, row in rows.items() if row["status"] == "failed" and index not in (7, 11, 15)] == []
@@ -284,9 +322,10 @@ def stays_flat(soak: Soak) -> str:
     told = []
     for strategy in STRATEGIES:
         folder = soak.folder / f"flat-{strategy}"
-        table = write_cohort_case(folder, (strategy,), 28)
-        frames = [folder / "p0" / "frames" / f"frame{n % 28}.nrrd" for n in range(soak.frames)]
-        for n, path in enumerate(frames[28:], 28):
+        folder.mkdir()
+        table = write_cohort_case(folder, (strategy,), COUNT)
+        frames = [folder / "p0" / "frames" / f"frame{n % COUNT}.nrrd" for n in range(soak.frames)]
+        for n, path in enumerate(frames[COUNT:], COUNT):
             os.link(path, folder / "p0" / "frames" / f"frame{n}.nrrd")
         given = {"--sequence": folder / "p0" / "frames", "--segmentation": folder / "p0" / "segmentation2.nrrd"}
         given |= {"--model": folder / "tiny.pt", "--output": folder / "out", "--strategy": strategy}
@@ -335,8 +374,8 @@ def mounted(folder: Path, options: str):
 FAULTS: dict[str, Callable[[Soak], str]] = {
     name.__name__.replace("_", "-"): name
     for name in (
-        worker_killed, command_killed, interrupted, two_cohorts, output_removed, read_only, disk_full, input_replaced,
-        damaged_frames, clock_jumps, runs_killed, stays_flat,
+        worker_killed, command_killed, scheduler_killed, interrupted, two_cohorts, output_removed, read_only, disk_full,
+        input_replaced, damaged_frames, clock_jumps, runs_killed, stays_flat,
     )
 }  # fmt: skip
 

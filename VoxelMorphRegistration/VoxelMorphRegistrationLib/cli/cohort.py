@@ -150,10 +150,10 @@ class _RowParser(argparse.ArgumentParser):
 
 
 def _told(args: argparse.Namespace, output: Path, results: list[Result], progress: Any) -> Exit:
-    cells = [result.cells() for result in results]
+    cells = [result.cells for result in results]
     failed = [one for one in cells if one["message"] or one["failed"] != "0"]
     status = Exit.SOME_FRAMES if failed else Exit.DONE
-    if results and all(result.message and not result.rows for result in results):
+    if results and all(result.message and result.folder is None for result in results):
         status = Exit.FAILED
     progress.finish(exit=int(status), output=str(output), failed=[one["case"] for one in failed])
     if args.progress != "json":

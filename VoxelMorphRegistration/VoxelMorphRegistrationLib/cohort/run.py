@@ -104,7 +104,7 @@ class Cohort:
 
     def _feed(self) -> None:
         """Give every worker a unit and the next one."""
-        workers = len(self._client.nthreads())
+        workers = self._workers()
         while len(self._futures) < _AHEAD * workers:
             found = self._next_unit(workers)
             if found is None:
@@ -140,7 +140,7 @@ class Cohort:
                 rows = finished_rows(case.folder, run, propagation)
                 if rows is not None:
                     self._progress.found(case.frames)
-                    self._end(Result(case.name, case.frames, rows), case.folder)
+                    self._end(Result.of(case, rows), case.folder)
                     return
             folder = RunFolder(
                 case.folder,
@@ -152,7 +152,7 @@ class Cohort:
                 propagation.select if case.request.frames is not None else None,
             )
         except (InputError, OSError) as error:
-            self._end(Result(case.name, case.frames, message=error_summary(error)), case.folder)
+            self._end(Result.of(case, message=error_summary(error)), case.folder)
             return
         for note in folder.notes:
             self._progress.note(f"{case.name}: {note}")
@@ -164,7 +164,7 @@ class Cohort:
 
     def _hear(self) -> None:
         """Wait a moment for units that end."""
-        if not self._futures and not self._closing and self._client.nthreads():
+        if not self._futures and not self._closing and self._workers():
             return
         try:
             future = self._ended.get(timeout=_POLL_SECONDS)
@@ -240,12 +240,12 @@ class Cohort:
             patient.folder.abandon()
             rows = {}
         self._page(patient, "interrupted" if message else None, Limits(), message)
-        return Result(case.name, case.frames, rows, message)
+        return Result.of(case, rows, message)
 
     def _end(self, result: Result, folder: Path) -> None:
         self._results.append(result)
         self._write()
-        self._progress.patient(result.cells(), str(folder))
+        self._progress.patient(result.cells, str(folder))
 
     def _write(self) -> None:
         write_table(self._output, self._sorted_results())
@@ -271,12 +271,18 @@ class Cohort:
     def _sorted_results(self) -> list[Result]:
         return sorted(self._results, key=lambda result: self._order[result.case])
 
-    def _check_scheduler(self) -> None:
+    def _workers(self) -> int:
+        """How many there are. Raises InputError when the scheduler, which knows, is gone."""
+        gone = "scheduler: it is gone; the same command, given again, goes on with all frames that are finished"
         if self._client.status not in ("running", "connecting", "newly-created"):
-            raise InputError(
-                "scheduler: it is gone; the same command, given again, goes on with all frames that are finished"
-            )
-        if self._client.nthreads():
+            raise InputError(gone)
+        try:
+            return len(self._client.nthreads())
+        except Exception as error:  # Whatever Dask meets while it tries to reach it again.
+            raise InputError(gone) from error
+
+    def _check_scheduler(self) -> None:
+        if self._workers():
             self._worked = time.monotonic()
         elif time.monotonic() - self._worked > _WITHOUT_WORKERS:
             raise InputError(
@@ -299,7 +305,7 @@ class Cohort:
         for _, closing in self._closing:
             self._results.append(closing.result())
         if self._active or self._closing:
-            self._results += [Result(one.case.name, one.case.frames, one.rows(), one.error) for one in self._active]
+            self._results += [Result.of(one.case, one.rows(), one.error) for one in self._active]
             try:
                 self._write()
             except InputError:
