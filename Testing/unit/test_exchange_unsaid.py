@@ -15,6 +15,7 @@ from Testing.support.exchange_scenes import GEOMETRIES, smooth_field
 from VoxelMorphRegistrationLib import exchange
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.exchange.context import collected_warnings
 from VoxelMorphRegistrationLib.space.displacement import to_voxel_flow
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -150,6 +151,25 @@ def test_axes_are_said_only_of_vectors_in_mm_whose_file_does_not_say_them(tmp_pa
     assert "leave it out" in refused(tmp_path / "flow.npy", vectors="lps")
     assert "leave it out" in refused(plain(tmp_path, "plain.nii", field), "voxelmorph", vectors="lps")
     assert "choose lps or ras" in refused(tmp_path / "lps.nii.gz", vectors="xyz")
+
+
+@pytest.mark.parametrize(("space", "said"), [("left-posterior-superior", False), ("right-anterior-superior", True)])
+def test_a_nrrd_field_whose_grid_is_given_in_ras_says_how_its_vectors_were_taken(tmp_path, space, said):
+    """The format leaves the axes of vectors to a measurement frame, which SimpleITK and Slicer leave out."""
+    numbers = np.random.default_rng(0).normal(0, 2, (4, 5, 6, 3)).astype(np.float32)
+    head = (
+        f"NRRD0004\ntype: float\ndimension: 4\nspace: {space}\nsizes: 3 6 5 4\nendian: little\nencoding: raw\n"
+        "space directions: none (2,0,0) (0,2,0) (0,0,2)\nkinds: vector domain domain domain\n"
+        "space origin: (0,0,0)\n\n"
+    )
+    path = tmp_path / "field.nrrd"
+    path.write_bytes(head.encode() + numbers.tobytes())
+    with collected_warnings() as told:
+        field = exchange.read(path)
+    assert np.allclose(sitk.GetArrayFromImage(field), sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+    assert [space in line and "--vectors ras" in line for line in told] == [True] * said
+    turned = sitk.GetArrayFromImage(exchange.read(path, vectors="ras"))
+    assert np.allclose(turned, numbers * [-1, -1, 1])
 
 
 def test_a_field_of_scaled_whole_numbers_is_read_as_the_header_scales_it(tmp_path):

@@ -20,6 +20,7 @@ from ..files.atomic import atomic_write
 from ..files.displacements import read_displacement, write_displacement
 from ..files.images import load_image
 from ..files.nifti_vectors import RAS_INTENT, VECTOR_INTENT, read_vectors
+from ..files.nrrd import space_of_nrrd
 from ..space.affine import check_affine, itk_transform, lps_to_ras, matrix_of
 from ..space.checks import check_displacement
 from ..space.displacement import from_array
@@ -62,6 +63,11 @@ def read_image(path: Path, context: Context) -> sitk.Image:
     field = _in_lps(check_displacement(_of_plain(stored), str(path)), context)
     if stored.GetNumberOfComponentsPerPixel() == 1:
         _warn_of_axes_in_mm(path, context)
+    elif context.vectors is None and (space := space_of_nrrd(path)):
+        warn(
+            f"{path}: its grid is given in {space}, and its vectors were taken as LPS mm, as SimpleITK and Slicer do; "
+            "if they are RAS too, say --vectors ras"
+        )
     if stored.HasMetaDataKey(_FIELD_KEY) and stored.GetMetaData(_FIELD_KEY) == "modeling":
         return itk_transforms.inverted(field, context.reference or itk_transforms.reached(field), str(path))
     return _in_plane(field, context)

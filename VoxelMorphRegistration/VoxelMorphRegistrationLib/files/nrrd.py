@@ -211,6 +211,19 @@ def read_slice(path: Path) -> sitk.Image | None:
     return header.grid((0, 1)).image(array.astype(header.dtype.newbyteorder("=")))
 
 
+def space_of_nrrd(path: Path) -> str:
+    """The space in which a NRRD file gives its grid, where that is another than LPS; '' else and for other files."""
+    if not path.name.lower().endswith((".nrrd", ".nhdr")):
+        return ""
+    try:
+        with open(path, "rb") as stream:
+            fields, _ = _parse(_header_lines(stream, path)[0])
+    except InputError:
+        return ""
+    space = fields.get("space", "")
+    return "" if _TO_LPS.get(space.lower(), (1, 1, 1)) == (1, 1, 1) else space
+
+
 def type_name(dtype: np.dtype) -> str:
     """What a header calls voxels of a numeric type, whatever their byte order."""
     return _TYPES[dtype.str[1:]].split(",")[0]
