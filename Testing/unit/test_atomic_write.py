@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.atomic import atomic_write
+from VoxelMorphRegistrationLib.files.displacements import write_displacement
 
 
 def test_a_file_takes_its_name_only_when_it_is_whole(tmp_path):
@@ -64,6 +66,14 @@ def test_an_interrupted_write_leaves_nothing(tmp_path):
         with atomic_write(tmp_path / "0000.nrrd"):
             raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "a.nii.gz", "a.h5"])
+def test_a_folder_that_cannot_be_made_is_said_with_the_file_and_what_to_do(tmp_path, name):
+    (tmp_path / "taken").write_text("")
+    path = tmp_path / "taken" / "below" / name
+    with pytest.raises(InputError, match=f"{name}: its folder cannot be made .*; choose another folder"):
+        write_displacement(sitk.Image([4, 4, 4], sitk.sitkVectorFloat32), path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")

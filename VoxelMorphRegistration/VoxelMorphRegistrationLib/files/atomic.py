@@ -40,6 +40,14 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def make_folder_of(path: Path) -> None:
+    """Make the folder that a file is to be written into. Raises InputError, naming the file, when it cannot be made."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
+
+
 def check_room(partial: Path, needed: int) -> None:
     """Raises OSError when the disk does not take `needed` bytes of a file that is about to be written.
 

@@ -13,7 +13,7 @@ from ..space.affine import lps_to_ras
 from ..space.checks import check_displacement
 from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
-from .atomic import atomic_write, check_room
+from .atomic import atomic_write, check_room, make_folder_of
 from .detached import check_name, check_readable
 from .images import load_image
 from .itk_transforms import read_transform
@@ -34,7 +34,7 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
     path = Path(path)
     suffix = _suffix(path)
     check_name(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder_of(path)
     with atomic_write(path) as partial:
         if suffix == ".h5":
             check_room(partial, 8 * sitk.GetArrayViewFromImage(displacement).size + _HDF5_BYTES)

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from ..space.checks import check_components, check_geometry, check_labels, check_scalar
-from .atomic import atomic_write
+from .atomic import atomic_write, make_folder_of
 from .compressed import check_expansion
 from .detached import check_name, check_readable
 from .dicom import check_dicom_file, read_dicom
@@ -133,10 +133,7 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     """
     path = check_output(path)
     check_name(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path}: its folder cannot be made ({error.strerror}); choose another folder") from error
+    make_folder_of(path)
     with atomic_write(path) as temporary:
         sitk.WriteImage(image, str(temporary), compress)
         _check_written(temporary)

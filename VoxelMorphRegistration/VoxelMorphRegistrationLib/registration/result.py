@@ -196,7 +196,6 @@ class Registration:
         displacement.nrrd (the network's alone, LPS mm) and alignment.tfm where there is one.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         grid = self.network_grid
         fixed, moving = self._inputs.fixed, self._inputs.moving
         warped = sampling.warp(moving, self._found.displacement, self._found.padding)
