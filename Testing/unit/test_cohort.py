@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 import SimpleITK as sitk
@@ -133,6 +134,24 @@ def test_a_patient_that_cannot_go_on_says_why_and_the_others_are_done(tmp_path):
         assert [row["message"] for row in csv.DictReader(stream)] == ["the drive is full; free space", ""]
     assert "the drive is full" in Page(tmp_path / "out" / "p0" / "report.html").words
     assert len(run_cohort(given, tmp_path / "out")[0].rows) == 4
+
+
+def test_a_patient_whose_folder_is_taken_away_ends_alone_and_is_made_again_by_the_same_command(tmp_path):
+    given = write_cohort_case(tmp_path, ("direct", "direct"), 8)
+    seen = []
+
+    def removing(unit):
+        seen.append(unit)
+        if len(seen) == 2:
+            shutil.rmtree(tmp_path / "out" / "p0")
+        if unit.part.folder.name == "p1" or len(seen) < 2:
+            work(unit)
+
+    results = run_cohort(given, tmp_path / "out", work=removing)
+    assert "cannot be written" in results[0].message and results[1].message == ""
+    assert len(results[1].rows) == 8
+    results = run_cohort(given, tmp_path / "out")
+    assert [len(result.rows) for result in results] == [8, 8] and results[0].message == ""
 
 
 def test_a_cohort_that_is_stopped_keeps_what_was_finished_and_goes_on_from_there(cases, finished, tmp_path):

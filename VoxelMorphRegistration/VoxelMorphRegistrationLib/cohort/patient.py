@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import replace
 
+from ..errors import InputError
 from ..propagation.folder import RunFolder
 from ..propagation.frames import Frames
 from ..propagation.motion_model_fit import FEWEST_FRAMES
@@ -131,12 +132,12 @@ class Patient:
         self._lanes.clear()
         self._stages.clear()
         for unit, _ in self._out.values():
-            self._take(unit)
+            self._take_what_can_be(unit)
             unit.part.remove()
 
     def came_back_failed(self, unit: Unit, message: str) -> None:
         """A unit ended with an error that is not of one frame."""
-        self._take(unit)
+        self._take_what_can_be(unit)
         self._close(unit)
         self.give_up(message)
 
@@ -204,8 +205,15 @@ class Patient:
             (self.failed if row["status"] == "failed" else self._done).add(index)
         return self.done - before
 
+    def _take_what_can_be(self, unit: Unit) -> None:
+        """For a patient that ends with an error: that its disk or folder does not take rows is no further one."""
+        try:
+            self._take(unit)
+        except (InputError, OSError):
+            return
+
     def _close(self, unit: Unit) -> None:
-        del self._out[unit.part.number]
+        self._out.pop(unit.part.number, None)
         self._sizes.pop(unit.part.number, None)
         self._taken.pop(unit.part.number, None)
         unit.part.remove()
