@@ -43,6 +43,18 @@ def test_a_pair_is_registered_without_the_window_standing_still(host, ready):
     assert ready.ui.statusLabel.text == "Done."
 
 
+def test_a_hardened_volume_holds_the_transform_and_says_so(host, panel):
+    fixed, moving = two_volumes()
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    moving.SetAndObserveTransformNodeID(transform.GetID())
+    similarity = {"metric": "ncc", "untouched": 0.5, "before": 0.6, "after": 0.9}
+    report = {"similarity": similarity, "folded_percent": 0.0, "seconds": {"total": 1.0}, "doubts": [], "notes": []}
+    panel.panel._result.show(transform, fixed, moving, report, [])
+    panel.ui.hardenButton.click()
+    assert moving.GetParentTransformNode() is None and not panel.ui.hardenButton.enabled
+    assert "moving holds the transform now" in panel.ui.resultLabel.text
+
+
 def test_an_output_volume_is_filled_and_the_moving_volume_stays(host, ready):
     parameters = ready.panel.parameters
     before = where(parameters.movingVolume)

@@ -33,6 +33,9 @@ def picture(widget, width, scale=1.0):
         height = layout.totalHeightForWidth(width) if layout.hasHeightForWidth() else layout.totalSizeHint().height()
         widget.resize(width, height)
         QtWidgets.QApplication.processEvents()
+    # What happened meanwhile may have given it the window's own size again.
+    widget.resize(width, height)
+    layout.activate()
     pixmap = QtGui.QPixmap(round(width * scale), round(height * scale))
     pixmap.setDevicePixelRatio(scale)
     pixmap.fill(widget.palette.color(QtGui.QPalette.ColorRole.Window))

@@ -106,6 +106,7 @@ class PairResultSection:
     def _harden(self) -> None:
         assert self._warped is not None
         self._warped.HardenTransform()
+        self._ui.resultLabel.text += "\n" + _("{volume} holds the transform now.").format(volume=self._warped.GetName())
         self._enable()
 
     def _open_transforms(self) -> None:

@@ -17,7 +17,7 @@ class PresetSection:
         self._ui = ui
         self._parameters: Parameters | None = None
         self._filling = True
-        ui.presetSelector.addItem(_("None: the settings under Advanced"), "")
+        ui.presetSelector.addItem(_("None: as under Advanced"), "")
         for name, preset in PRESETS.items():
             ui.presetSelector.addItem(_(preset.title), name)
         self._filling = False

@@ -28,7 +28,7 @@ class RunAgainSection:
         self._strategies = [None, *Strategy]
         self._refinements = [None, *Refinement]
         as_above = _("As chosen in the panel")
-        titles = [as_above, _("None: the settings under Advanced"), *(_(one.title) for one in PRESETS.values())]
+        titles = [as_above, _("None: as under Advanced"), *(_(one.title) for one in PRESETS.values())]
         for box, texts in (
             (ui.againPresetSelector, titles),
             (ui.againStrategySelector, [as_above, *(one.label() for one in Strategy)]),
