@@ -75,6 +75,7 @@ def main() -> None:
         "--only", nargs="+", default=[], metavar="KIND", help="forward, direct, sequence, overhead, other"
     )
     parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--devices", nargs="+", help="only what is measured on these, such as cuda:0; default all")
     parser.add_argument("--minutes", type=float, default=60, help="that one measurement may take at most")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--plot", type=Path, default=ROOT / "Resources" / "speed.png")
@@ -89,6 +90,8 @@ def main() -> None:
     rows = []
     for kind, options in measurements(args.quick):
         if args.only and kind not in args.only:
+            continue
+        if args.devices and options.get("device", "cpu") not in args.devices:
             continue
         row = measured(kind, options, args.minutes)
         print(json.dumps(row), flush=True)

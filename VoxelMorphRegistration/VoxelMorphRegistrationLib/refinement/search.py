@@ -9,6 +9,8 @@ displacements in parametric image registration, TMI 2017).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 
@@ -20,15 +22,33 @@ from .matching import matched_displacement
 from .pair import ImagePair
 from .variation import total_variation
 
-_VOXELS = 300_000  # of the images the search sees, or thereabouts: a liver of 240 x 250 x 108 mm at 2.8 mm
-_CELL = 4  # voxels of those images an edge
+_CELL = 4  # voxels an edge, of the first stage's images
 _REACH = 4  # cells
 _FITTED_CELL = 2  # voxels an edge of the cells on which the velocity lives
-_UPDATES = 40
 _VARIATION = 0.3  # weight of the total variation; of .1, .3 and 1 the best on real livers
 _SQUARINGS = 4
 _SMOOTHINGS = 3
 _LEAST_VOXELS = 16  # an axis: thinner images have nothing to search along
+
+
+class _Stage(NamedTuple):
+    """One resolution at which the velocity is fitted.
+
+    Attributes:
+        voxels: of the images it sees, or thereabouts: 300,000 are a liver of 240 x 250 x 108 mm at 2.8 mm.
+        updates: of the velocity.
+        first, last: what a cell moves in an update, in cells.
+    """
+
+    voxels: int
+    updates: int
+    first: float
+    last: float
+
+
+# By all real pairs together: one fit of 40 updates at either resolution leaves livers .2 mm further off, or takes half
+# as long again and leaves hearts where they were.
+_STAGES = (_Stage(300_000, 25, 1.0, 1.0), _Stage(600_000, 15, 0.7, 0.2))
 
 
 def search(images: ImagePair) -> torch.Tensor | None:
@@ -36,21 +56,27 @@ def search(images: ImagePair) -> torch.Tensor | None:
 
     None for 2D images and for images too thin for it.
     """
-    shape = images.shape
-    if len(shape) != 3:
+    if len(images.shape) != 3 or min(images.isotropic_shape(_STAGES[0].voxels)) < _LEAST_VOXELS:
         return None
-    seen = images.isotropic_shape(_VOXELS)
-    if min(seen) < _LEAST_VOXELS:
-        return None
-    with torch.no_grad():
-        features = [mind_ssc(shrink(image, seen)) for image in (images.fixed, images.moving)]
-        cells = tuple(n // _CELL for n in seen)
-        fixed, moving = (_averaged(part, cells) for part in features)
-        found = matched_displacement(fixed, moving, tuple(min(_REACH, n - 1) for n in cells))
-        finer = tuple(n // _FITTED_CELL for n in seen)
-        start = integration.logarithm(_on_cells(found, finer), "border")
-        fixed, moving = (_averaged(part, finer) for part in features)
-    return _on_cells(_fitted(fixed, moving, start), shape)
+    velocity: torch.Tensor | None = None
+    for stage in _STAGES:
+        seen = images.isotropic_shape(stage.voxels)
+        with torch.no_grad():
+            features = [mind_ssc(shrink(image, seen)) for image in (images.fixed, images.moving)]
+            velocity = _matched(features, seen) if velocity is None else velocity
+            finer = tuple(n // _FITTED_CELL for n in seen)
+            fixed, moving = (_averaged(part, finer) for part in features)
+        velocity = _fitted(fixed, moving, _on_cells(velocity, finer), stage)
+    assert velocity is not None, "there is a stage at least"
+    return _on_cells(velocity, images.shape)
+
+
+def _matched(features: list[torch.Tensor], seen: tuple[int, ...]) -> torch.Tensor:
+    """A velocity (1, 3, *cells), in cells, about as long as the displacement of every cell that matches best."""
+    cells = tuple(n // _CELL for n in seen)
+    fixed, moving = (_averaged(part, cells) for part in features)
+    found = matched_displacement(fixed, moving, tuple(min(_REACH, n - 1) for n in cells))
+    return integration.logarithm(_on_cells(found, tuple(n // _FITTED_CELL for n in seen)), "border")
 
 
 def _averaged(features: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
@@ -69,16 +95,18 @@ def _on_cells(field: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
     return resized * torch.tensor(ratio, device=field.device).view(1, 3, 1, 1, 1)
 
 
-def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor, stage: _Stage) -> torch.Tensor:
     """The velocity near `start` that makes the features agree and varies little: (1, 3, *shape), in voxels.
 
     Adam (Kingma and Ba, ICLR 2015) on the sum of the features' mean squared difference and of the velocity's total
     variation, through the integration, for the gradient of a long motion is carried along its path.
     """
     parameters = start.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([parameters], lr=1.0)
+    optimiser = torch.optim.Adam([parameters], lr=stage.first)
     with torch.enable_grad():
-        for _ in range(_UPDATES):
+        for number in range(stage.updates):
+            for group in optimiser.param_groups:
+                group["lr"] = stage.first + (stage.last - stage.first) * number / max(stage.updates - 1, 1)
             optimiser.zero_grad()
             velocity = box_smoothed(parameters, _SMOOTHINGS)
             displacement = integration.integrate(velocity, _SQUARINGS, "border")

@@ -2,7 +2,8 @@
 
 Three ways fail differently on real pairs. A network's own rough flow is the surest where tissue moves by what it was
 trained on. LNCC followed from coarse voxels finds a small organ that contracts in a still surrounding. A discrete
-search of self-similar features finds an organ that slides further than any window is wide.
+search of self-similar features, with LNCC followed from what it finds, finds an organ that slides further than any
+window is wide. Two that LNCC made are judged by the features, and what is best against the network by LNCC.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from ..flow import integration
-from .contrast import coarse_similarity, structured_lncc
+from .contrast import coarse_similarity, structure_distance, structured_lncc
 from .forces import Forces
 from .levels import level_shape
 from .pair import ImagePair
@@ -22,7 +23,8 @@ from .variation import Fit, fitted
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `coarse_similarity`, which noise does not lower, under the network's rough flow. From _ALIKE on nothing is left to
 # find, from _NEAR on nothing that a discrete search, which takes seconds, finds and a network does not.
-_ALIKE, _NEAR = 0.985, 0.85
+_ALIKE, _NEAR = 0.985, 0.975
+_UNLIKE = 0.7  # two people; frames of one patient who breathes deeply have .8
 _LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
@@ -46,36 +48,50 @@ class Start:
     gain: float
 
 
-def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
-    """A start that makes a pair of one contrast more similar than `rough` does.
+def better_starts(images: ImagePair, rough: torch.Tensor) -> list[Start]:
+    """Starts that make a pair of one contrast more similar than `rough` does; the one with the most alike features.
 
     None where neither of the two found does, where the motion is short or the rough displacement leaves only noise, and
-    for 2D images.
+    for 2D images. Both where the pair is so unlike that only what becomes of them tells which is better.
 
     Args:
         rough: the network's own rough displacement (1, 3, *shape), in voxels.
     """
     if len(images.shape) != 3 or _largest(rough) < _SMALL_MOTION:
-        return None
+        return []
     similar = coarse_similarity(images, rough)
     if similar >= _ALIKE:
-        return None
+        return []
     alone = structured_lncc(images, rough)
-    best, chosen = alone + _LEAST_GAIN, None
-    for name, find in (("coarse LNCC", coarse_lncc), ("discrete search", search)):
-        if find is search and similar >= _NEAR:
-            break
-        velocity = find(images)
-        if velocity is None:
-            continue
-        similarity = structured_lncc(images, integration.integrate_coarsely(velocity, _SQUARINGS, "border"))
-        if similarity > best:
-            best, chosen = similarity, Start(velocity, name, similarity - alone)
-    return chosen
+    found = [("coarse LNCC", coarse_lncc(images))]
+    searched = search(images) if similar < _NEAR else None
+    if searched is not None:
+        found.append(("discrete search", followed(images, searched)))
+    better: list[tuple[float, Start]] = []
+    for name, velocity in found:
+        displacement = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
+        gain = structured_lncc(images, displacement) - alone
+        if gain > _LEAST_GAIN:
+            better.append((structure_distance(images, displacement), Start(velocity, name, gain)))
+    better.sort(key=lambda one: one[0])
+    return [start for _, start in better[: 2 if similar < _UNLIKE else 1]]
 
 
 def coarse_lncc(images: ImagePair) -> torch.Tensor:
     """The velocity (1, 3, *shape), in voxels, that LNCC finds from nothing at two coarse resolutions."""
+    return _velocity(_coarse_displacement(images))
+
+
+def followed(images: ImagePair, velocity: torch.Tensor) -> torch.Tensor:
+    """A velocity (1, 3, *shape), in voxels, and what LNCC finds after it at two coarse resolutions, as one velocity.
+
+    Only what comes after it is held to vary little: it jumps itself where organs slide.
+    """
+    before = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
+    return _velocity(integration.compose_flows(before, _coarse_displacement(images.pulled(before)), "border"))
+
+
+def _coarse_displacement(images: ImagePair) -> torch.Tensor:
     total = torch.zeros((1, 3, *images.shape), device=images.fixed.device)
     for factor in _COARSE:
         forces = Forces(images.pulled(total), "lncc")
@@ -84,8 +100,14 @@ def coarse_lncc(images: ImagePair) -> torch.Tensor:
         velocity = fitted(forces.at(factor), integration.resize_flow(total, shape), _UPDATES, _FIT, "border")
         change = integration.integrate(integration.resize_flow(velocity, images.shape), _SQUARINGS, "border")
         total = integration.compose_flows(total, change, "border")
-    coarse = integration.logarithm(integration.resize_flow(total, level_shape(images.shape, _COARSE[-1])), "border")
-    return integration.resize_flow(coarse, images.shape)
+    return total
+
+
+def _velocity(displacement: torch.Tensor) -> torch.Tensor:
+    """Of a displacement, both (1, 3, *shape), as fine as the finer of the coarse resolutions."""
+    shape = tuple(displacement.shape[2:])
+    coarse = integration.resize_flow(displacement, level_shape(shape, _COARSE[-1]))
+    return integration.resize_flow(integration.logarithm(coarse, "border"), shape)
 
 
 def _largest(displacement: torch.Tensor) -> float:

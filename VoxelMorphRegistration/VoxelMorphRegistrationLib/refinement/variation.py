@@ -32,11 +32,14 @@ class Fit:
         step: what a voxel moves in an update at first; a fifth of it in the last.
         variation: weight of the total variation against the sum of the force over the images' voxels.
         smoothing: sigma of the Gaussian through which the velocity is seen.
+        still: share of the force's root mean square at which a voxel moves half as far as the others. With 0 all move
+            as far, as Adam has it, also where nothing but noise tells them where to.
     """
 
     step: float
     variation: float
     smoothing: float
+    still: float = 0.0
 
 
 def total_variation(field: torch.Tensor) -> torch.Tensor:
@@ -79,7 +82,8 @@ def fitted(
         mean.mul_(_MOMENTUM).add_(descent, alpha=1 - _MOMENTUM)
         square.mul_(_SCALE).addcmul_(descent, descent, value=1 - _SCALE)
         size = fit.step * (1 - (1 - _LAST_STEP) * (number - 1) / updates)
-        spread = (square / (1 - _SCALE**number)).sqrt_().add_(1e-8)
+        spread = (square / (1 - _SCALE**number)).sqrt_()
+        spread.add_(fit.still * float(spread.square().mean().sqrt()) + 1e-8)
         parameters.addcdiv_(mean / (1 - _MOMENTUM**number), spread, value=-size)
         if progress is not None:
             progress()
