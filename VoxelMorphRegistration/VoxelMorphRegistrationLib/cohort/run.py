@@ -31,6 +31,7 @@ _PAGE_SECONDS = 60.0
 _AHEAD = 2  # units a worker, so that it finds the next one when it ends one
 _UNITS = 4  # of a patient for each worker, at least, where it has frames enough
 _MOST_FRAMES = 40  # of a unit
+_MOST_CLOSING = 4  # patients that wait to be put together, each with a name for every frame, before others are opened
 _CLOSE_SECONDS = 10.0
 _WITHOUT_WORKERS = 900.0  # seconds
 
@@ -127,7 +128,7 @@ class Cohort:
                 if unit is not None:
                     return patient, unit
             looked = len(self._active)
-            if not self._waiting:
+            if not self._waiting or len(self._closing) >= _MOST_CLOSING:
                 return None
             self._open(self._waiting.pop(0), workers)
 
