@@ -169,7 +169,7 @@ def scheduler_killed(soak: Soak) -> str:
     until = time.monotonic() + LIMIT
     while not place.is_file() and time.monotonic() < until:
         time.sleep(0.1)
-    dask("worker", "--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "20")
+    dask("worker", "--nworkers", "2", "--nthreads", "1", "--memory-limit", "0", "--death-timeout", "120")
     try:
         process = soak.start(output, "--scheduler", json.loads(place.read_text())["address"])
         assert wait_for_frames(process, output, 10), process.communicate()[1]
