@@ -82,7 +82,7 @@ def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
 
 def _as_good(metric: str, untouched: float, warped: float) -> bool:
     """Whether a frame lay on its reference before, so that there was nothing to gain."""
-    return untouched >= _ALIKE[metric] and warped >= untouched - _LOST[metric]
+    return metric in _ALIKE and untouched >= _ALIKE[metric] and warped >= untouched - _LOST[metric]
 
 
 def _of_labels(n: int, reference: int | None, volumes: Mapping[int, np.ndarray]) -> list[str]:
