@@ -14,6 +14,7 @@ from VoxelMorphRegistrationLib.refinement.pair import ImagePair
 from VoxelMorphRegistrationLib.refinement.refine import refine
 from VoxelMorphRegistrationLib.refinement.search import search
 from VoxelMorphRegistrationLib.refinement.settings import RefinementSettings
+from VoxelMorphRegistrationLib.refinement.starts import better_starts
 
 FAR = (6.0, -9.0, 4.0)  # voxels
 
@@ -61,3 +62,25 @@ def test_refinement_after_a_displacement_is_judged_together_with_it(far_apart):
     assert result.accepted and result.similarity_after > result.similarity_before
     moved = result.displacement[0, :, 24:40, 24:40, 24:40].mean((1, 2, 3))
     assert torch.allclose(moved, 0.2 * torch.tensor(FAR), atol=0.6)
+
+
+def constant(displacement: tuple[float, float, float], shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.tensor(displacement).view(1, 3, 1, 1, 1).expand(1, 3, *shape).contiguous()
+
+
+def test_a_network_that_stopped_on_the_way_is_started_again_from_what_is_found(far_apart):
+    rough = 0.4 * constant(FAR, far_apart.shape)
+    start = better_starts(far_apart, rough)[0]
+    found = integrate(start.velocity, 6, "border")
+    assert start.gain > 0.1
+    assert structured_lncc(far_apart, found) == pytest.approx(structured_lncc(far_apart, rough) + start.gain, abs=0.02)
+    error = (found[0, :, 24:40, 24:40, 24:40] - torch.tensor(FAR).view(3, 1, 1, 1)).norm(dim=0)
+    assert float(error.mean()) < 1.0
+
+
+def test_what_a_network_brought_home_already_gets_no_other_start(far_apart):
+    assert better_starts(far_apart, constant(FAR, far_apart.shape)) == []
+
+
+def test_a_short_motion_gets_no_other_start(far_apart):
+    assert better_starts(far_apart, constant((0.5, -1.0, 0.0), far_apart.shape)) == []
