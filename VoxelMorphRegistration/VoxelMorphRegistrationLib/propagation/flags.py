@@ -72,7 +72,7 @@ def _of_frame(row: Mapping[str, str], after: float, low: float) -> list[str]:
         reasons.append(f"similarity inside the segmentation fell from {before:.2f} to {after:.2f}")
     if -after > low:
         reasons.append(f"similarity inside the segmentation is {after:.2f}, lower than in other frames")
-    folded, inverse = _number(row["folded_percent"]), _number(row.get("inverse_consistency_mm", ""))
+    folded, inverse = _number(row.get("folded_percent", "")), _number(row.get("inverse_consistency_mm", ""))
     if folded > _FOLDED_PERCENT:
         reasons.append(f"{folded:.1f} % of the voxels fold, more than {_FOLDED_PERCENT:g} %")
     if inverse > _INVERSE_MM:
