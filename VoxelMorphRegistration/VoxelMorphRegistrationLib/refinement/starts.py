@@ -22,9 +22,9 @@ from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `coarse_similarity`, which noise does not lower, under the network's rough flow. From _ALIKE on nothing is left to
-# find, from _NEAR on nothing that a discrete search, which takes seconds, finds and a network does not.
-_ALIKE, _NEAR = 0.985, 0.975
-_UNLIKE = 0.7  # two people; frames of one patient who breathes deeply have .8
+# find, from _NEAR on nothing that a discrete search, which takes seconds, finds and a network does not. Below _UNLIKE,
+# as two people's lungs are, features match by chance; frames of one patient who breathes deeply have .8.
+_ALIKE, _NEAR, _UNLIKE = 0.985, 0.975, 0.65
 _LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
@@ -48,23 +48,22 @@ class Start:
     gain: float
 
 
-def better_starts(images: ImagePair, rough: torch.Tensor) -> list[Start]:
-    """Starts that make a pair of one contrast more similar than `rough` does; the one with the most alike features.
+def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
+    """A start that makes a pair of one contrast more similar than `rough` does; of two the one whose features agree.
 
-    None where neither of the two found does, where the motion is short or the rough displacement leaves only noise, and
-    for 2D images. Both where the pair is so unlike that only what becomes of them tells which is better.
+    None where neither does, where the motion is short or the rough displacement leaves only noise, and for 2D images.
 
     Args:
         rough: the network's own rough displacement (1, 3, *shape), in voxels.
     """
     if len(images.shape) != 3 or _largest(rough) < _SMALL_MOTION:
-        return []
+        return None
     similar = coarse_similarity(images, rough)
     if similar >= _ALIKE:
-        return []
+        return None
     alone = structured_lncc(images, rough)
     found = [("coarse LNCC", coarse_lncc(images))]
-    searched = search(images) if similar < _NEAR else None
+    searched = search(images) if _UNLIKE <= similar < _NEAR else None
     if searched is not None:
         found.append(("discrete search", followed(images, searched)))
     better: list[tuple[float, Start]] = []
@@ -73,8 +72,7 @@ def better_starts(images: ImagePair, rough: torch.Tensor) -> list[Start]:
         gain = structured_lncc(images, displacement) - alone
         if gain > _LEAST_GAIN:
             better.append((structure_distance(images, displacement), Start(velocity, name, gain)))
-    better.sort(key=lambda one: one[0])
-    return [start for _, start in better[: 2 if similar < _UNLIKE else 1]]
+    return min(better, key=lambda one: one[0])[1] if better else None
 
 
 def coarse_lncc(images: ImagePair) -> torch.Tensor:

@@ -13,12 +13,12 @@ from ..flow import integration, sampling
 from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
-from ..refinement.contrast import choose_similarity, structure_distance, structured_lncc
+from ..refinement.contrast import choose_similarity, structure_distance
 from ..refinement.levels import shrink
 from ..refinement.pair import ImagePair
 from ..refinement.refine import Refinement, refine
 from ..refinement.settings import RefinementSettings
-from ..refinement.starts import Start, better_starts
+from ..refinement.starts import Start, better_start
 from .pair_similarity import PairSimilarity
 from .prepared import FinerImages, image_pair
 from .stopwatch import Stopwatch
@@ -83,19 +83,7 @@ class Passes:
         """
         images = image_pair(inputs)
         with self._watch.stage("network", self._device):
-            starts, rough = self._starts(images)
-        tried: list[Start | None] = [*starts] or [None]
-        ends = [self._from(start, rough, images, inputs, finer) for start in tried]
-        return max(ends, key=lambda end: structured_lncc(images, end.displacement)) if len(ends) > 1 else ends[0]
-
-    def _from(
-        self,
-        start: Start | None,
-        rough: Flow | None,
-        images: ImagePair,
-        inputs: NetworkInputs,
-        finer: FinerImages | None,
-    ) -> PassesResult:
+            start, rough = self._start(images)
         predicted = self._predicted(inputs, start, rough)
         if start is not None and start.gain < _SURE:
             predicted = self._better(images, predicted, self._predicted(inputs, None, rough))
@@ -110,15 +98,15 @@ class Passes:
     def _in_domain(self) -> bool:
         return self._model.card.anatomy not in ("", "any")
 
-    def _starts(self, images: ImagePair) -> tuple[list[Start], Flow | None]:
-        """Starts that are better than the network's rough flow, where there are any, and that flow, where it was made.
+    def _start(self, images: ImagePair) -> tuple[Start | None, Flow | None]:
+        """A start that is better than the network's rough flow, where there is one, and that flow, where it was made.
 
         Networks that are made for one anatomy know its motion; between contrasts LNCC cannot tell which is better.
         """
         if self._model.card.anatomy != "any" or choose_similarity(images) != "lncc":
-            return [], None
+            return None, None
         rough = self._model.network.rough_flow(images.fixed, images.moving)
-        return better_starts(images, rough.rough_displacement(images.shape)), rough
+        return better_start(images, rough.rough_displacement(images.shape)), rough
 
     def _better(self, images: ImagePair, one: PassesResult, other: PassesResult) -> PassesResult:
         with self._watch.stage("network", self._device):
