@@ -22,9 +22,10 @@ from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `coarse_similarity`, which noise does not lower, under the network's rough flow. From _ALIKE on nothing is left to
-# find, from _NEAR on nothing that a discrete search, which takes seconds, finds and a network does not. Below _UNLIKE,
-# as two people's lungs are, features match by chance; frames of one patient who breathes deeply have .8.
-_ALIKE, _NEAR, _UNLIKE = 0.985, 0.975, 0.65
+# find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on nothing
+# where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance; frames of
+# one patient who breathes deeply have .8.
+_ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
 _LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
@@ -62,16 +63,19 @@ def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
     if similar >= _ALIKE:
         return None
     alone = structured_lncc(images, rough)
-    found = [("coarse LNCC", coarse_lncc(images))]
-    searched = search(images) if _UNLIKE <= similar < _NEAR else None
-    if searched is not None:
-        found.append(("discrete search", followed(images, searched)))
     better: list[tuple[float, Start]] = []
-    for name, velocity in found:
+
+    def add(velocity: torch.Tensor, name: str) -> None:
         displacement = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
         gain = structured_lncc(images, displacement) - alone
         if gain > _LEAST_GAIN:
             better.append((structure_distance(images, displacement), Start(velocity, name, gain)))
+
+    add(coarse_lncc(images), "coarse LNCC")
+    if _UNLIKE <= similar < (_NEAR if better else _FAR):
+        searched = search(images)
+        if searched is not None:
+            add(followed(images, searched), "discrete search")
     return min(better, key=lambda one: one[0])[1] if better else None
 
 
