@@ -60,6 +60,11 @@ def resize_matrices(
     return [_resize(n, m).to(device) for n, m in zip(shape, new_shape)]
 
 
+def interpolation_matrix(n: int, positions: torch.Tensor) -> torch.Tensor:
+    """Matrix (len(positions), n) of linear interpolation between n values at positions from 0 to n - 1; float64."""
+    return (1 - (positions[:, None].double() - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
+
+
 @lru_cache(maxsize=256)
 def _box(n: int, width: int, stride: int) -> torch.Tensor:
     centres = torch.arange((n - 1) % stride // 2, n, stride)[:, None]
@@ -78,4 +83,4 @@ def _gaussian(n: int, sigma: float) -> torch.Tensor:
 @lru_cache(maxsize=256)
 def _resize(n: int, m: int) -> torch.Tensor:
     position = torch.linspace(0, n - 1, m, dtype=torch.float64) if m > 1 else torch.tensor([(n - 1) / 2.0]).double()
-    return (1 - (position[:, None] - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0).float()
+    return interpolation_matrix(n, position).float()

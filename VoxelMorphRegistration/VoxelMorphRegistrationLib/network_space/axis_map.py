@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..flow.filters import apply_separable, gaussian_matrices
+from ..flow.filters import apply_separable, gaussian_matrices, interpolation_matrix
 from ..space.grid import Grid
 
 _WHOLE = 1e-4  # voxels: closer than this, positions are the voxels themselves
@@ -98,7 +98,9 @@ def smooth(array: torch.Tensor, sigma: tuple[float, ...]) -> torch.Tensor:
 def _smoothed(array: torch.Tensor, axis: int, positions: np.ndarray, sigma: float) -> torch.Tensor:
     """Smoothing and linear interpolation of one axis as one matrix, so that only what is kept is computed."""
     smoothing = gaussian_matrices([array.shape[axis]], sigma)[0].double()
-    return _multiplied(array, axis, (_interpolation(positions, array.shape[axis]) @ smoothing).to(array))
+    return _multiplied(
+        array, axis, (interpolation_matrix(array.shape[axis], torch.from_numpy(positions)) @ smoothing).to(array)
+    )
 
 
 def _multiplied(array: torch.Tensor, axis: int, matrix: torch.Tensor) -> torch.Tensor:
@@ -120,14 +122,4 @@ def _along(array: torch.Tensor, axis: int, positions: np.ndarray) -> torch.Tenso
             return array.narrow(axis, int(index[0]), len(index))
         return array.index_select(axis, torch.as_tensor(index, device=array.device))
     # Gathering along the last axis of an array takes ten times as long as the product.
-    return _multiplied(array, axis, _interpolation(positions, array.shape[axis]).to(array))
-
-
-def _interpolation(positions: np.ndarray, size: int) -> torch.Tensor:
-    """Matrix (len(positions), size) that interpolates linearly between the values at 0 .. size - 1."""
-    low = np.minimum(np.floor(positions).astype(np.int64), max(size - 2, 0))
-    rows = np.arange(len(positions))
-    matrix = np.zeros((len(positions), size))
-    matrix[rows, low] = 1.0 - (positions - low)
-    matrix[rows, np.minimum(low + 1, size - 1)] += positions - low
-    return torch.from_numpy(matrix)
+    return _multiplied(array, axis, interpolation_matrix(array.shape[axis], torch.from_numpy(positions)).to(array))

@@ -58,8 +58,8 @@ def sliding_displacement(shape: tuple[int, ...], amplitude: tuple[float, float],
     """
     axis = draw.integer(0, 2)
     section = list(shape)
-    section[axis] = 2
-    across = smooth_noise(tuple(section), draw.uniform(16.0, 40.0), 1, draw.generator).narrow(2 + axis, 0, 1)
+    section[axis] = 1
+    across = smooth_noise(tuple(section), draw.uniform(16.0, 40.0), 1, draw.generator)
     within = across > draw.uniform(-0.5, 0.5)
     length = draw.log_uniform(*amplitude) * (1.0 if draw.chance(0.5) else -1.0)
     line = [1] * len(shape)

@@ -55,7 +55,8 @@ class SequenceRuns:
         output = self._parameters().outputSequence
         if output is None:
             return
-        left = [number for number in wanted if number in _kept_frames(output)]
+        kept = _kept_frames(output)
+        left = [number for number in wanted if number in kept]
         frames = [number for number in wanted if number not in left]
         if frames:
             self._begin(_Asked(frames, overwrite=True, changes=changes))
