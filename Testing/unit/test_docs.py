@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import pkgutil
 import re
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from Testing.soak.recipes import recipes
+from Testing.support.command_options import options_of
 from VoxelMorphRegistrationLib.cli.main import _parser
 from VoxelMorphRegistrationLib.propagation import flags
 from VoxelMorphRegistrationLib.propagation.table import FIXED_COLUMNS, FURTHER_COLUMNS
@@ -48,17 +48,6 @@ def messages() -> list[str]:
     return found
 
 
-def options() -> set[str]:
-    """Every option of every command."""
-    found, parsers = set(), [_parser()]
-    while parsers:
-        for action in parsers.pop()._actions:
-            found.update(action.option_strings)
-            if isinstance(action, argparse._SubParsersAction):
-                parsers.extend(action.choices.values())
-    return found
-
-
 @pytest.mark.parametrize("page", [*PAGES, TRAINING], ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings_that_are_there(page):
     for link in re.findall(r"\]\(([^)\s]+)\)", without_code(text(page))):
@@ -91,7 +80,7 @@ def test_rooms_and_names_in_them_that_a_page_of_the_code_names_are_there(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_name_options_that_there_are(page):
-    known = options()
+    known = options_of([_parser()])
     commands = re.findall(r"slicer[-_]voxelmorph(?:\.py)? (?:\w+ (?:[^`\n]|\\\n)*)", text(page))
     for command in commands:
         for option in re.findall(r"(?<=\s)--[a-z][\w-]*", command):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Testing.support.command_options import options_of
 from Testing.support.propagation_cases import weights_file
 from Testing.support.registration_cases import STRAIGHT, centred_grid, picture_on
 from VoxelMorphRegistrationLib.cli.main import _parser, main
@@ -43,17 +44,6 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     return next(one for one in actions if isinstance(one, argparse._SubParsersAction)).choices
 
 
-def options() -> set[str]:
-    found: set[str] = set()
-    waiting = list(commands().values())
-    while waiting:
-        for action in waiting.pop()._actions:
-            found.update(action.option_strings)
-            if isinstance(action, argparse._SubParsersAction):
-                waiting.extend(action.choices.values())
-    return found
-
-
 def sentences() -> list[tuple[str, str]]:
     """Where and what: every text of the library but docstrings and the training's, which has a command of its own."""
     found = []
@@ -72,7 +62,7 @@ def sentences() -> list[tuple[str, str]]:
 
 
 def test_every_option_that_a_message_names_exists():
-    known = options() | FOREIGN
+    known = options_of(commands().values()) | FOREIGN
     wrong = [
         (where, option)
         for where, text in sentences()

@@ -59,32 +59,26 @@ def _hearts(data: Path) -> Iterator[Case]:
 
 def _hippocampi(data: Path) -> Iterator[Case]:
     """T1 crops of two people (Medical Segmentation Decathlon): anterior and posterior part."""
-    folder = data / "hippocampus"
     for fixed, moving in _HIPPOCAMPI:
-        labels = {"parts": (str(folder / f"{fixed}_labels.nii.gz"), str(folder / f"{moving}_labels.nii.gz"))}
-        yield _pair(
-            f"hippocampus {fixed} from {moving}",
-            "real hippocampi of two people",
-            folder / f"{fixed}.nii.gz",
-            folder / f"{moving}.nii.gz",
-            labels=labels,
-            align="affine",
-        )
+        yield _two_people("hippocampus", "hippocampi", data / "hippocampus", fixed, moving, "parts", "labels")
 
 
 def _lungs(data: Path) -> Iterator[Case]:
     """Proton MR of two people at 3.9 mm: five lobes."""
-    folder = data / "lung_mri"
     for fixed, moving in _LUNGS:
-        labels = {"lobes": (str(folder / f"{fixed}_lobes.nii.gz"), str(folder / f"{moving}_lobes.nii.gz"))}
-        yield _pair(
-            f"lungs {fixed} from {moving}",
-            "real lungs of two people",
-            folder / f"{fixed}.nii.gz",
-            folder / f"{moving}.nii.gz",
-            labels=labels,
-            align="affine",
-        )
+        yield _two_people("lungs", "lungs", data / "lung_mri", fixed, moving, "lobes", "lobes")
+
+
+def _two_people(name: str, group: str, folder: Path, fixed: str, moving: str, structures: str, ending: str) -> Case:
+    labels = {structures: (str(folder / f"{fixed}_{ending}.nii.gz"), str(folder / f"{moving}_{ending}.nii.gz"))}
+    return _pair(
+        f"{name} {fixed} from {moving}",
+        f"real {group} of two people",
+        folder / f"{fixed}.nii.gz",
+        folder / f"{moving}.nii.gz",
+        labels=labels,
+        align="affine",
+    )
 
 
 def _pair(name: str, group: str, fixed: Path, moving: Path, **known) -> Case:
