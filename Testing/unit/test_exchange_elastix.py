@@ -68,6 +68,39 @@ def test_a_reference_that_is_not_the_fixed_image_is_no_guess_for_its_directions(
     np.testing.assert_allclose(cropped, truth("direction/truth_false.mha")[1:, 2:, 3:], atol=1e-4)
 
 
+def test_a_transform_of_itk_elastix_which_uses_directions_whatever_it_says_is_told_by_its_centre(tmp_path):
+    """A registration by itk-elastix with "false" gave such a file; its own result image is that of the turned image."""
+    fixed = sitk.ReadImage(str(CASES / "direction" / "fixed.mha"))
+    centre = fixed.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in fixed.GetSize()])
+    direction = np.reshape(fixed.GetDirection(), (3, 3)).T.ravel()
+    source = changed(
+        tmp_path,
+        CASES / "direction" / "TransformParameters.false.txt",
+        (r"\(Direction .*\)", f"(Direction {' '.join(map(repr, direction.tolist()))})"),
+        (r"\(CenterOfRotationPoint .*\)", f"(CenterOfRotationPoint {' '.join(map(repr, centre))})"),
+    )
+    field, notes = read(source, fixed)
+    rigid = sitk.Euler3DTransform(centre, 0.1, -0.05, 0.2, (4.0, -3.0, 5.0))
+    oracle = sitk.TransformToDisplacementField(
+        rigid, sitk.sitkVectorFloat64, fixed.GetSize(), fixed.GetOrigin(), fixed.GetSpacing(), fixed.GetDirection()
+    )
+    np.testing.assert_allclose(field, sitk.GetArrayFromImage(oracle), atol=1e-4)
+    assert len(notes) == 1 and "written by itk-elastix" in notes[0]
+
+
+def test_files_of_a_chain_in_another_order_than_they_name_are_refused(tmp_path):
+    first = changed(tmp_path, EULER)
+    second = tmp_path / "second.txt"
+    second.write_text(first.read_text().replace('"NoInitialTransform"', f'"{first}"'))
+    assert "the file given before it" in refused([second, first])
+    np.testing.assert_allclose(read([first, second])[0], read(second)[0])
+
+
+def test_a_parameter_file_that_was_written_over_its_own_transform_is_told_so(tmp_path):
+    source = changed(tmp_path, CASES / "files" / "out" / EULER.name, (r"[^"]*TransformParameters\.0\.h5", EULER.name))
+    assert 'lost; register again with "tfm" or "h5"' in refused(source)
+
+
 def test_without_the_word_on_directions_todays_default_is_taken_and_said(tmp_path):
     field, notes = read(changed(tmp_path, EULER, (r"\(UseDirectionCosines.*\n", "")))
     np.testing.assert_allclose(field, read(EULER)[0], atol=1e-6)

@@ -257,3 +257,39 @@ def test_an_xfm_is_read_where_itk_wrote_it_and_refused_where_its_points_are_anot
     (tmp_path / "talairach.xfm").write_text(text)
     with pytest.raises(InputError, match="MINC or FreeSurfer .* lta_convert --inmni"):
         read_transform(tmp_path / "talairach.xfm")
+
+
+def test_an_xfm_that_is_not_one_linear_transform_is_refused_in_one_line(tmp_path, capfd):
+    """MINC's own reader prints what it does not take, and takes a singular matrix for the identity."""
+    sitk.WriteTransform(sitk.AffineTransform(3), str(tmp_path / "itk.xfm"))
+    whole = (tmp_path / "itk.xfm").read_text()
+    damaged = {
+        "cut short": whole[: len(whole) * 3 // 4],
+        "inverted": whole.replace("Linear;", "Linear;\nInvert_Flag = True;"),
+        "followed by a grid": f"{whole}Transform_Type = Grid_Transform;\nDisplacement_Volume = grid.mnc;\n",
+        "twice": whole + whole.partition("\n\n")[2],
+        "singular": whole.replace(" 1 0 0 0", " 0 0 0 0"),
+        "without its first line": whole.partition("\n")[2],
+    }
+    for name, text in damaged.items():
+        assert text != whole, name
+        (tmp_path / f"{name}.xfm").write_text(text)
+        with pytest.raises(InputError, match=name) as caught:
+            read_transform(tmp_path / f"{name}.xfm")
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_an_xfm_is_converted_as_simpleitk_reads_it(tmp_path):
+    """Line ends of other systems make no difference."""
+    reference = sitk.Image([5, 6, 7], sitk.sitkUInt8)
+    sitk.WriteImage(reference, str(tmp_path / "fixed.nrrd"))
+    affine = sitk.Euler3DTransform((4.0, 5.0, 6.0), 0.1, -0.2, 0.3, (1.0, 2.0, 3.0))
+    sitk.WriteTransform(affine, str(tmp_path / "itk.xfm"))
+    oracle = sitk.ReadTransform(str(tmp_path / "itk.xfm"))
+    (tmp_path / "dos.xfm").write_bytes((tmp_path / "itk.xfm").read_bytes().replace(b"\n", b"\r\n"))
+    for name in ("itk.xfm", "dos.xfm"):
+        given = ["--input", str(tmp_path / name), "--reference", str(tmp_path / "fixed.nrrd"), "--to", "itk"]
+        assert main(["convert", *given, "--output", str(tmp_path / "out.nrrd")]) == 0
+        moved = np.add(sitk.ReadImage(str(tmp_path / "out.nrrd"))[4, 3, 2], (4.0, 3.0, 2.0))
+        np.testing.assert_allclose(moved, oracle.TransformPoint((4.0, 3.0, 2.0)), atol=1e-5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import SimpleITK as sitk
@@ -123,7 +123,22 @@ def _chain(paths: list[Path]) -> list[Parameters]:
     before = [item for item in paths[:-1] if item.resolve() not in seen]
     if before and len(seen) > 1:
         raise InputError(f"{paths[-1]}: it names its own chain, and {before[0]} is not in it; give the last file alone")
-    return [read_parameters(item) for item in before] + chain
+    first = [read_parameters(item) for item in before]
+    _check_order(first)
+    return first + chain
+
+
+def _check_order(files: list[Parameters]) -> None:
+    """Raises InputError where a file that is given before the last names another initial transform than the one that
+    is given before it.
+    """
+    for before, current in zip([None, *files], files):
+        name = current.initial
+        if name is not None and (before is None or PureWindowsPath(name).name != before.path.name):
+            raise InputError(
+                f"{current.path}: its initial transform is {name}, which is not the file given before it; give the "
+                "files in the order of the registration, or its last one alone"
+            )
 
 
 def _note_nameless(first: Parameters, given: int) -> None:

@@ -54,6 +54,12 @@ def turn_of(chain: list[Parameters], context: Context) -> Turn | None:
                 "before, it was false and the field another"
             )
         return None
+    if any(_lies_along_directions(parameters) for parameters in chain):
+        warn(
+            f'{last.path}: it says UseDirectionCosines "false", and its grid or centre of rotation lies where the image '
+            "is with its directions: written by itk-elastix, which uses them all the same, and read so"
+        )
+        return None
     if any(parameters.text("Transform") == "DeformationFieldTransform" for parameters in chain):
         raise InputError(
             f'{last.path}: a DeformationFieldTransform with UseDirectionCosines "false" is not read; register again '
@@ -77,6 +83,29 @@ def turn_of(chain: list[Parameters], context: Context) -> Turn | None:
         step.SetMatrix(direction.ravel().tolist())
         steps.append(step)
     return Turn(forth=steps[0], back=steps[1])
+
+
+def _lies_along_directions(parameters: Parameters) -> bool:
+    """Whether a file says an oblique Direction and has its spline's grid along it, or its centre of rotation in the
+    middle of the image that lies so: elastix puts both along the world's axes where it leaves the directions out.
+    """
+    entries = parameters.entries
+    if not {"Direction", "Size", "Spacing", "Origin"} <= entries.keys():
+        return False
+    dimension = parameters.dimension
+    direction = np.reshape(parameters.numbers("Direction", dimension**2), (dimension, dimension)).T
+    if np.allclose(direction, np.eye(dimension), atol=1e-6):
+        return False
+    if "GridDirection" in entries:
+        grid = np.reshape(parameters.numbers("GridDirection", dimension**2), (dimension, dimension)).T
+        return np.allclose(grid, direction, atol=1e-6)
+    if "CenterOfRotationPoint" not in entries:
+        return False
+    spacing = np.array(parameters.numbers("Spacing", dimension))
+    half = (np.array(parameters.whole_numbers("Size", dimension)) - 1) / 2 * spacing
+    centre = np.array(parameters.numbers("CenterOfRotationPoint", dimension)) - parameters.numbers("Origin", dimension)
+    away = [np.abs(centre - middle).max() for middle in (direction @ half, half)]
+    return away[0] < 1e-3 * spacing.min() < away[1]
 
 
 def _fixed_frame(parameters: Parameters, reference: Grid) -> tuple[np.ndarray, np.ndarray]:

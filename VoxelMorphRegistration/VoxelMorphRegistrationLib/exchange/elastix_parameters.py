@@ -160,6 +160,12 @@ class Parameters:
         file = self.beside(name)
         if file is None:
             raise InputError(f"{self.path}: its transform {name!r} is not there; put it into the same folder")
+        if file.samefile(self.path):
+            raise InputError(
+                f"{self.path}: it names itself as the file of its transform: elastix was told "
+                'ITKTransformOutputFileNameExtension "txt" and wrote both under one name, so that the transform is '
+                'lost; register again with "tfm" or "h5"'
+            )
         return itk.read_transform(file, Context())
 
     def _field(self) -> sitk.DisplacementFieldTransform:

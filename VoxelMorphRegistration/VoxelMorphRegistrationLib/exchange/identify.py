@@ -138,6 +138,8 @@ def _identify_file(path: Path) -> Finding:
         return _identify_shape(array_shape(path), f"{path}: an array")
     if name.endswith((".h5", ".hdf5")):
         return Finding(("itk", "slicer", "ants"), True, "an HDF5 transform file")
+    if name.endswith(".xfm"):
+        return Finding(("itk", "slicer"), True, "an .xfm transform file")
     if name.endswith((".tfm", ".txt", ".mat", ".toml")):
         return _identify_text(path)
     raise InputError(

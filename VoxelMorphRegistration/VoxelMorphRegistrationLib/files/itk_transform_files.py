@@ -99,6 +99,29 @@ def numbers_of(words: Iterable[str], name: str) -> np.ndarray:
         raise InputError(f"{name} is not made of numbers ({error_summary(error)}); export it again") from error
 
 
+def minc_matrix(path: Path) -> np.ndarray:
+    """The 4 x 4 matrix of a MINC transform file (.xfm) of one linear transform, as written.
+
+    Raises InputError, naming the file, when it is damaged, holds several transforms, or one that is not linear. It is
+    read here because MINC's own reader prints what it does not take, and takes a singular matrix for the identity.
+    """
+    head, *lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines() or [""]
+    body = " ".join(line for line in lines if not line.lstrip().startswith("%"))
+    stated = [tuple(part.strip() for part in one.partition("=")[::2]) for one in body.split(";") if one.strip()]
+    kinds = [value for key, value in stated if key == "Transform_Type"]
+    if head.strip() != "MNI Transform File" or not kinds:
+        raise InputError(f"{path}: not a MINC transform file, or damaged; export it again")
+    if kinds != ["Linear"]:
+        raise InputError(f"{path}: it holds {', '.join(kinds)[:60]}; only one linear transform is read; export that")
+    values = dict(stated[1:])
+    if len(stated) != 2 or "Linear_Transform" not in values:
+        raise InputError(f"{path}: its linear transform is not followed by its matrix alone; export it again")
+    numbers = numbers_of(values["Linear_Transform"].split(), f"{path}: Linear_Transform")
+    if len(numbers) != 12:
+        raise InputError(f"{path}: Linear_Transform has {len(numbers)} numbers and needs 12; export it again")
+    return np.vstack([numbers.reshape(3, 4), np.eye(4)[3]])
+
+
 def _of_matlab(path: Path) -> list[TransformRecord]:
     raw = path.read_bytes()
     if raw.startswith(b"MATLAB"):

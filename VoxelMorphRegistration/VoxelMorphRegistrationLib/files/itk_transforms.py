@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
 from ..space.affine import check_affine, itk_transform, matrix_of
 from ..space.checks import check_displacement
 from ..space.displacement import from_transform, to_transform
 from ..space.grid import Grid
 from ..space.inverse import invert
 from .detached import check_readable
-from .itk_transform_files import TransformRecord, is_text_of_transforms, read_records
+from .itk_transform_files import TransformRecord, is_text_of_transforms, minc_matrix, read_records
 
 SUFFIXES = (".tfm", ".txt", ".mat", ".h5", ".hdf5", ".xfm")
 _CLASS = re.compile(
@@ -230,7 +230,7 @@ def _start_of(path: Path) -> str:
 
 
 def _of_minc(path: Path) -> sitk.Transform:
-    """A linear .xfm that ITK wrote, in LPS; ITK composes it itself where it lists several.
+    """A linear .xfm that ITK wrote, in LPS.
 
     Raises InputError for one of MINC or FreeSurfer: ITK would take its RAS points for LPS, and it leads the other way.
     """
@@ -239,10 +239,4 @@ def _of_minc(path: Path) -> sitk.Transform:
             f"{path}: an .xfm of MINC or FreeSurfer leads from the moving image to the fixed one, in RAS; make an ITK "
             f"transform of it: lta_convert --inmni {path} --outitk start.txt --src MOVING --trg FIXED"
         )
-    try:
-        transform = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: not readable as a MINC transform ({error_summary(error)}); export it again"
-        ) from error
-    return itk_transform(check_affine(_matrix(transform, path), str(path)))
+    return itk_transform(check_affine(minc_matrix(path), str(path)))
