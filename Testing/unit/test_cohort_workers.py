@@ -31,6 +31,11 @@ def hosts_listened_on() -> tuple[str, ...]:
     return tuple(sorted({one.laddr.ip for one in listening}))
 
 
+def seconds_between_looks_at_the_event_loop(dask_worker) -> float:
+    """Of a worker: each look costs, and with Dask's fifty a second all processes together lose a tenth of a core."""
+    return dask_worker._tick_interval
+
+
 def pid() -> int:
     return os.getpid()
 
@@ -41,6 +46,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_frames_are_done_once_with_e
         assert client.scheduler.address.startswith("tcp://127.0.0.1:")
         assert {*client.run(hosts_listened_on, nanny=False).values(), hosts_listened_on()} == {("127.0.0.1",)}
         assert set(client.run(threads).values()) == {("1", "1")}
+        assert set(client.run(seconds_between_looks_at_the_event_loop).values()) == {1.0}
         before = set(client.run(pid).values())
 
         def kill_one_at_work() -> None:

@@ -19,6 +19,15 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_G
 _REACH_SECONDS = 30.0
 _WAIT_SECONDS = 600.0  # for the first worker of a scheduler elsewhere: a batch system may have a queue
 _LOCAL = "127.0.0.1"
+# What Dask measures of itself takes a tenth of a core: each process looks fifty times a second whether its event loop
+# is late, twice at what the machine does, and a hundred times at the stack of a worker.
+_QUIET = {
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "1 minute",
+    "distributed.admin.system-monitor.interval": "10s",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.worker.profile.enabled": False,
+}
 
 
 @dataclass(frozen=True)
@@ -78,8 +87,7 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
         "distributed.worker.preload": [worker_process.__name__],
         # A process that ends is started anew; on a busy machine that takes longer than Dask's 15 seconds.
         "distributed.deploy.lost-worker-timeout": "1 hour",
-        # It looks at a worker's stack a hundred times a second.
-        "distributed.worker.profile.enabled": False,
+        **_QUIET,
         "distributed.admin.log-length": 100,
         "distributed.admin.low-level-log-length": 100,
     }
