@@ -97,7 +97,8 @@ def test_files_of_a_chain_in_another_order_than_they_name_are_refused(tmp_path):
 
 
 def test_a_parameter_file_that_was_written_over_its_own_transform_is_told_so(tmp_path):
-    source = changed(tmp_path, CASES / "files" / "out" / EULER.name, (r"[^"]*TransformParameters\.0\.h5", EULER.name))
+    stored = CASES / "files" / "out" / EULER.name
+    source = changed(tmp_path, stored, ('"[^"]*Parameters[.]0[.]h5"', f'"{EULER.name}"'))
     assert 'lost; register again with "tfm" or "h5"' in refused(source)
 
 

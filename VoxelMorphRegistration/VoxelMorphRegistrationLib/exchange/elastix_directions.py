@@ -56,8 +56,8 @@ def turn_of(chain: list[Parameters], context: Context) -> Turn | None:
         return None
     if any(_lies_along_directions(parameters) for parameters in chain):
         warn(
-            f'{last.path}: it says UseDirectionCosines "false", and its grid or centre of rotation lies where the image '
-            "is with its directions: written by itk-elastix, which uses them all the same, and read so"
+            f'{last.path}: it says UseDirectionCosines "false", and its grid or centre of rotation lies where the '
+            "image is with its directions: written by itk-elastix, which uses them all the same, and read so"
         )
         return None
     if any(parameters.text("Transform") == "DeformationFieldTransform" for parameters in chain):
