@@ -123,7 +123,7 @@ def test_a_header_in_metres_contradicts_nothing(tmp_path):
     path = written(tmp_path / "a.nii.gz", unit="meter", affine=np.diag([-2e-3, -2e-3, 2.5e-3, 1.0]))
     assert read_image(path).GetSpacing() == pytest.approx((2.0, 2.0, 2.5))
     assert contradictions([str(path)]) == [
-        f"{path}: its header counts in meter; sizes were taken in mm, as SimpleITK and Slicer do"
+        f"{path}: its header counts in metres, and was converted to mm, as SimpleITK and Slicer do"
     ]
     assert contradictions([str(written(tmp_path / "b.nii.gz")), str(tmp_path / "c.nrrd")]) == []
 
@@ -160,3 +160,36 @@ def test_a_header_that_says_no_place_is_said_and_is_no_reference_for_tools_that_
     placed = ["--reference", str(written(tmp_path / "b.nii.gz")), *reference[2:]]
     assert main(["convert", "--input", str(field), "--from", "freesurfer", *placed]) == 1
     assert "does not say where it lies" in capsys.readouterr().err and not (tmp_path / "o.nrrd").exists()
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Pair, nibabel.AnalyzeImage], ids=["nifti", "analyze"])
+def test_voxels_beside_their_header_are_read_whole_or_refused(tmp_path, kind):
+    values = np.random.default_rng(0).integers(0, 99, (6, 7, 8)).astype(np.int16)
+    nibabel.save(kind(values, np.diag([2.0, 2.0, 2.5, 1.0])), tmp_path / "a.img")
+    voxels = tmp_path / "a.img"
+    whole = voxels.read_bytes()
+    for name in ("a.hdr", "a.img"):
+        assert np.array_equal(sitk.GetArrayFromImage(read_image(tmp_path / name)), values.T)
+    voxels.write_bytes(whole[:-2])
+    for name in ("a.hdr", "a.img"):
+        with pytest.raises(InputError, match=rf"{name}: its voxels \(a.img\) are cut short"):
+            read_image(tmp_path / name)
+    voxels.unlink()
+    with pytest.raises(InputError, match="are not beside it"):
+        read_image(tmp_path / "a.hdr")
+    packed = gzip.compress(whole)
+    (tmp_path / "a.img.gz").write_bytes(packed[:-6] + bytes([packed[-6] ^ 1]) + packed[-5:])
+    with pytest.raises(InputError, match="damaged"):
+        read_image(tmp_path / "a.hdr")
+
+
+@pytest.mark.parametrize("rows", [np.zeros((3, 4)), [[2, 2, 0, 1], [2, 2, 0, 1], [0, 0, 2.5, 1]]])
+def test_axes_that_span_no_volume_are_refused_as_such(tmp_path, rows, recwarn):
+    path = written(tmp_path / "a.nii")
+    raw = bytearray(path.read_bytes())
+    raw[252:256] = np.array([0, 1], "<i2").tobytes()  # qform and sform code
+    raw[280:328] = np.asarray(rows, "<f4").tobytes()
+    path.write_bytes(raw)
+    with pytest.raises(InputError, match="a.nii: the axes in its header span no volume"):
+        read_image(path)
+    assert not recwarn.list

@@ -16,7 +16,7 @@ from .compressed import check_expansion
 from .detached import check_name, check_readable
 from .dicom import check_dicom_file, read_dicom
 from .metaimage import check_metaimage
-from .nifti import alone, check_nifti, is_nifti2, shear_degrees, without_intercept
+from .nifti import alone, check_nifti, check_pair, is_nifti2, shear_degrees, without_intercept
 from .nrrd import check_nrrd, read_slice
 
 _RESAMPLE = (
@@ -84,6 +84,7 @@ def check_image(path: Path) -> None:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; write or copy it again")
     check_nifti(path)
+    check_pair(path)
     check_metaimage(path)
     check_nrrd(path)
 
@@ -156,6 +157,8 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
             f"{path}: its axes are sheared by {shear:.2g} degrees (as of a tilted CT gantry), which ITK and Slicer do "
             f"not take as an image; resample it: {_RESAMPLE.format(path=path)}"
         )
+    if "orthonormal" in str(error):
+        return InputError(f"{path}: the axes in its header span no volume; correct the header or export it again")
     if is_nifti2(path):
         return InputError(
             f"{path}: a NIfTI-2 file, which SimpleITK does not read; save it as NIfTI-1: {_NIFTI_1.format(path=path)}"

@@ -55,6 +55,33 @@ def check_nifti(path: Path) -> None:
         raise InputError(f"{path}: the file is cut short; copy or download it again")
 
 
+def check_pair(path: Path) -> None:
+    """Raises InputError, naming the file, for voxels that are cut short or damaged beside their header (.hdr and .img
+    of NIfTI or Analyze), which ITK reads as far as they go.
+    """
+    stem, dot, kind = path.name.removesuffix(".gz").rpartition(".")
+    if kind.lower() not in ("hdr", "img") or not path.is_file():
+        return
+    both = [
+        [entry for end in (one, one.upper(), f"{one}.gz") if (entry := path.with_name(f"{stem}.{end}")).is_file()]
+        for one in ("hdr", "img")
+    ]
+    header = nifti_header(both[0][0]) if both[0] else None
+    if header is None:
+        return  # Its reader tells.
+    if not both[1]:
+        raise InputError(f"{path}: its voxels ({stem}.img) are not beside it; copy both files")
+    dimensions, offset = header["dim"].tolist(), float(header["vox_offset"])
+    if not 1 <= dimensions[0] <= 7 or not math.isfinite(offset):
+        raise InputError(f"{path}: its header says dimensions {dimensions}; copy or export it again")
+    voxels = math.prod(max(count, 1) for count in dimensions[1 : 1 + dimensions[0]])
+    needed = max(int(offset), 0) + voxels * int(header["bitpix"]) // 8
+    if is_gzip(both[1][0]):
+        check_packed(both[1][0], 0, "gzip", needed)
+    elif both[1][0].stat().st_size < needed:
+        raise InputError(f"{path}: its voxels ({both[1][0].name}) are cut short; copy or download them again")
+
+
 def _check_header(path: Path, header: nibabel.Nifti1Header) -> None:
     """Raises InputError, naming the file, for a header that ITK takes although it cannot be meant, or complains of in
     several lines.
@@ -97,11 +124,15 @@ def check_spacing(path: Path, header: nibabel.Nifti1Header, axes: int) -> None:
 
 
 def shear_degrees(path: Path) -> float:
-    """By how much the axes of a NIfTI file are not at right angles, at most; 0 for another file."""
+    """By how much the axes of a NIfTI file are not at right angles, at most; 0 for another file, and where they
+    span no volume.
+    """
     header = nifti_header(path)
     if header is None:
         return 0.0
     axes = header.get_best_affine()[:3, :3]
+    if not abs(np.linalg.det(axes)) > 0:
+        return 0.0
     unit = axes / np.linalg.norm(axes, axis=0)
     cosines = np.abs((unit.T @ unit)[np.triu_indices(3, 1)]).max()
     return float(np.degrees(np.arcsin(np.clip(cosines, 0, 1)))) if np.isfinite(cosines) else 0.0

@@ -14,6 +14,7 @@ from .nifti import nifti_header, units
 
 _SAME = 0.02  # voxels; qforms are stored in single precision
 _MILLIMETRES = {"meter": 1e3, "micron": 1e-3}
+_PLURALS = {"meter": "metres", "micron": "micrometres"}
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 
 
@@ -76,7 +77,7 @@ def contradiction(path: Any, grid: Grid) -> str:
     header = nifti_header(Path(path))
     unit = "mm" if header is None else units(header)[0]
     if unit in _MILLIMETRES and not any(apart(grid, _scaled(one, _MILLIMETRES[unit])) for one in coded.values()):
-        return f"{path}: its header counts in {unit}; sizes were taken in mm, as SimpleITK and Slicer do"
+        return f"{path}: its header counts in {_PLURALS[unit]}, and was converted to mm, as SimpleITK and Slicer do"
     most = max(apart(one, other) for one in coded.values() for other in (grid, *coded.values()))
     used = next((f"the {name}" for name, other in coded.items() if not apart(grid, other)), "neither alone")
     which = " and ".join(coded) + (" put" if len(coded) > 1 else " and voxel size put")
