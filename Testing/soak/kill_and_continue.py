@@ -1,8 +1,10 @@
 """SIGKILL a propagation at random moments, start it again until it is done, and compare with a run that was left alone.
 
-    python -m Testing.soak.kill_and_continue --rounds 5
+    python -m Testing.soak.kill_and_continue                            # 50 kills in each strategy
+    python -m Testing.soak.kill_and_continue --only direct --kills 200
 
-For every strategy: the label voxels must be equal, and no frame with a row in frames.csv may be computed again.
+In as many runs as that takes. For every strategy: the label voxels must be equal, and no frame with a row in frames.csv
+may be computed again.
 """
 
 from __future__ import annotations
@@ -24,11 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # A fork has no worker threads of its parent's.
 import VoxelMorphRegistrationLib.cli.propagate  # noqa: E402
 import VoxelMorphRegistrationLib.propagation.folder  # noqa: E402, F401
-from Testing.support.propagation_cases import weights_file, write_sequence  # noqa: E402
+from Testing.support.propagation_cases import breathing, weights_file, write_sequence  # noqa: E402
 from VoxelMorphRegistrationLib.cli.main import main as main_of_the_command  # noqa: E402
 
-FRAMES = 20
+FRAMES = 40
 REFERENCE = 5
+STRATEGIES = ("direct", "sequential", "keyframes", "motion-model")
 
 
 def start(folder: Path, output: Path, strategy: str) -> int:
@@ -101,7 +104,7 @@ def soak(folder: Path, strategy: str, number: int, chance: random.Random) -> int
             time.sleep(0.002)
             status = ended(run)
         if status is None:
-            time.sleep(chance.random() * 0.5)
+            time.sleep(chance.random() * 0.2)
             status = ended(run)
         if status is not None:
             assert status == 0, f"{strategy}: exit status {status}"
@@ -123,18 +126,22 @@ def soak(folder: Path, strategy: str, number: int, chance: random.Random) -> int
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=50, help="of each strategy, at least")
+    parser.add_argument("--only", choices=STRATEGIES, nargs="+", default=STRATEGIES)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     chance = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_sequence(folder, FRAMES, REFERENCE)
+        write_sequence(folder, FRAMES, REFERENCE, breathing)
         weights_file(folder)
-        for number in range(args.rounds):
-            for strategy in ("direct", "sequential", "keyframes", "motion-model"):
+        for strategy in args.only:
+            number = killed = 0
+            while killed < args.kills:
                 kills = soak(folder, strategy, number, chance)
-                print(f"round {number} {strategy:12} killed {kills} times, nothing differs", flush=True)
+                assert kills, f"{strategy}: a run ended before it was killed"
+                print(f"run {number} {strategy:12} killed {kills} times, nothing differs", flush=True)
+                number, killed = number + 1, killed + kills
     return 0
 
 

@@ -21,12 +21,17 @@ from VoxelMorphRegistrationLib.propagation.parts import PartSink
 LETHAL = "lethal"
 
 
-def write_cohort_case(folder: Path, strategies: Sequence[str] = ("direct", "direct"), frames: int = 6) -> Path:
+def write_cohort_case(
+    folder: Path,
+    strategies: Sequence[str] = ("direct", "direct"),
+    frames: int = 6,
+    moved: Callable[[int], float] = float,
+) -> Path:
     """FOLDER/cases.csv of patients p0, p1, ... with a strategy each, and all that it names; returns the table."""
     weights_file(folder)
     lines = ["case,sequence,segmentation,reference_frame,strategy,keyframe_step,model"]
     for n, strategy in enumerate(strategies):
-        write_sequence(folder / f"p{n}", frames, 2)
+        write_sequence(folder / f"p{n}", frames, 2, moved)
         lines.append(f"p{n},p{n}/frames,p{n}/segmentation2.nrrd,2,{strategy},2,tiny.pt")
     table = folder / "cases.csv"
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,19 +21,19 @@ GRID = Grid((28, 26, 24), (2.0, 2.0, 2.5), (-30.0, 10.0, 5.0), (1.0, 0.0, 0.0, 0
 CENTRE = np.array([-4.0, 34.0, 32.0])
 
 
-def shift_of(index: int) -> np.ndarray:
+def shift_of(index: float) -> np.ndarray:
     """How far the ball of frame `index` lies from frame 0's, LPS mm."""
     return np.array([0.9, -0.57, 0.8]) * index
 
 
-def frame(index: int, grid: Grid = GRID) -> sitk.Image:
+def frame(index: float, grid: Grid = GRID) -> sitk.Image:
     points = grid.points() - CENTRE - shift_of(index)
     distance = np.linalg.norm(points, axis=-1)
     texture = 1 + 0.2 * np.sin(points @ np.array([0.4, 0.3, 0.2]))
     return grid.image((800 * texture / (1 + np.exp((distance - 11) / 1.5))).astype(np.float32))
 
 
-def labels(index: int, grid: Grid = GRID) -> sitk.Image:
+def labels(index: float, grid: Grid = GRID) -> sitk.Image:
     """1: the ball's half towards smaller x; 2: the other."""
     points = grid.points() - CENTRE - shift_of(index)
     ball = np.linalg.norm(points, axis=-1) < 11
@@ -84,12 +86,19 @@ def weights_file(folder: Path) -> Path:
     return path
 
 
-def write_sequence(folder: Path, count: int, segmented: int = 0) -> tuple[Path, Path]:
-    """Frames as files of a folder, and the segmentation of one of them."""
+def breathing(index: int) -> float:
+    """How far frame `index` of any number of frames has moved: a few voxels to and fro, no two frames alike."""
+    return 3 * math.sin(math.pi * index / 7) ** 2 + 0.01 * (index % 100)
+
+
+def write_sequence(
+    folder: Path, count: int, segmented: int = 0, moved: Callable[[int], float] = float
+) -> tuple[Path, Path]:
+    """Frames as files of a folder, and the segmentation of one of them; each is moved by so many frames."""
     frames = folder / "frames"
     frames.mkdir(parents=True)
     for index in range(count):
-        sitk.WriteImage(frame(index), str(frames / f"frame{index}.nrrd"))
+        sitk.WriteImage(frame(moved(index)), str(frames / f"frame{index}.nrrd"))
     segmentation = folder / f"segmentation{segmented}.nrrd"
-    sitk.WriteImage(labels(segmented), str(segmentation))
+    sitk.WriteImage(labels(moved(segmented)), str(segmentation))
     return frames, segmentation
