@@ -2,22 +2,22 @@
 `propagate`, and how long it takes until the first frame is there.
 
     python -m Testing.benchmarks.cohort              # 2 patients of 24 frames of 48 voxels an edge, the fast network
+    python -m Testing.benchmarks.cohort --overhead   # 2 of 40: one worker against `propagate`, a round more than before
     python -m Testing.benchmarks.cohort --memory     # 40,000 frames whose registration is left out: memory
     python -m Testing.benchmarks.cohort --start      # 20 patients of 2000: seconds until the first frame is registered
 
-Each writes what it found, and the load of the machine before, to results/cohort.json. Processes have one thread. Every
-number is of whole processes, imports included, but for `seconds_a_frame`: from the first registered frame to the last,
-which is what counts for runs of hours. `two_propagates_at_once` says what the machine gains from a second process.
+Each writes what it found to results/cohort.json, where what others found stays, and into Docs/cohorts.md. Processes have
+one thread. Numbers are of whole processes, imports included, but for those `a_frame`: from the first registered frame to
+the last, which is what counts for runs of hours. `two_propagates_at_once` says what the machine gains from a second
+process.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
-import resource
-import subprocess
+import re
 import sys
 import tempfile
 import threading
@@ -28,9 +28,11 @@ from typing import Any
 
 import SimpleITK as sitk
 
+from Testing.benchmarks.cohort_clock import registered, started, timed
 from Testing.benchmarks.propagation_overhead import make_case
 
 RESULT = Path(__file__).parent / "results" / "cohort.json"
+PAGE = Path(__file__).resolve().parents[2] / "Docs" / "cohorts.md"
 COMMAND = [sys.executable, "-m", "VoxelMorphRegistrationLib"]
 MODEL = "any-anatomy-fast"
 
@@ -53,56 +55,6 @@ def write_patients(folder: Path, patients: int, frames: int, edge: int) -> Path:
     return table
 
 
-def started(command: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def timed(output: Path, workers: int, *commands: list[str]) -> dict[str, float]:
-    """Processes at the same time: seconds until all have ended, those until the first frame was registered, and from
-    then on those of a frame; how much longer that is than the workers computed; processor seconds of all processes, and
-    how many cores other programs took meanwhile.
-    """
-    began, busy, used = time.time(), busy_seconds(), children_seconds()
-    processes = [started(command) for command in commands]
-    for process in processes:
-        if process.wait():
-            raise SystemExit(f"{process.args} ended with status {process.returncode}")
-    seconds = time.time() - began
-    processor = children_seconds() - used
-    made = registered(output)
-    computed = computing(output)
-    lasted = workers * (made[-1] - made[0]) * len(made) / (len(made) - 1)
-    return {
-        "seconds": round(seconds, 1),
-        "first_frame": round(made[0] - began, 1),
-        "seconds_a_frame": round((made[-1] - made[0]) / (len(made) - 1), 4),
-        "computing": computed,
-        "between_frames_percent": round(100 * (lasted / computed - 1), 1),
-        "processor_seconds": round(processor, 1),
-        "others_cores": round((busy_seconds() - busy - processor) / seconds, 2),
-    }
-
-
-def children_seconds() -> float:
-    """Processor seconds of all processes that were started here and have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def busy_seconds() -> float:
-    """Processor seconds of the whole machine since it started."""
-    user, nice, system = (int(word) for word in Path("/proc/stat").read_text().split()[1:4])
-    return (user + nice + system) / os.sysconf("SC_CLK_TCK")
-
-
-def registered(output: Path) -> list[float]:
-    """When the labels of each frame but the reference were written."""
-    return sorted(
-        path.stat().st_mtime for path in output.rglob("segmentation/[0-9]*.nrrd") if int(path.name.split(".")[0])
-    )
-
-
 def compared(patients: int, frames: int, edge: int, rounds: int) -> dict[str, Any]:
     """All four ways in turn, `rounds` times; of each number the least, which other programs delayed least."""
     found: dict[str, Any] = {"patients": patients, "frames": frames, "edge": edge, "rounds": rounds}
@@ -123,36 +75,49 @@ def compared(patients: int, frames: int, edge: int, rounds: int) -> dict[str, An
     return found
 
 
+def overhead(before: dict[str, Any], patients: int, frames: int, edge: int) -> dict[str, Any]:
+    """One worker against `propagate`, a round more than before; the least of all rounds is compared."""
+    found: dict[str, Any] = {"patients": patients, "frames": frames, "edge": edge}
+    rounds = before.get("rounds", []) if {name: before.get(name) for name in found} == found else []
+    this: dict[str, Any] = {"load_before": round(os.getloadavg()[0], 1)}
+    with tempfile.TemporaryDirectory(prefix="voxelmorph-cohort-") as scratch:
+        table = write_patients(Path(scratch), patients, frames, edge)
+        this["cohort"] = by_workers(1, table, table.parent / "workers")
+        print(this["cohort"], flush=True)
+        this["propagate"] = one_after_the_other(table, patients, table.parent)
+        print(this["propagate"], flush=True)
+    found["rounds"] = [*rounds, this]
+    for clock in ("seconds", "seconds_a_frame", "processor_seconds", "processor_seconds_a_frame"):
+        one, alone = (min(each[way][clock] for each in found["rounds"]) for way in ("cohort", "propagate"))
+        found[f"overhead_percent_of_{clock}"] = round(100 * (one / alone - 1), 1)
+    return found
+
+
 def one_round(table: Path, patients: int, output: Path) -> Iterator[tuple[str, dict[str, float]]]:
     for workers in (1, 2):
-        name = f"workers_{workers}"
-        how = ["--workers", str(workers), "--threads", "1", "--progress", "none"]
-        yield (
-            name,
-            timed(output / name, workers, [*COMMAND, "cohort", str(table), "--output", str(output / name), *how]),
-        )
-    alone = [timed(output / f"p{n}", 1, propagate(table.parent, output / f"p{n}")) for n in range(patients)]
-    together = {name: round(sum(one[name] for one in alone), 4) for name in alone[0]}
-    for name in ("seconds_a_frame", "others_cores", "between_frames_percent", "first_frame"):
-        together[name] = round(together[name] / patients, 4)
-    yield "propagate", together
+        yield f"workers_{workers}", by_workers(workers, table, output / f"workers_{workers}")
+    yield "propagate", one_after_the_other(table, patients, output)
     both = [propagate(table.parent, output / "both" / f"p{n}") for n in range(2)]
     yield "two_propagates_at_once", timed(output / "both", 2, *both)
+
+
+def by_workers(workers: int, table: Path, output: Path) -> dict[str, float]:
+    how = ["--workers", str(workers), "--threads", "1", "--progress", "none"]
+    return timed(output, workers, [*COMMAND, "cohort", str(table), "--output", str(output), *how])
+
+
+def one_after_the_other(table: Path, patients: int, output: Path) -> dict[str, float]:
+    """Runs of `propagate`."""
+    alone = [timed(output / f"p{n}", 1, propagate(table.parent, output / f"p{n}")) for n in range(patients)]
+    together = {name: round(sum(one[name] for one in alone), 4) for name in alone[0]}
+    means = ("seconds_a_frame", "processor_seconds_a_frame", "others_cores", "between_frames_percent", "first_frame")
+    return together | {name: round(together[name] / patients, 4) for name in means}
 
 
 def propagate(folder: Path, output: Path) -> list[str]:
     given = {"--sequence": folder / "frames.txt", "--segmentation": folder / "labels.nrrd", "--model": MODEL}
     given |= {"--reference-frame": 0, "--output": output, "--progress": "none"}
     return [*COMMAND, "propagate", *(str(word) for pair in given.items() for word in pair)]
-
-
-def computing(output: Path) -> float:
-    """Seconds of all frames, as their rows tell."""
-    total = 0.0
-    for path in output.rglob("frames.csv"):
-        with open(path, newline="", encoding="utf-8") as stream:
-            total += sum(float(row["seconds"] or 0) for row in csv.DictReader(stream))
-    return round(total, 1)
 
 
 def start(patients: int, frames: int, edge: int) -> dict[str, Any]:
@@ -207,6 +172,7 @@ def memory(frames: int) -> dict[str, Any]:
         found["seconds"] = round(time.perf_counter() - started, 1)
         found["done"] = sum(len(result.rows) for result in results)
     early = [megabytes for done, megabytes in seen if done >= frames / 20]
+    found["megabytes_seen"] = dict(seen[:: max(1, len(seen) // 20)])
     found["megabytes_after_a_twentieth"], found["megabytes_at_the_end"] = early[0], early[-1]
     found["megabytes_at_most"] = max(early)
     return found
@@ -219,10 +185,47 @@ def resident_megabytes() -> float:
     return float("nan")
 
 
+def page(found: dict[str, Any]) -> str:
+    """The page with its table as the results are."""
+    lines = ["| what | found | wanted |", "|---|---|---|"]
+    if "workers" in found:
+        one = found["workers"]
+        of, times = f"{one['patients']} x {one['frames']} frames of {one['edge']}^3", one["two_workers_are_times_one"]
+        lines.append(f"| two workers of one thread against one, seconds a frame, {of} | {times} times | 1.8 |")
+    if "overhead" in found:
+        one = found["overhead"]
+        of = f"{one['patients']} x {one['frames']} frames of {one['edge']}^3, least of {len(one['rounds'])}"
+        for what, name in (
+            ("from the first frame to the last, processor seconds", "processor_seconds_a_frame"),
+            ("the same, seconds", "seconds_a_frame"),
+            ("whole processes, processor seconds", "processor_seconds"),
+            ("the same, seconds", "seconds"),
+        ):
+            lines.append(
+                f"| one worker against the same runs of `propagate`, {of}: {what} "
+                f"| {one[f'overhead_percent_of_{name}']:+} % | 5 % |"
+            )
+    if "start" in found:
+        one = found["start"]
+        of = f"{one['patients']} patients of {one['frames']} frames"
+        lines.append(f"| start to the first frame, {of} | {one['first_frame']} s | 30 s |")
+    if "memory" in found:
+        one = found["memory"]
+        early, late = one["megabytes_after_a_twentieth"], one["megabytes_at_the_end"]
+        lines.append(
+            f"| memory of client and scheduler over {one['frames']:,} frames that are not registered: after a "
+            f"twentieth, at the end, at most | {early}, {late}, {one['megabytes_at_most']} MB | flat |"
+        )
+    table = "\n".join(lines)
+    place = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.S)
+    return place.sub(lambda old: f"{old[1]}{table}\n{old[2]}", PAGE.read_text(encoding="utf-8"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--start", action="store_true")
+    parser.add_argument("--overhead", action="store_true")
     parser.add_argument("--patients", type=int)
     parser.add_argument("--frames", type=int)
     parser.add_argument("--edge", type=int)
@@ -233,9 +236,13 @@ def main() -> int:
         found["memory"] = memory(args.frames or 40_000)
     elif args.start:
         found["start"] = start(args.patients or 20, args.frames or 2000, args.edge or 64)
+    elif args.overhead:
+        earlier = found.get("overhead", {})
+        found["overhead"] = overhead(earlier, args.patients or 2, args.frames or 40, args.edge or 48)
     else:
         found["workers"] = compared(args.patients or 2, args.frames or 24, args.edge or 48, args.rounds)
     RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(found), encoding="utf-8")
     print(json.dumps(found, indent=1))
     return 0
 
