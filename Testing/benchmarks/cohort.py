@@ -6,10 +6,10 @@
     python -m Testing.benchmarks.cohort --memory     # 40,000 frames whose registration is left out: memory
     python -m Testing.benchmarks.cohort --start      # 20 patients of 2000: seconds until the first frame is registered
 
-Each writes what it found to results/cohort.json, where what others found stays, and into Docs/cohorts.md. Processes have
-one thread. Numbers are of whole processes, imports included, but for those `a_frame`: from the first registered frame to
-the last, which is what counts for runs of hours. `two_propagates_at_once` says what the machine gains from a second
-process.
+Each writes what it found to results/cohort.json, where what others found stays, and into Docs/cohorts.md. Processes
+have one thread. Numbers are of whole processes, imports included, but for those `a_frame`: from the first registered
+frame to the last, which is what counts for runs of hours. `two_propagates_at_once` says what the machine gains from a
+second process.
 """
 
 from __future__ import annotations
