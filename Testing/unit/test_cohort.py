@@ -189,13 +189,22 @@ def test_all_faults_of_the_table_are_told_at_once_and_nothing_is_started(tmp_pat
     head = "case;sequence;segmentation;reference_frame;strategy;colour"
     rows = ["a;p0/frames;p0/segmentation2.nrrd;2;slow;", "b;nowhere;p0/segmentation2.nrrd;2;;"]
     rows += ["../c;p0/frames;p0/segmentation2.nrrd;2;;", "a;p0/frames;p0/segmentation2.nrrd;2;;"]
-    rows += ["d;p0/frames;p0/segmentation2.nrrd;9;;", "e;p0/frames;;2;;", "f;p0/frames;empty.nrrd;2;;", "g;;;;;red"]
+    rows += [
+        "h;p0/frames;lost.nrrd;x;fast;",
+        "i;p0/frames;p0/segmentation2.nrrd;8;fast;",
+        "d;p0/frames;p0/segmentation2.nrrd;9;;",
+        "e;p0/frames;;2;;",
+        "f;p0/frames;empty.nrrd;2;;",
+        "g;;;;;red",
+    ]
     given.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
     assert main(["cohort", str(given), "--output", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     told = ["colour: is no option of propagate", "line 2 (a): strategy: invalid choice: 'slow'", "line 3 (b): "]
-    told += ["case '../c': cannot be the name", "named in line 2 already", "line 6 (d): reference frame 9"]
-    told += ["line 7 (e): --segmentation is needed", "line 8 (f): ", "line 9 (g): lacks: --sequence"]
+    told += ["case '../c': cannot be the name", "named in line 2 already", "line 8 (d): reference frame 9"]
+    told += ["line 9 (e): --segmentation is needed", "line 10 (f): ", "line 11 (g): lacks: --sequence"]
+    told += ["lost.nrrd: no such file", "line 6 (h): reference-frame: ", "line 6 (h): strategy: invalid choice: 'fast'"]
+    told += ["line 7 (i): strategy: invalid", "line 7 (i): reference frame 8"]
     assert f"{len(told)} things are not right, and nothing was started" in said, said
     for words in told:
         assert said.count(words) == 1, (words, said)
@@ -210,6 +219,8 @@ def test_any_option_of_propagate_is_a_column_and_set_gives_it_to_all_rows(tmp_pa
     assert request.segmentations == (str(tmp_path / "a.nrrd"), str(tmp_path / "b.nrrd"))
     assert request.strategy == "direct" and request.mask_margin == 20.0 and request.pair["refine"] == "auto"
     assert request.frames == f"@{tmp_path / 'list.txt'}"
+    with pytest.raises(InputError, match="--set strategy=slow: strategy: invalid choice"):
+        RowReader(tmp_path, ["strategy=slow"])
     with pytest.raises(InputError, match="is given for the whole cohort"):
         reader.request({**cells, "overwrite": "yes"}, tmp_path)
 
@@ -218,6 +229,6 @@ def test_a_dry_run_tells_frames_memory_disk_and_time_and_writes_nothing(cases, t
     output = tmp_path / "out"
     assert main(["cohort", str(cases), "--output", str(output), "--dry-run", "--workers", "2"]) == 0
     said = capsys.readouterr().out
-    for words in ("frames          36 of 4 patients", "with 2 workers", "memory", "disk", "MB a worker"):
+    for words in ("frames          36 of 4 patients", "(workers 2, threads of each ", "memory", "disk", "MB a worker"):
         assert words in said, said
     assert not output.exists()

@@ -21,6 +21,7 @@ _FILES = ("sequence", "segmentation", "mask", "points", "surface", "initial_tran
 #: Options of propagate that are the cohort's own.
 _OWN = ("help", "output", "overwrite", "dry_run", "no_report", "progress", "verbose")
 _SEVERAL = "|"
+_WILD = frozenset("*?[")  # of a pattern, which names no file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -110,16 +111,32 @@ class RowReader:
             name, equals, value = given.partition("=")
             if not equals:
                 raise InputError(f"--set {given}: is no OPTION=VALUE")
-            self._defaults[self.option(name)] = value
+            option = self.option(name)
+            if fault := self._fault(option, value):
+                raise InputError(f"--set {given}: {fault}")
+            self._defaults[option] = value
+
+    def faults(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """By column: what is wrong with a cell by itself, a value that is none or a file that is not there."""
+        told = {column: self._fault(self.option(column), cell) for column, cell in cells.items()}
+        return {column: fault for column, fault in told.items() if fault}
+
+    def _fault(self, option: str, cell: str) -> str:
+        needed = [f"{one.option_strings[0]}=0" for one in self._actions.values() if one.required]
+        words = self._words(option, cell)
+        try:
+            self._parser.parse_args([*needed, *words])
+        except InputError as error:
+            return str(error)
+        paths = [word.partition("=")[2] for word in words] if option in _FILES else []
+        lost = [path for path in paths if not _WILD.intersection(path) and not Path(path).exists()]
+        return f"{', '.join(lost)}: no such file; check the path" if lost else ""
 
     def request(self, cells: Mapping[str, str], output: Path) -> Request:
         """What a row asks for. Raises InputError."""
-        given = {**self._defaults, **{self.option(name): cell for name, cell in cells.items()}}
         argv = ["--output", str(output)]
-        for option, cell in given.items():
-            several = isinstance(self._actions[option], argparse._AppendAction)
-            for value in cell.split(_SEVERAL) if several else [cell]:
-                argv.append(f"{self._actions[option].option_strings[0]}={self._placed(option, value.strip())}")
+        for option, cell in {**self._defaults, **{self.option(name): cell for name, cell in cells.items()}}.items():
+            argv += self._words(option, cell)
         args = self._parser.parse_args(argv)
         propagate.check_arguments(args)
         args.argv = ["propagate", *argv]
@@ -133,6 +150,12 @@ class RowReader:
         if name not in self._actions:
             raise InputError(f"{column}: is no option of propagate; `slicer-voxelmorph propagate --help` lists them")
         return name
+
+    def _words(self, option: str, cell: str) -> list[str]:
+        """Of a command line."""
+        several = isinstance(self._actions[option], argparse._AppendAction)
+        values = cell.split(_SEVERAL) if several else [cell]
+        return [f"{self._actions[option].option_strings[0]}={self._placed(option, one.strip())}" for one in values]
 
     def _placed(self, option: str, value: str) -> str:
         """A value with its path made absolute, so that every worker finds it."""

@@ -35,9 +35,8 @@ def tell(cases: Sequence[Case], models: Models, output: Path, settings: WorkerSe
     free = dry_run.free_bytes(output) / 1e9
     print(f"frames          {sum(case.frames for case in cases)} of {len(cases)} patients")
     if settings.scheduler is None:
-        print(
-            f"time            about {dry_run.duration(seconds / workers)} with {workers} workers of {threads} threads"
-        )
+        how = f"workers {workers}, threads of each {threads}"
+        print(f"time            about {dry_run.duration(seconds / workers)} ({how})")
         print(f"memory          about {memory * workers:.0f} MB, {memory:.0f} MB a worker")
     else:
         print(f"time            about {dry_run.duration(seconds)} divided by the number of workers like this machine")

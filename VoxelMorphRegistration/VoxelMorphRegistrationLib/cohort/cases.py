@@ -14,6 +14,7 @@ from ..propagation.request import Request
 from .models import Models
 
 NEEDED = ("case", "sequence", "reference_frame")
+_OPENED = {"sequence", "segmentation", "reference_frame"}  # without which nothing else of a row can be looked at
 _DELIMITERS = ",;\t"
 _FORBIDDEN = set('<>:"/\\|?*')
 _TAKEN = ("cohort.csv", "report.html")
@@ -24,6 +25,9 @@ class RowParser(Protocol):
 
     def option(self, column: str) -> str:
         """The option that a column gives. Raises InputError when it gives none."""
+
+    def faults(self, cells: Mapping[str, str]) -> dict[str, str]:
+        """What is wrong with cells, by column, as far as it is seen without opening a file."""
 
     def request(self, cells: Mapping[str, str], folder: Path) -> Request:
         """What is asked for by a row's cells but for `case`, in the folder of a run. Raises InputError."""
@@ -79,6 +83,11 @@ def read_cases(
         if fault:
             faults.append(f"{where}: {fault}")
         given = {column: cells[column] for column in known if cells[column]}
+        wrong = parser.faults(given)
+        faults += [f"{where}: {one}" for one in wrong.values()]
+        if _OPENED.intersection(wrong):
+            continue
+        given = {column: cell for column, cell in given.items() if column not in wrong}
         try:
             cases.append(_checked(name, output / name, parser.request(given, output / name), models, overwrite))
         except (InputError, OSError) as error:
