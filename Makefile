@@ -9,7 +9,7 @@ VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO_OUTPUT ?= demo-output
 JOBS ?= 2
-ORACLES ?= antspyx itk-elastix monai surfa nitransforms pynrrd
+ORACLES ?= antspyx itk-elastix monai surfa nitransforms pynrrd dask-kubernetes
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install -q --constraint $(CONSTRAINTS)

@@ -4,6 +4,7 @@ in their syntax and in the names they use.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def test_the_script_of_a_batch_system_asks_for_what_the_page_says(words, name, d
 def test_the_pods_of_kubernetes_are_what_the_page_says():
     pytest.importorskip("dask_kubernetes", reason="dask-kubernetes is not installed")
     names: dict = {"__name__": "rendered"}
-    exec(compile(block("python", "KubeCluster"), "kubernetes.py", "exec"), names)
+    exec(compile(block("python", "KubeCluster"), "on_kubernetes.py", "exec"), names)
     (container,) = names["spec"]["spec"]["worker"]["spec"]["containers"]
     assert container["args"][:3] == ["dask", "worker", "--name"] and "--nthreads" in container["args"]
     assert {"name": "data", "mountPath": "/data"} in container["volumeMounts"]
@@ -62,7 +63,7 @@ def test_the_configuration_of_tls_is_one_that_dask_takes(tmp_path):
     told = yaml.safe_load(block("yaml", "require-encryption"))
     with dask.config.set(dask.config.merge(dask.config.config, told)):
         security = Security()
-    assert security.require_encryption and security.tls_ca_file.endswith("ca.pem")
+    assert security.require_encryption and security.tls_ca_file.endswith("cert.pem")
     assert security.tls_client_cert.endswith("cert.pem") and security.tls_worker_key.endswith("key.pem")
     assert security.tls_scheduler_key.endswith("key.pem")
 
@@ -71,3 +72,12 @@ def test_the_page_of_scale_is_what_its_script_computes():
     from Testing.benchmarks import scale
 
     assert scale.page() == scale.PAGE.read_text(encoding="utf-8"), "run: python -m Testing.benchmarks.scale"
+
+
+def test_the_tables_of_the_page_are_what_was_measured_and_what_soak_has_left():
+    from Testing.benchmarks import cohort
+    from Testing.soak import run
+
+    text = PAGE.read_text(encoding="utf-8")
+    assert run.page() == text, "run: python -m Testing.soak.run --record"
+    assert cohort.page(json.loads(cohort.RESULT.read_text(encoding="utf-8"))) == text
