@@ -47,8 +47,12 @@ TABLES = tables()
 FILES = [name for name in TABLES["image"] if name.startswith(".")]
 
 
-def image():
-    return sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 99, (8, 7, 6)).astype(np.int16))
+SLICES = (".png", ".tif")
+
+
+def image(name: str = ""):
+    shape, kind = ((7, 6), np.uint8) if name in SLICES else ((8, 7, 6), np.int16)
+    return sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 99, shape).astype(kind))
 
 
 def test_every_table_is_tried_here():
@@ -62,8 +66,8 @@ def test_every_table_is_tried_here():
 @pytest.mark.parametrize("compress", [False, True])
 def test_what_the_table_says_is_read_is_read(tmp_path, name, compress):
     path = tmp_path / f"a{name}"
-    sitk.WriteImage(image(), str(path), compress)
-    assert np.array_equal(*map(sitk.GetArrayFromImage, (read_image(path), image())))
+    sitk.WriteImage(image(name), str(path), compress)
+    assert np.array_equal(*map(sitk.GetArrayFromImage, (read_image(path), image(name))))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -78,12 +82,16 @@ def test_what_the_table_says_is_written_is_written(tmp_path, name):
 @pytest.mark.parametrize("name", FILES)
 def test_what_the_table_says_is_refused_is_refused(tmp_path, name):
     path = tmp_path / f"a{name}"
-    sitk.WriteImage(image(), str(path), name in (".nrrd", ".nii.gz"))
+    sitk.WriteImage(image(name), str(path), name in (".nrrd", ".nii.gz"))
     whole = path.read_bytes()
     if name in (".nrrd", ".nii.gz"):
         path.write_bytes(wrong_checksum(whole))
     elif name == ".nii":
         path.write_bytes(whole[:-2])
+    elif name == ".hdr":
+        path.with_suffix(".img").write_bytes(path.with_suffix(".img").read_bytes()[:-2])
+    elif name in SLICES:
+        sitk.WriteImage(sitk.Compose([image(name)] * 3), str(path))
     elif name == ".mha":
         path.write_bytes(whole.replace(b"BinaryData = True", b"BinaryData = False"))
     else:
