@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -61,9 +62,11 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
     images and one without a number (but `scan` beside `scan1`), or groups of names whose images differ in dimension,
     components, type or size.
     """
-    drawn = {_resolved(path) for path in without}
-    left = [path for path in paths if _resolved(path) not in drawn]
-    left_out = [path for path in paths if _resolved(path) in drawn]
+    drawn = {_identity(path) for path in without}
+    left: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        (left_out if _identity(path) in drawn else left).append(path)
     left.sort(key=lambda path: natural_order(path))
     if not left:
         raise InputError(f"{where}: holds no image but the segmentation; give the folder of the frames")
@@ -89,9 +92,9 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
 
 def frames_in_list(paths: Sequence[Path], where: str, without: Collection[str | Path] = ()) -> list[Path]:
     """The paths in their own order. Raises InputError when one of `without` is among them."""
-    drawn = {_resolved(path) for path in without}
+    drawn = {_identity(path) for path in without}
     for path in paths:
-        if _resolved(path) in drawn:
+        if _identity(path) in drawn:
             raise InputError(f"{where}: lists {path.name}, which is given as segmentation or mask; take it out there")
     return list(paths)
 
@@ -164,8 +167,10 @@ def _holds_something(folder: Path) -> bool:
         return True  # It cannot be opened, and says so when its turn comes.
 
 
-def _resolved(path: str | Path) -> Path:
+def _identity(path: str | Path) -> object:
+    """The same for all names of a file, as links to it are; much quicker than to resolve thousands of names."""
     try:
-        return Path(path).resolve()
-    except (OSError, RuntimeError):  # a loop of links
+        status = os.stat(path)
+    except OSError:  # Nothing is there, or a loop of links.
         return Path(path).absolute()
+    return (status.st_dev, status.st_ino) if status.st_ino else Path(path).resolve()
