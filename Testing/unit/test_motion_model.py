@@ -73,7 +73,7 @@ class Walk:
         seen[..., :2] = self.deceiving.get(index, self.places[0] - self.places[index])
         return seen
 
-    def register(self, fixed: sitk.Image, moving: sitk.Image) -> Registered:
+    def register(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered:
         index, other = int(fixed.GetPixel(0, 0, 0)), float(moving.GetPixel(0, 0, 0))
         self.pairs.append((index, int(other)))
         return Registered(moves(self.places[int(other)] - self.places[index]))

@@ -44,7 +44,7 @@ class Walk:
         self.fails, self.unreadable = dict(fails), dict(unreadable)
         self.pairs: list[tuple[int, int]] = []
 
-    def register(self, fixed: sitk.Image, moving: sitk.Image) -> Registered:
+    def register(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered:
         here, there = fixed.GetPixel(0, 0, 0), moving.GetPixel(0, 0, 0)
         pair = (self.places.index(here), self.places.index(there))
         if pair in self.fails:

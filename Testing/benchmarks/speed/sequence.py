@@ -33,14 +33,24 @@ class BreathingBody(Frames):
         return self._count
 
     def __getitem__(self, index: int) -> sitk.Image:
+        values = map_coordinates(self._body, self._moved(index), order=1, mode="nearest")
+        noise = np.random.default_rng([index, 1]).normal(0, 10, self._shape)
+        return self._grid.image((values + noise).astype(np.int16))
+
+    def true_labels(self, index: int) -> np.ndarray:
+        """The labels of frame 0 where the frame's motion takes them, (k, j, i)."""
+        drawn = sitk.GetArrayFromImage(self.labels())
+        return map_coordinates(drawn, self._moved(index), order=0, mode="nearest")
+
+    def _moved(self, index: int) -> np.ndarray:
+        """For each voxel of a frame where in frame 0 its tissue was, in voxels: (3, k, j, i)."""
         draw = np.random.default_rng(index)
         deep = 0.0 if index == 0 else self._largest * draw.uniform(0.1, 1) * np.sin(np.pi * draw.random()) ** 2
         spacing = tuple(reversed(self._grid.spacing))
         moved = np.indices(self._shape, np.float32)
         moved[0] += deep / spacing[0] * self._inside
         moved[1] += 0.3 * deep / spacing[1] * self._inside
-        values = map_coordinates(self._body, moved, order=1, mode="nearest") + draw.normal(0, 10, self._shape)
-        return self._grid.image(values.astype(np.int16))
+        return moved
 
     def labels(self) -> sitk.Image:
         """An organ in the middle of frame 0, and a small one in it."""

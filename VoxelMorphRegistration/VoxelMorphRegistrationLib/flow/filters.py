@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
-import torch.nn.functional as F
 
 
 def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -42,10 +41,7 @@ def box_matrices(
 
 def box_smoothed(values: torch.Tensor, times: int = 1) -> torch.Tensor:
     """Means over 3 voxels an axis of (B, C, *shape), cut ones at the borders, taken so many times."""
-    pool = F.avg_pool2d if values.dim() == 4 else F.avg_pool3d
-    for _ in range(times):
-        values = pool(values, 3, 1, 1, count_include_pad=False)
-    return values
+    return apply_separable(values, [_means(n, times).to(values) for n in values.shape[2:]])
 
 
 def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu") -> list[torch.Tensor]:
@@ -69,6 +65,12 @@ def interpolation_matrix(n: int, positions: torch.Tensor) -> torch.Tensor:
 def _box(n: int, width: int, stride: int) -> torch.Tensor:
     centres = torch.arange((n - 1) % stride // 2, n, stride)[:, None]
     return ((centres - torch.arange(n)[None]).abs() <= width // 2).float()
+
+
+@lru_cache(maxsize=256)
+def _means(n: int, times: int) -> torch.Tensor:
+    box = _box(n, 3, 1).double()
+    return torch.linalg.matrix_power(box / box.sum(1, keepdim=True), times).float()
 
 
 @lru_cache(maxsize=256)

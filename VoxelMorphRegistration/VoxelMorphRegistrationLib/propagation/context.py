@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import SimpleITK as sitk
 
@@ -27,6 +27,12 @@ class Registered(NamedTuple):
 
     displacement: sitk.Image
     notes: Sequence[str] = ()
+
+
+class Register(Protocol):
+    """Registers a pair (fixed, moving); `near`: its images lie on each other but for little."""
+
+    def __call__(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered: ...
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,6 @@ class FrameContext:
     Attributes:
         reference: the segmented frame.
         indices: the frames it serves, ascending; itself among them where it is wanted.
-        register: of (fixed, moving).
         finished: frames that an earlier run finished: no outcome is wanted of them.
         recall: the displacement that was kept of a finished frame, None when there is none.
         keyframe_step: for strategy keyframes.
@@ -97,7 +102,7 @@ class FrameContext:
     reference: Reference
     indices: Sequence[int]
     reader: FrameReader
-    register: Callable[[sitk.Image, sitk.Image], Registered]
+    register: Register
     finished: Collection[int] = frozenset()
     recall: Callable[[int], sitk.Image | None] = lambda index: None
     keyframe_step: int = 1

@@ -238,7 +238,7 @@ def _finished(context: FrameContext, image: sitk.Image, displacement: sitk.Image
     reference = context.reference.image
     outside = float(sitk.GetArrayViewFromImage(reference).min())
     warped = displacements.warp(reference, displacement, "linear", outside)
-    return displacements.compose(context.register(image, warped).displacement, displacement)
+    return displacements.compose(context.register(image, warped, near=True).displacement, displacement)
 
 
 def _weighted(fields: Sequence[sitk.Image], weights: np.ndarray, grid: Grid) -> sitk.Image:

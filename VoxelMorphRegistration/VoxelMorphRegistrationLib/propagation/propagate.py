@@ -185,8 +185,10 @@ class Propagation:
                     yield result
                     failures.note(result.index, result.failure)
 
-    def _register(self, mask: sitk.Image | None, fixed: sitk.Image, moving: sitk.Image) -> Registered:
-        registration = self.registrar.register(fixed, moving, mask)
+    def _register(
+        self, mask: sitk.Image | None, fixed: sitk.Image, moving: sitk.Image, near: bool = False
+    ) -> Registered:
+        registration = self.registrar.register(fixed, moving, mask, near)
         return Registered(registration.displacement, registration.notes)
 
     def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from ..flow import integration, sampling
 from ..flow.filters import box_smoothed
 from ..flow.similarity import mind_ssc
+from .adam import Adam
 from .levels import shrink
 from .matching import matched_displacement
 from .pair import ImagePair
@@ -98,20 +99,17 @@ def _on_cells(field: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
 def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor, stage: _Stage) -> torch.Tensor:
     """The velocity near `start` that makes the features agree and varies little: (1, 3, *shape), in voxels.
 
-    Adam (Kingma and Ba, ICLR 2015) on the sum of the features' mean squared difference and of the velocity's total
+    Adam on the sum of the features' mean squared difference and of the velocity's total
     variation, through the integration, for the gradient of a long motion is carried along its path.
     """
     parameters = start.clone().requires_grad_(True)
-    optimiser = torch.optim.Adam([parameters], lr=stage.first)
-    with torch.enable_grad():
-        for number in range(stage.updates):
-            for group in optimiser.param_groups:
-                group["lr"] = stage.first + (stage.last - stage.first) * number / max(stage.updates - 1, 1)
-            optimiser.zero_grad()
+    adam = Adam(parameters.data)
+    for number in range(stage.updates):
+        with torch.enable_grad():
             velocity = box_smoothed(parameters, _SMOOTHINGS)
             displacement = integration.integrate(velocity, _SQUARINGS, "border")
             difference = sampling.warp(moving, displacement, "border") - fixed
             cost = difference.square().sum(1).mean() + _VARIATION * total_variation(velocity)
-            cost.backward()
-            optimiser.step()
+            (gradient,) = torch.autograd.grad(cost, [parameters])
+        adam.step(gradient, stage.first + (stage.last - stage.first) * number / max(stage.updates - 1, 1))
     return box_smoothed(parameters.detach(), _SMOOTHINGS)

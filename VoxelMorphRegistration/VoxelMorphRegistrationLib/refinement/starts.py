@@ -100,7 +100,7 @@ def _coarse_displacement(images: ImagePair) -> torch.Tensor:
         factor *= forces.finest
         shape = level_shape(images.shape, factor)
         velocity = fitted(forces.at(factor), integration.resize_flow(total, shape), _UPDATES, _FIT, "border")
-        change = integration.integrate(integration.resize_flow(velocity, images.shape), _SQUARINGS, "border")
+        change = integration.resize_flow(integration.integrate(velocity, _SQUARINGS, "border"), images.shape)
         total = integration.compose_flows(total, change, "border")
     return total
 

@@ -16,11 +16,11 @@ import torch
 from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.sampling import Padding
+from .adam import Adam
 from .forces import Force
 from .levels import Lattice
 
 _EDGE = 0.05  # gradients of the displacement below this are smoothed quadratically
-_MOMENTUM, _SCALE = 0.9, 0.999  # of Adam
 _LAST_STEP = 0.2  # of the first
 
 
@@ -32,8 +32,7 @@ class Fit:
         step: what a voxel moves in an update at first; a fifth of it in the last.
         variation: weight of the total variation against the sum of the force over the images' voxels.
         smoothing: sigma of the Gaussian through which the velocity is seen.
-        still: share of the force's root mean square at which a voxel moves half as far as the others. With 0 all move
-            as far, as Adam has it, also where nothing but noise tells them where to.
+        still: as `Adam` has it.
     """
 
     step: float
@@ -57,7 +56,7 @@ def fitted(
 ) -> torch.Tensor:
     """The velocity (1, d, *shape), in voxels, that comes after a displacement and makes the images more similar.
 
-    Adam (Kingma and Ba, ICLR 2015) on minus the similarity plus the total variation of before + velocity.
+    Adam on minus the similarity plus the total variation of before + velocity.
 
     Args:
         force: between the images as pulled by `before` already.
@@ -72,19 +71,14 @@ def fitted(
     ratio = [(n - 1) / max(m - 1, 1) for n, m in zip(seen, shape)]
     scale = math.prod(seen) * torch.tensor(ratio, device=device).view(1, -1, *[1] * len(shape))
     parameters = torch.zeros_like(before)
-    mean, square = torch.zeros_like(before), torch.zeros_like(before)
+    adam = Adam(parameters, fit.still)
     for number in range(1, updates + 1):
         velocity = apply_separable(parameters, gaussian)
         displacement = integration.integrate(velocity, squarings_for(velocity), padding)
         _, ascent = force(displacement, lattice)
         descent = fit.variation * _variation_gradient(before + velocity) - scale * ascent
-        descent = apply_separable(descent, gaussian)
-        mean.mul_(_MOMENTUM).add_(descent, alpha=1 - _MOMENTUM)
-        square.mul_(_SCALE).addcmul_(descent, descent, value=1 - _SCALE)
         size = fit.step * (1 - (1 - _LAST_STEP) * (number - 1) / updates)
-        spread = (square / (1 - _SCALE**number)).sqrt_()
-        spread.add_(fit.still * float(spread.square().mean().sqrt()) + 1e-8)
-        parameters.addcdiv_(mean / (1 - _MOMENTUM**number), spread, value=-size)
+        adam.step(apply_separable(descent, gaussian), size)
         if progress is not None:
             progress()
     return apply_separable(parameters, gaussian)

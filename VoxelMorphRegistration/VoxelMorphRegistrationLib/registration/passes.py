@@ -76,14 +76,16 @@ class Passes:
     def __init__(self, model: Model, settings: Settings, watch: Stopwatch, device: torch.device) -> None:
         self._model, self._settings, self._watch, self._device = model, settings, watch, device
 
-    def run(self, inputs: NetworkInputs, finer: FinerImages | None = None) -> PassesResult:
+    def run(self, inputs: NetworkInputs, finer: FinerImages | None = None, near: bool = False) -> PassesResult:
         """The passes' flows and their whole displacement, refined where the settings say so and that is better.
 
-        `finer`: the images for the end of refinement; None where they show no more than the network's grid.
+        Args:
+            finer: the images for the end of refinement; None where they show no more than the network's grid.
+            near: no start is looked for.
         """
         images = image_pair(inputs)
         with self._watch.stage("network", self._device):
-            start, rough = self._start(images)
+            start, rough = (None, None) if near else self._start(images)
         predicted = self._predicted(inputs, start, rough)
         if start is not None and start.gain < _SURE:
             predicted = self._better(images, predicted, self._predicted(inputs, None, rough))

@@ -65,12 +65,16 @@ class Registrar:
         )
         self._moving: MovingImage | None = None
 
-    def register(self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None = None) -> Registration:
+    def register(
+        self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None = None, near: bool = False
+    ) -> Registration:
         """The registration of a pair of scalar images of the model's dimension.
 
         Args:
             fixed, moving: on any grids that share some space.
             mask: image on the fixed image; similarity (alignment, refinement, report) counts only where it is not zero.
+            near: the images lie on each other but for little, as those of a pair that was registered before do: no
+                start is looked for.
 
         Raises:
             InputError: for images that nothing can be done with (dimension, geometry, constant, no overlap in space), a
@@ -78,7 +82,7 @@ class Registrar:
         """
         watch = Stopwatch()
         with watch.stage("total"):
-            return self._register(fixed, moving, mask, watch)
+            return self._register(fixed, moving, mask, near, watch)
 
     @property
     def initial_transform(self) -> sitk.Transform | None:
@@ -86,11 +90,11 @@ class Registrar:
         return self._initial
 
     def _register(
-        self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch
+        self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, near: bool, watch: Stopwatch
     ) -> Registration:
         pair, finer = self._prepared(fixed, moving, mask, watch)
         with _memory_errors(self.device):
-            found = Passes(self.model, self.settings, watch, self.device).run(pair.inputs, finer)
+            found = Passes(self.model, self.settings, watch, self.device).run(pair.inputs, finer, near)
         with watch.stage("integrate"):
             displacement = forward_displacement(found.displacement, pair.inputs.grid, pair.fixed_grid, pair.alignment)
         card = self.model.card
