@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +87,16 @@ def test_what_a_network_brought_home_already_gets_no_other_start(far_apart):
 
 def test_a_short_motion_gets_no_other_start(far_apart):
     assert better_start(far_apart, constant((0.5, -1.0, 0.0), far_apart.shape)) is None
+
+
+def test_a_search_leaves_pytorchs_compiler_alone_whose_import_takes_seconds():
+    script = (
+        "import sys, torch\n"
+        "from VoxelMorphRegistrationLib.refinement.pair import ImagePair\n"
+        "from VoxelMorphRegistrationLib.refinement.search import search\n"
+        "images = [torch.rand(1, 1, 20, 20, 20) for _ in range(2)]\n"
+        "assert search(ImagePair(*images)) is not None\n"
+        "print('torch._dynamo' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
