@@ -5,6 +5,7 @@ Everything filled in is escaped, in the text by jinja2 and in the scripts' data 
 
 from __future__ import annotations
 
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,19 @@ def check_available() -> None:
 
 def _environment() -> Any:
     try:
-        import jinja2
+        import jinja2  # noqa: F401
     except ImportError as error:
         raise DependencyMissing(
             f"jinja2: not installed, a page needs it; install with: {install_command('jinja2')}"
         ) from error
-    folder = resources()
+    return _environment_of(resources())
+
+
+@functools.lru_cache(maxsize=4)
+def _environment_of(folder: Path) -> Any:
+    """Kept, since a run writes its page again and again and the templates are compiled only once."""
+    import jinja2
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
