@@ -47,59 +47,9 @@ class VoxelMorphRegistration(ScriptedLoadableModule):
 
 
 def registerSampleData():
-    """Offer two sequences to try the module on in Sample Data: one that is made by formulas without a download, and
-    Slicer's own 4D scan of a heart.
-    """
-    import SampleData
+    from VoxelMorphRegistrationLib.widgets.sample_data import register
 
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="VoxelMorph",
-        sampleName="BreathingPhantom",
-        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "BreathingPhantom.png"),
-        uris=[],
-        fileNames=[],
-        customDownloader=showBreathingPhantom,
-    )
-    # Under another name than Slicer's own sample, which is looked up by its name when it is downloaded.
-    SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="VoxelMorph",
-        sampleName="BeatingHeart",
-        uris=[],
-        fileNames=[],
-        customDownloader=showBeatingHeart,
-    )
-
-
-def showBreathingPhantom(source=None):
-    """What the Sample Data module calls: the sequence in the scene, its first frame in the slice views."""
-    sequence, segmentation = VoxelMorphRegistrationLogic().addBreathingPhantom()
-    showFirstFrame(sequence)
-
-
-def showBeatingHeart(source=None):
-    """Slicer's sample CTCardioSeq in the scene; where it cannot be downloaded, that is said in words."""
-    import SampleData
-
-    nodes = SampleData.SampleDataLogic().downloadSamples("CTCardioSeq")
-    sequence = next((node for node in nodes if hasattr(node, "IsA") and node.IsA("vtkMRMLSequenceNode")), None)
-    if sequence is None:
-        slicer.util.errorDisplay(
-            _(
-                "CTCardioSeq could not be downloaded. Is this computer online, and is a proxy needed (environment "
-                "variable HTTPS_PROXY)? BreathingPhantom, beside it, needs no download."
-            ),
-            _("VoxelMorph Registration"),
-        )
-        return
-    showFirstFrame(sequence)
-
-
-def showFirstFrame(sequence):
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
-
-    browser = browser_of(sequence)
-    if browser is not None:
-        slicer.util.setSliceViewerLayers(background=browser.GetProxyNode(sequence), fit=True)
+    register(Path(__file__).parent / "Resources" / "Icons" / "BreathingPhantom.png")
 
 
 class VoxelMorphRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -404,45 +354,18 @@ class VoxelMorphRegistrationTest(ScriptedLoadableModuleTest):
         return not lacking
 
     def test_displacementPullsAndComesBack(self):
-        import numpy as np
+        from VoxelMorphRegistrationLib.mrml import self_test
 
-        volume = slicer.util.addVolumeFromArray(np.zeros((5, 6, 7)), np.diag([2.0, 3.0, 4.0, 1.0]), "fixed")
-        shift = np.zeros((3, 5, 6, 7), dtype=np.float32)
-        shift[2] = 1.0  # One voxel of 2 mm along i, which runs to the right here.
-        transform = VoxelMorphRegistrationLogic().importDisplacement(shift, None, volume, "voxelmorph")
-        pulled = transform.GetTransformFromParent().TransformPoint(4.0, 6.0, 8.0)
-        np.testing.assert_allclose(pulled, (6.0, 6.0, 8.0), atol=1e-4)
+        self_test.a_displacement_pulls_and_comes_back(VoxelMorphRegistrationLogic())
 
     def test_registerVolumes(self):
-        if not self._canCompute():
-            return
-        import numpy as np
+        from VoxelMorphRegistrationLib.mrml import self_test
 
-        z, y, x = np.mgrid[:32, :32, :32]
-        ball = np.exp(-((x - 16) ** 2 + (y - 16) ** 2 + (z - 16) ** 2) / 60.0) * 200
-        fixed = slicer.util.addVolumeFromArray(ball, np.diag([2.0, 2.0, 2.0, 1.0]), "fixed")
-        moving = slicer.util.addVolumeFromArray(np.roll(ball, 3, axis=2), np.diag([2.0, 2.0, 2.0, 1.0]), "moving")
-        output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "output")
-        VoxelMorphRegistrationLogic().registerVolumes(fixed, moving, None, output, model="any-anatomy-fast")
-        error = np.abs(slicer.util.arrayFromVolume(output) - ball).mean()
-        self.assertLess(error, 0.5 * np.abs(np.roll(ball, 3, axis=2) - ball).mean())
+        if self._canCompute():
+            self_test.a_pair_is_registered(VoxelMorphRegistrationLogic())
 
     def test_propagateSegmentation(self):
-        if not self._canCompute():
-            return
-        import numpy as np
+        from VoxelMorphRegistrationLib.mrml import self_test
 
-        from VoxelMorphRegistrationLib.mrml.breathing_phantom import labels
-
-        logic, deepest = VoxelMorphRegistrationLogic(), 5
-        sequence, segmentation = logic.addBreathingPhantom()
-        output = logic.propagateSegmentation(
-            sequence, segmentation, frames=[deepest], model="any-anatomy-fast", networkSpacing=5, outputAsLabels=True
-        )
-        found = slicer.util.arrayFromVolume(output.GetNthDataNode(0)) > 0
-        truth, untouched = labels(deepest) > 0, labels(0) > 0
-
-        def dice(one, other):
-            return 2 * np.sum(one & other) / (np.sum(one) + np.sum(other))
-
-        self.assertGreater(dice(found, truth), 0.5 * (1 + dice(untouched, truth)))
+        if self._canCompute():
+            self_test.a_segmentation_is_propagated(VoxelMorphRegistrationLogic())
