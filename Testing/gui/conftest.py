@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 
 import pytest
@@ -34,12 +35,26 @@ def pytest_pycollect_makemodule(module_path, parent):
     return _SkippedFile.from_parent(parent, path=module_path) if NOT_HERE else None
 
 
-@pytest.fixture
-def host():
-    """The application with an empty scene. A test fails on an exception in a slot and on an unprepared question."""
+@pytest.fixture(scope="session")
+def started():
+    """The application, and everything imported that its tests use: a host that is quit looks for what can go, and need
+    not look through these modules again each time.
+    """
     from Testing.gui.host import start
 
     host = start()
+    import Testing.support.propagation_cases  # noqa: F401
+    import VoxelMorphRegistrationLib.widgets.panel  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    return host
+
+
+@pytest.fixture
+def host(started):
+    """The application with an empty scene. A test fails on an exception in a slot and on an unprepared question."""
+    host = started
     host.clear()
     yield host
     escaped, unanswered = list(host.exceptions), list(host.dialogs.unanswered)
@@ -51,16 +66,15 @@ def host():
 
 @pytest.fixture
 def panel(host):
-    """The module's widget, opened."""
-    return host.open_module(MODULE_FILE)
+    """The module's widget, opened, with what it imports once it is shown."""
+    opened = host.open_module(MODULE_FILE)
+    host.process()
+    return opened
 
 
 @pytest.fixture(scope="session")
-def warm_worker():
+def warm_worker(started):
     """A worker that outlives the panels of several tests, since each start takes seconds."""
-    from Testing.gui.host import start
-
-    start()
     from VoxelMorphRegistrationLib.widgets.worker_process import WorkerProcess
 
     class WarmWorker(WorkerProcess):

@@ -54,7 +54,12 @@ class _Nodes:
     def _nodes(self):
         if self._scene is None:
             return []
-        every = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
+        if len(self.nodeTypes) == 1:  # Found by the scene itself: a scene of one volume has 80 nodes.
+            kind = self.nodeTypes[0]
+            count = self._scene.GetNumberOfNodesByClass(kind)
+            every = (self._scene.GetNthNodeByClass(index, kind) for index in range(count))
+        else:
+            every = (self._scene.GetNthNode(index) for index in range(self._scene.GetNumberOfNodes()))
         return [node for node in every if self._accepts(node)]
 
     def mrmlScene(self):

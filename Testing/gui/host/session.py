@@ -139,9 +139,10 @@ class Host:
             timer.stop()
 
     def clear(self):
-        """Close the scene and forget messages; the modules stay open."""
+        """Close the scene and forget messages and settings; the modules stay open."""
         import slicer
 
+        slicer.app.userSettings().clear()
         slicer.mrmlScene.Clear(0)
         self.process()
         self.dialogs.clear()
