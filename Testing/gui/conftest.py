@@ -36,7 +36,7 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 @pytest.fixture(scope="session")
-def started():
+def application():
     """The application, and everything imported that its tests use: a host that is quit looks for what can go, and need
     not look through these modules again each time.
     """
@@ -52,9 +52,9 @@ def started():
 
 
 @pytest.fixture
-def host(started):
+def host(application):
     """The application with an empty scene. A test fails on an exception in a slot and on an unprepared question."""
-    host = started
+    host = application
     host.clear()
     yield host
     escaped, unanswered = list(host.exceptions), list(host.dialogs.unanswered)
@@ -73,7 +73,7 @@ def panel(host):
 
 
 @pytest.fixture(scope="session")
-def warm_worker(started):
+def warm_worker(application):
     """A worker that outlives the panels of several tests, since each start takes seconds."""
     from VoxelMorphRegistrationLib.widgets.worker_process import WorkerProcess
 

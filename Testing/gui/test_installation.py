@@ -61,6 +61,46 @@ def test_a_failure_of_pip_is_said_in_words_with_pips_own_below(host, ready, monk
     assert "No matching distribution" in shown.details and ready.ui.applyButton.text == "Apply"
 
 
+@pytest.mark.parametrize(
+    "said, hint",
+    [
+        (
+            "NewConnectionError(... [Errno -2] Name or service not known')': /simple/x/",
+            "was not reached. Is this computer",
+        ),
+        ("ProxyError('Cannot connect to proxy.', NewConnectionError(... Connection refused", "proxy did not answer"),
+        ("OSError('Tunnel connection failed: 407 Proxy Authentication Required'))", "asks for a name and a password"),
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]", "PIP_CERT"),
+        ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "The disk is full"),
+        ("ERROR: Could not install packages due to an OSError: [WinError 5] Access is denied", "cannot be written to"),
+        ("ERROR: No matching distribution found for torch>=2.2", "no build of it for this Python"),
+        ("something nobody has seen", "Is this computer online"),
+    ],
+)
+def test_the_cause_of_a_failure_is_told_by_pips_own_words(host, said, hint):
+    from VoxelMorphRegistrationLib.widgets.pip_failures import why_pip_failed
+
+    assert hint in why_pip_failed(f"Collecting torch\n{said}\nERROR: the end")
+
+
+def test_a_server_that_is_not_reached_is_told_from_a_proxy_that_does_not_answer(host, ready, monkeypatch):
+    """By pip itself, at an address where nobody listens."""
+    for name, value in {"PIP_RETRIES": "1", "PIP_DEFAULT_TIMEOUT": "2", "no_proxy": "", "NO_PROXY": ""}.items():
+        monkeypatch.setenv(name, value)
+    hints = {"http://127.0.0.1:9": "The proxy did not answer", None: "The server was not reached"}
+    for proxy, hint in hints.items():
+        for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        if proxy is not None:
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+        address = "https://pypi.org/simple" if proxy is not None else "https://127.0.0.1:9/simple"
+        Missing(monkeypatch, [["--index-url", address, "--no-deps", "no-such-package-anywhere"]])
+        host.dialogs.answers.append(("needs these Python packages", True))
+        ready.ui.applyButton.click()
+        host.wait_until(lambda: not ready.panel.running, 60, "pip")
+        assert hint in host.dialogs.shown[-1].text, host.dialogs.shown[-1]
+
+
 def test_slicers_own_pip_is_used_where_there_is_one(host, ready, monkeypatch):
     asked = []
 
@@ -91,7 +131,7 @@ def test_a_torch_of_another_numpy_is_recognised_and_worked_around_by_consent(hos
             on_event(done or {"event": "error", "message": message, "details": "", "exit": 1})
             return "1"
 
-        def stop(self):
+        def renew(self):
             self.stopped += 1
 
         def cancel(self, job):

@@ -8,6 +8,7 @@ import slicer
 
 from Testing.gui.scenes import longest_gap, smallest_gap, two_volumes, where
 from Testing.support.propagation_cases import weights_file
+from Testing.support.scenery import slicer_resampled
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,28 @@ def test_a_hardened_volume_holds_the_transform_and_says_so(host, panel):
     assert "moving holds the transform now" in panel.ui.resultLabel.text
 
 
+def test_what_is_said_of_a_pair_is_there_again_after_a_look_at_the_other_mode(host, panel):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    ui, parameters = panel.ui, panel.panel.parameters
+    assert not ui.resultLabel.visible and not ui.numbersLabel.visible
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    report = {
+        "similarity": {"metric": "ncc", "untouched": 0.5, "before": 0.6, "after": 0.9},
+        "folded_percent": 0.0,
+        "seconds": {"total": 1.0},
+        "doubts": ["the scale is implausible"],
+        "notes": ["kept on fewer points"],
+    }
+    panel.panel._result.show(transform, *two_volumes(), report, [])
+    said = ui.resultLabel.text
+    assert "The scale is implausible." in said and "Kept on fewer points." in ui.numbersLabel.text
+    parameters.mode = Mode.SEQUENCE
+    assert ui.resultLabel.text == "" and not ui.resultLabel.visible
+    parameters.mode = Mode.PAIR
+    assert ui.resultLabel.text == said and ui.resultLabel.visible and ui.numbersLabel.visible
+
+
 def test_an_output_volume_is_filled_and_the_moving_volume_stays(host, ready):
     parameters = ready.panel.parameters
     before = where(parameters.movingVolume)
@@ -67,6 +90,7 @@ def test_an_output_volume_is_filled_and_the_moving_volume_stays(host, ready):
     )
     view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     ready.ui.checkerboardButton.click()
+    host.wait_until(lambda: slicer.mrmlScene.GetFirstNodeByName("Checkerboard") is not None, 10)
     board = slicer.mrmlScene.GetFirstNodeByName("Checkerboard")
     assert view.GetBackgroundVolumeID() == board.GetID() and view.GetForegroundVolumeID() is None
     ready.ui.checkerboardButton.click()
@@ -182,10 +206,27 @@ def test_the_result_fades_in_the_slice_views(host, ready):
     np.testing.assert_allclose(view.GetForegroundOpacity(), 0.25)
 
 
+def test_a_checkerboard_shows_the_moving_volume_where_it_follows_the_transform(host, ready):
+    parameters = ready.panel.parameters
+    apply(host, ready)
+    ready.ui.checkerboardButton.click()
+    host.wait_until(lambda: slicer.mrmlScene.GetFirstNodeByName("Checkerboard") is not None, 10)
+    board = slicer.mrmlScene.GetFirstNodeByName("Checkerboard")
+    assert board.GetParentTransformNode() is None and ready.ui.hardenButton.enabled
+    shown, fixed = slicer.util.arrayFromVolume(board), slicer.util.arrayFromVolume(parameters.fixedVolume)
+    warped = slicer_resampled(parameters.movingVolume, parameters.outputTransform, parameters.fixedVolume)
+    its_turn = (np.indices(shown.shape) * 8 // np.reshape(shown.shape, (3, 1, 1, 1))).sum(0) % 2 == 1
+    np.testing.assert_allclose(shown[~its_turn], fixed[~its_turn], atol=0.01)
+    # The warped volume is shown at the fixed one's range of values.
+    inside = its_turn & (warped > 0.1 * np.ptp(warped))
+    assert np.corrcoef(shown[inside], warped[inside])[0, 1] > 0.999
+
+
 def test_outlines_of_the_moving_volume_lie_over_the_fixed_one_and_go_again(host, ready):
     view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
     apply(host, ready)
     ready.ui.outlinesButton.click()
+    host.wait_until(lambda: slicer.mrmlScene.GetFirstNodeByName("Outlines") is not None, 10)
     outlines = slicer.mrmlScene.GetFirstNodeByName("Outlines")
     assert view.GetLabelVolumeID() == outlines.GetID() and view.GetForegroundVolumeID() is None
     assert outlines.GetParentTransformNode() is ready.panel.parameters.outputTransform

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
-from Testing.gui.scenes import FRAMES, browser, correct_by_hand, finish, states
+import numpy as np
+import pytest
+import slicer
+import slicer.util
+
+from Testing.gui.scenes import FRAMES, browser, choose_sequence, correct_by_hand, finish, states
 
 
 def runs_of_frames(folder):
@@ -84,6 +89,28 @@ def test_what_a_run_will_take_is_said_before_it_and_with_what_it_was_timed(host,
         host.process(0.005)
     assert any("Timing the first of 6 frames" in line for line in said)
     assert not ui.estimateLabel.visible and len(states(sequence_panel)) == FRAMES
+
+
+def test_what_a_frame_took_is_remembered_for_the_next_patient_by_the_size_of_the_frames(host, sequence_panel, tmp_path):
+    ui, panel = sequence_panel.ui, sequence_panel.panel
+    browser(sequence_panel).SetSelectedItemNumber(3)
+    ui.tryButton.click()
+    finish(host, sequence_panel)
+    seconds = panel.parameters.secondsAFrame
+    slicer.mrmlScene.Clear(0)
+    host.process()
+    network = slicer.app.userSettings().value("VoxelMorph/TimedFrames")
+    assert network and panel.parameters.secondsAFrame == 0 and not ui.estimateLabel.visible
+    weights = next(word for word in json.loads(network).popitem()[0].split() if word.endswith(".pt"))
+    sequence, _ = choose_sequence(sequence_panel, weights, tmp_path / "another")
+    assert "6 of 6 frames are left, about" in ui.estimateLabel.text and "by an earlier run" in ui.estimateLabel.text
+    runs = panel._sequences
+    assert runs._seconds_a_frame()[0] == pytest.approx(seconds)
+    volume = browser(sequence_panel).GetProxyNode(sequence)
+    slicer.util.updateVolumeFromArray(volume, np.tile(slicer.util.arrayFromVolume(volume), (2, 1, 1)))
+    assert runs._seconds_a_frame()[0] == pytest.approx(2 * seconds)
+    panel.parameters.networkSpacing = 3.0
+    assert not ui.estimateLabel.visible
 
 
 def test_what_the_run_folder_takes_is_said_beside_what_is_free(host, sequence_panel):

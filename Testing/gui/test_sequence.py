@@ -53,6 +53,7 @@ def test_a_run_is_cancelled_and_goes_on_where_it_was(host, panel, weights, warm_
     choose_sequence(panel, weights, tmp_path / "run", count)
     panel.ui.applyButton.click()
     host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
+    assert "frames so far" in panel.ui.resultLabel.text
     panel.ui.applyButton.click()
     assert panel.ui.applyButton.text == "Cancelling ..."
     finish(host, panel, 10)
@@ -89,6 +90,23 @@ def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tm
     finish(host, panel)
     assert panel.ui.statusLabel.text == "Done."
     assert len(states(panel)) == count and 1 <= finished < count
+
+
+def test_a_worker_that_is_killed_in_the_middle_is_said_and_the_next_apply_goes_on(host, ready, tmp_path):
+    ready.ui.applyButton.click()
+    host.wait_until(lambda: ready.panel._review.output is not None, 60, "the first frame")
+    os.kill(ready.panel._worker._process.processId(), signal.SIGKILL)
+    finish(host, ready, 10)
+    shown = host.dialogs.shown[-1]
+    assert "its process ended; finished frames stay, Apply starts it again" in shown.text
+    finished = len((tmp_path / "run" / "frames.csv").read_text().splitlines()) - 1
+    assert 1 <= finished and len(states(ready)) == finished
+    files = {path: os.stat(path).st_mtime_ns for path in (tmp_path / "run" / "segmentation").glob("*.nrrd")}
+    ready.ui.applyButton.click()
+    finish(host, ready)
+    assert ready.ui.statusLabel.text == "Done." and len(states(ready)) == FRAMES
+    kept = [path for path in files if int(path.stem) < finished]
+    assert all(os.stat(path).st_mtime_ns == files[path] for path in kept) and kept
 
 
 def test_a_corrected_frame_serves_its_neighbours_and_accepted_frames_stay(host, ready):

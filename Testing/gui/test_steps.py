@@ -55,3 +55,38 @@ def test_what_is_stopped_is_told_to_have_ended_when_its_thread_has(host, started
     going.set()
     host.wait_until(lambda: told, 10)
     assert told == ["stopped"]
+
+
+def test_a_frame_that_comes_while_another_is_shown_waits_for_its_turn(host, sequence_panel):
+    """Between two turns of the event loop as well, in which nobody works on a frame."""
+    from VoxelMorphRegistrationLib.mrml.beside import Beside
+    from VoxelMorphRegistrationLib.widgets import chosen_nodes
+    from VoxelMorphRegistrationLib.widgets.sequence_job import SequenceJob
+
+    class Worker:
+        def submit(self, command, arguments, on_event):
+            self.tell = on_event
+            return "1"
+
+    worker, ends, log = Worker(), [], []
+    parameters = sequence_panel.panel.parameters
+    prepared = chosen_nodes.sequence(parameters)
+    job = SequenceJob(worker, prepared, parameters.runFolder, [], None, lambda *progress: None, ends.append)
+    host.wait_until(lambda: hasattr(worker, "tell"), 10)
+
+    def shown(index):
+        log.append(("begin", index))
+        yield Beside(lambda: None)
+        log.append(("end", index))
+
+    job._live.frame = shown
+    count = 12
+    for index in range(count):
+        worker.tell({"event": "frame", "index": index, "done": index + 1, "frames": count, "status": "reference"})
+        while index % 3 and ("end", index) not in log:
+            host.process()
+    host.wait_until(lambda: len(log) == 2 * count, 10)
+    assert log == [(what, index) for index in range(count) for what in ("begin", "end")]
+    worker.tell({"event": "done"})
+    host.wait_until(lambda: ends, 10)
+    assert ends[0].status == "done"

@@ -12,7 +12,7 @@ from Testing.mrml.test_sequences import run
 from Testing.support.moving_body import SHIFTS, centring, centroid, draw, moved
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
-from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
+from VoxelMorphRegistrationLib.mrml.review import accept, frame_states, look_for_edits, state_again
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.mrml.transforms import hang_under
 from VoxelMorphRegistrationLib.registration.settings import Settings
@@ -47,6 +47,21 @@ def test_frames_that_a_person_edited_or_accepted_stay_when_the_run_is_made_again
     assert slicer.util.arrayFromSegmentInternalBinaryLabelmap(output.GetNthDataNode(1), "liver").sum() == edited
     assert output.GetNthDataNode(2) is kept
     assert output.GetNodeReference("VoxelMorph.Table").GetNumberOfRows() == 4
+
+
+def test_a_window_that_asks_by_time_sees_what_vtk_was_told_of(scene, sequence, model):
+    output = run(sequence, draw(scene), model)
+    assert not any(state.edited for state in frame_states(output, by_time=True))
+    assert list(look_for_edits(output)) == []  # a run looked at what it made
+    frame = output.GetNthDataNode(1)
+    paint(frame)
+    assert [state.edited for state in frame_states(output)] == [False, True, False, False]
+    frame.GetSegmentation().GetSegment("liver").Modified()
+    assert list(look_for_edits(output)) == [1]
+    states = frame_states(output, by_time=True)
+    assert [state.edited for state in states] == [False, True, False, False]
+    accept(output, states[1].value)
+    assert state_again(output, states[1]).accepted and not state_again(output, states[2]).accepted
 
 
 def test_an_edit_of_the_shown_frame_is_known_as_a_persons(scene, sequence, logic, model):

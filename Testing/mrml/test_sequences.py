@@ -351,3 +351,21 @@ def test_segments_of_several_frames_are_told_by_their_names_whatever_their_numbe
         assert max(counts) < 1.2 * min(counts)
     colours = output.GetNthDataNode(3).GetDisplayNode() or browser_of(output).GetProxyNode(output).GetDisplayNode()
     assert [colours.GetColorNode().GetColorName(label) for label in (1, 2)] == names
+
+
+def test_the_displacement_that_is_shown_is_the_frames_own_and_no_copy(scene, sequence, logic, model):
+    output = run(sequence, draw(scene), model, transforms=True)
+    transforms, browser = output.GetNodeReference("VoxelMorph.Transforms"), browser_of(sequence)
+    for number in (1, 3):
+        browser.SetSelectedItemNumber(number)
+        logic.UpdateProxyNodesFromSequences(browser)
+        shown = browser.GetProxyNode(transforms).GetTransformFromParent()
+        assert shown is transforms.GetNthDataNode(number).GetTransformFromParent()
+    kept = [transforms.GetNthDataNode(number).GetTransformFromParent() for number in range(4)]
+    run(sequence, draw(scene), model, transforms=True, output=output, select=[2])
+    assert [transforms.GetNthDataNode(number).GetTransformFromParent() is kept[number] for number in range(4)] == [
+        True,
+        True,
+        False,
+        True,
+    ]

@@ -14,6 +14,7 @@ import vtk
 from ..errors import InputError
 from ..files import slicer_attributes
 from ..propagation.frames import open_frames
+from ..space.grid import Grid
 from .sequences import SequenceFrames, browser_of, tell_apart, update_proxies
 from .volumes import as_3d, describe, update_volume
 
@@ -41,6 +42,9 @@ class DiskFrames(SequenceFrames):
         if image.GetDimension() == 2 or image.GetSize()[2] == 1:
             raise InputError(f"{self._frames.name(index)}: is a single slice; load the sequence into Slicer instead")
         return image
+
+    def grid(self, index: int) -> Grid:
+        return Grid.of(self.volume(index))
 
     def name(self, index: int) -> str:
         return self._frames.name(index)

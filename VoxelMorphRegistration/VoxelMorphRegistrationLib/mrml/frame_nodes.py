@@ -70,10 +70,11 @@ class FrameNodes:
 
         Linear between its voxels, as Slicer makes a transform that it reads from a sequence file.
         """
-        grid = Grid.of(self._frames.volume(result.reference))
         field = result.displacement
         assert field is not None
+        grid = self._drawn.segmentations[result.reference].grid
         if self._frames.plane is not None:
+            grid = Grid.of(self._frames.volume(result.reference))
             flat = Grid.of(self._frames[result.reference])
             field = displacements.resample(field, flat)
             field = self._plane(result.index).lift(field, grid, self._plane(result.reference).height)

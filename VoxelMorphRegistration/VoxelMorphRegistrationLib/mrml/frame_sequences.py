@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import slicer
 
 from ..files import slicer_attributes
 from ..propagation.frame_result import FrameResult
+from .beside import Beside
 from .frame_nodes import FrameNodes, describe_frame
 from .landmarks import markups_at, model_at
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
 from .review import is_a_persons, seal
 from .segmentations import colour_table
-from .sequences import SequenceFrames, browse_along, remove_other_values, save_as_one_file, sequence_like
+from .sequences import (
+    SequenceFrames,
+    browse_along,
+    put_without_copy,
+    remove_other_values,
+    save_as_one_file,
+    sequence_like,
+)
 from .tables import plot_volumes, table_from_csv
 
 _LOG = logging.getLogger(__name__)
@@ -30,12 +40,14 @@ class _Part:
         make: the data node of a frame.
         like: the node that was given, whose display it gets; None for transforms.
         role: the node reference under which the sequence of segmentations names it; '' for that one itself.
+        reads_no_scene: whether `make` may work beside the window (see `beside`).
     """
 
     sequence: slicer.vtkMRMLSequenceNode
     make: Callable[[FrameResult], slicer.vtkMRMLNode]
     like: slicer.vtkMRMLNode | None
     role: str = ""
+    reads_no_scene: bool = False
 
 
 class FrameSequences:
@@ -64,23 +76,26 @@ class FrameSequences:
         """The table that will be filled; None where a new one is made."""
         return self._outputs.table or self.output.GetNodeReference(slicer_attributes.TABLE)
 
-    def a_persons(self) -> frozenset[int]:
-        """The frames that hold what a person accepted or edited."""
+    def a_persons(self, by_time: bool = False) -> frozenset[int]:
+        """The frames that hold what a person accepted or edited; `by_time` as for `review.frame_states`."""
+        held = self.output.GetDataNodeAtValue
         values = ((index, self._frames.value(index)) for index in range(len(self._frames)))
-        return frozenset(index for index, value in values if is_a_persons(self.output.GetDataNodeAtValue(value)))
+        return frozenset(index for index, value in values if is_a_persons(held(value), by_time))
 
-    def place(self, result: FrameResult) -> None:
-        """Put a frame into each sequence; of one that failed, the segments without voxels."""
+    def place(self, result: FrameResult) -> Generator[Any, Any, None]:
+        """Put a frame into each sequence, in pieces (see `beside`); of one that failed, the segments without voxels."""
         value = self._frames.value(result.index)
         if result.status == "failed":
             if result.failure is not None:
                 _LOG.warning("%s\n%s", result.message, result.failure.traceback.rstrip())
-            self._put(self._parts[0], self._nodes.empty(result), value)
+            node = self._nodes.empty(result)
+            seal(node)
+            put_without_copy(self.output, node, value)
             return
         for part in self._parts:
-            node = part.make(result)
-            describe_frame(node, result)
-            self._put(part, node, value)
+            made = partial(_described, part, result)
+            node = (yield Beside(made)) if part.reads_no_scene else made()
+            put_without_copy(part.sequence, node, value)
 
     def show(self) -> None:
         """Link each sequence that has frames into the input's browser, looking as its source does."""
@@ -123,11 +138,6 @@ class FrameSequences:
 
         return browsers_of(self.output)
 
-    def _put(self, part: _Part, node: slicer.vtkMRMLNode, value: str) -> None:
-        if not part.role:
-            seal(node)
-        part.sequence.SetDataNodeAtValue(node, value)
-
     def _show(self, part: _Part) -> None:
         is_transforms = part.role == slicer_attributes.TRANSFORMS
         is_labels = not part.role and bool(self._outputs.as_labels)
@@ -136,7 +146,7 @@ class FrameSequences:
         colours = self._colours() if is_labels and part.sequence.GetID() not in self._shown else None
         # A person may have changed how it looks since it was first shown.
         like = None if part.sequence.GetID() in self._shown else part.like
-        browse_along(part.sequence, self._inputs.sequence, like, colours, editable=not is_transforms)
+        browse_along(part.sequence, self._inputs.sequence, like, colours)
         self._shown.add(part.sequence.GetID())
 
     def _made_parts(self) -> list[_Part]:
@@ -144,12 +154,14 @@ class FrameSequences:
         sequence, points, surface = inputs.sequence, inputs.points, inputs.surface
         given = outputs.segmentation
         filled = sequence_like(sequence, f"{drawn.node.GetName()} sequence", given)
-        parts = [_Part(filled, self._nodes.segmentation, drawn.node)]
+        # Of single slices, whose planes are looked up in the scene, a frame is made in no time.
+        alone = self._frames.plane is None
+        parts = [_Part(filled, self._nodes.segmentation, drawn.node, reads_no_scene=alone)]
         if outputs.transforms:
             given = None if isinstance(outputs.transforms, bool) else outputs.transforms
             given = given or filled.GetNodeReference(slicer_attributes.TRANSFORMS)
             made = sequence_like(sequence, f"{sequence.GetName()} to frame {drawn.first}", given)
-            parts.append(_Part(made, self._nodes.transform, None, slicer_attributes.TRANSFORMS))
+            parts.append(_Part(made, self._nodes.transform, None, slicer_attributes.TRANSFORMS, alone))
         if points is not None:
             made = sequence_like(sequence, f"{points.GetName()} sequence", outputs.points)
             parts.append(_Part(made, self._points_at, points, slicer_attributes.POINTS))
@@ -177,3 +189,12 @@ class FrameSequences:
             return colours
         scene = self._inputs.sequence.GetScene()
         return colour_table(scene, self._drawn.segments, f"{node.GetName()} labels")
+
+
+def _described(part: _Part, result: FrameResult) -> slicer.vtkMRMLNode:
+    """The data node of a frame, with how it was found."""
+    node = part.make(result)
+    describe_frame(node, result)
+    if not part.role:
+        seal(node)
+    return node

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,27 @@ class LiveRun:
 
     def frame(self, index: int) -> Generator[Any, Any, bool]:
         """Show a frame that is finished or failed, in pieces (see `beside`); whether it is new to the scene."""
-        row = self._table.read().get(index)
-        return False if row is None else (yield from self._place(index, row))
+
+        def finished() -> _Finished | None:
+            row = self._table.read().get(index)
+            return None if row is None else _Finished.of(self._files, index, row)
+
+        one = yield Beside(finished)
+        return False if one is None else (yield from self._place(one))
 
     def catch_up(self) -> Generator[Any, Any, None]:
         """Show the frames that an earlier run finished and the scene does not hold; yields each one's number, and
         pieces (see `beside`).
         """
-        for index, row in self._table.read().items():
-            if index < len(self._prepared.frames) and (yield from self._place(index, row)):
-                yield index
+        there = len(self._prepared.frames)
+
+        def finished() -> list[_Finished]:
+            rows = self._table.read()
+            return [_Finished.of(self._files, index, row) for index, row in rows.items() if index < there]
+
+        for one in (yield Beside(finished)):
+            if (yield from self._place(one)):
+                yield one.index
 
     def finish(self) -> None:
         """Fill the table and the plot, and tell each frame why a person should look at it; more frames may follow."""
@@ -69,19 +81,17 @@ class LiveRun:
         if rows:
             self._nodes.tell(self._table.path, rows)
 
-    def _place(self, index: int, row: Mapping[str, str]) -> Generator[Any, Any, bool]:
+    def _place(self, one: _Finished) -> Generator[Any, Any, bool]:
         """Whether the frame is new to the scene."""
         nodes, first = self._begun()
-        value = self._prepared.frames.value(index)
+        value = self._prepared.frames.value(one.index)
         held = nodes.output.GetDataNodeAtValue(value)
-        files = self._files.found(index) if row["status"] != "failed" else {}
-        stamp = describe_file(files.get("segmentation"))
-        if index in self._kept and index not in self._asked:
+        if one.index in self._kept and one.index not in self._asked:
             return False
-        if held is not None and stamp and held.GetAttribute(slicer_attributes.FILE) == stamp:
+        if held is not None and one.stamp and held.GetAttribute(slicer_attributes.FILE) == one.stamp:
             return False
-        nodes.place((yield Beside(partial(_result, index, value, row, files))))
-        nodes.output.GetDataNodeAtValue(value).SetAttribute(slicer_attributes.FILE, stamp or None)
+        yield from nodes.place((yield Beside(partial(one.result, value))))
+        nodes.output.GetDataNodeAtValue(value).SetAttribute(slicer_attributes.FILE, one.stamp or None)
         if first:
             nodes.show()
             nodes.hide_drawn()
@@ -96,37 +106,51 @@ class LiveRun:
         if self._nodes is not None:
             return self._nodes, False
         self._nodes = FrameSequences(*self._prepared.parts)
-        self._kept = self._nodes.a_persons()
+        self._kept = self._nodes.a_persons(by_time=True)
         return self._nodes, True
 
 
-def _result(index: int, value: str, row: Mapping[str, str], files: Mapping[str, Path]) -> FrameResult:
-    """The frame of a row of frames.csv, with what its files hold."""
-    quality = Quality(
-        metric=row.get("similarity_metric") or "ncc",
-        similarity_before=_number(row, "similarity_before"),
-        similarity_after=_number(row, "similarity_after"),
-        inverse_consistency_mm=_number(row, "inverse_consistency_mm"),
-    )
-    found = files.get
-    segmentation, transform, points, surface = (
-        found(what) for what in ("segmentation", "transform", "points", "surface")
-    )
-    status = row["status"]
-    assert status in ("reference", "done", "failed")
-    return FrameResult(
-        index,
-        value,
-        status,  # type: ignore[arg-type]
-        int(row["reference_frame"] or 0),
-        segmentation=None if segmentation is None else read_segmentation(segmentation),
-        displacement=None if transform is None else read_displacement(transform),
-        points=None if points is None else read_points(points),
-        surface=None if surface is None else read_surface(surface),
-        quality=quality,
-        folded_percent=_number(row, "folded_percent"),
-        message=row["message"],
-    )
+@dataclass(frozen=True)
+class _Finished:
+    """A frame of the run folder: its row of frames.csv, its files, and what tells whether the scene holds them."""
+
+    index: int
+    row: Mapping[str, str]
+    files: Mapping[str, Path]
+    stamp: str
+
+    @classmethod
+    def of(cls, folder: FrameFiles, index: int, row: Mapping[str, str]) -> _Finished:
+        files = folder.found(index) if row["status"] != "failed" else {}
+        return cls(index, row, files, describe_file(files.get("segmentation")))
+
+    def result(self, value: str) -> FrameResult:
+        """With what the files hold; `value`: of the sequence's index."""
+        row, found = self.row, self.files.get
+        quality = Quality(
+            metric=row.get("similarity_metric") or "ncc",
+            similarity_before=_number(row, "similarity_before"),
+            similarity_after=_number(row, "similarity_after"),
+            inverse_consistency_mm=_number(row, "inverse_consistency_mm"),
+        )
+        segmentation, transform, points, surface = (
+            found(what) for what in ("segmentation", "transform", "points", "surface")
+        )
+        status = row["status"]
+        assert status in ("reference", "done", "failed")
+        return FrameResult(
+            self.index,
+            value,
+            status,  # type: ignore[arg-type]
+            int(row["reference_frame"] or 0),
+            segmentation=None if segmentation is None else read_segmentation(segmentation),
+            displacement=None if transform is None else read_displacement(transform),
+            points=None if points is None else read_points(points),
+            surface=None if surface is None else read_surface(surface),
+            quality=quality,
+            folded_percent=_number(row, "folded_percent"),
+            message=row["message"],
+        )
 
 
 def _number(row: Mapping[str, str], name: str) -> float:

@@ -14,7 +14,6 @@ from ..annotations.segment_matching import match_segments
 from ..annotations.segmentation import Segmentation
 from ..annotations.surface import Surface
 from ..errors import InputError
-from ..space.grid import Grid
 from .disk_sequences import frames_of
 from .frame_nodes import label_bytes
 from .landmarks import points_from_markups, surface_from_model
@@ -67,7 +66,7 @@ class PreparedSequence:
         if node is None:
             return None
         if is_box(node):
-            grid = Grid.of(self.frames.volume(self.drawn.first))
+            grid = self.frames.grid(self.drawn.first)
             region = region_on_grid(node, grid, self.drawn.parent)
         else:
             region = image_from_volume(node, self.drawn.parent, labels=True)
@@ -129,7 +128,7 @@ def _drawn(inputs: SequenceInput, frames: SequenceFrames) -> DrawnFrames:
 def _on_frame(
     node: slicer.vtkMRMLNode, frames: SequenceFrames, number: int, parent: slicer.vtkMRMLTransformNode | None
 ) -> Segmentation:
-    segmentation = segmentation_from_node(node, Grid.of(frames.volume(number)), below_of(node, parent))
+    segmentation = segmentation_from_node(node, frames.grid(number), below_of(node, parent))
     if frames.plane is None:
         return segmentation
     return replace(segmentation, layers=tuple(_flat(one, frames, describe(node)) for one in segmentation.layers))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +16,9 @@ from ..errors import InputError
 from ..files import slicer_attributes
 from ..space.grid import Grid
 from ..space.plane import SlicePair
+from .beside import Beside, value_of
 from .regions import region_on_grid
-from .transforms import add_transform, itk_transform_from_node, nodes_under, update_transform
+from .transforms import grid_transform, itk_transform_from_node, nodes_under, set_pull
 from .volumes import describe, folded_parent, image_from_volume, update_volume
 
 if TYPE_CHECKING:
@@ -176,8 +179,14 @@ class PairImages:
 
     def put(self, results: Results, report: dict[str, Any]) -> slicer.vtkMRMLTransformNode:
         """Replace what the result nodes hold, and return the transform node."""
+        return value_of(self.put_in_pieces(results, report))
+
+    def put_in_pieces(
+        self, results: Results, report: dict[str, Any]
+    ) -> Generator[Any, Any, slicer.vtkMRMLTransformNode]:
+        """As `put`, in pieces (see `beside`)."""
         lifted = results if self.slices is None else _lifted(results, self.slices, self.images)
-        transform = _write(self.nodes, lifted)
+        transform = yield from _write(self.nodes, lifted)
         _record(transform, report)
         return transform
 
@@ -233,21 +242,22 @@ def _lifted(results: Results, slices: SlicePair, images: _Images) -> Results:
     )
 
 
-def _write(nodes: RegistrationNodes, results: Results) -> slicer.vtkMRMLTransformNode:
-    """The transform node, after every chosen node got its result."""
+def _write(nodes: RegistrationNodes, results: Results) -> Generator[Any, Any, slicer.vtkMRMLTransformNode]:
+    """The transform node, after every chosen node got its result; in pieces."""
     fixed, moving, transform = nodes.fixed, nodes.moving, nodes.transform
+    pull = yield Beside(partial(grid_transform, results.displacement))
+    push = None if results.inverse is None else (yield Beside(partial(grid_transform, results.inverse)))
     if transform is None:
         name = fixed.GetScene().GenerateUniqueName(f"{moving.GetName()} to {fixed.GetName()}")
-        transform = add_transform(fixed.GetScene(), results.displacement, name, fixed=fixed, moving=moving)
-    else:
-        update_transform(transform, results.displacement, fixed, moving)
+        transform = fixed.GetScene().AddNewNodeByClass("vtkMRMLTransformNode", name)
+    set_pull(transform, pull, fixed, moving)
     parent = folded_parent(fixed)
     for image, node in ((results.warped, nodes.warped_volume), (results.labels, nodes.warped_labels)):
         if image is not None and node is not None:
             update_volume(node, image, parent)
             _dress(node, moving if node is nodes.warped_volume else nodes.moving_labels)
-    if results.inverse is not None:
-        update_transform(nodes.inverse, results.inverse, moving, fixed)
+    if push is not None:
+        set_pull(nodes.inverse, push, moving, fixed)
     return transform
 
 

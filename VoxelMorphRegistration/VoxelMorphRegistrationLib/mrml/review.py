@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
 
-import numpy as np
 import slicer
-import slicer.util
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
 
 from ..files import slicer_attributes
+from .frame_digests import digest, digest_by_time, is_known
 from .sequences import browsers_of
-from .tables import rows_of
-
-_LABELMAP = "Binary labelmap"
+from .tables import flags_of
 
 
 @dataclass(frozen=True)
@@ -42,22 +37,43 @@ class FrameState:
         return bool(self.reasons) and not self.accepted and not self.edited
 
 
-def frame_states(output: slicer.vtkMRMLSequenceNode) -> list[FrameState]:
-    """The frames of an output sequence, ascending."""
-    table = output.GetNodeReference(slicer_attributes.TABLE)
-    rows = rows_of(table) if table is not None else {}
-    states = []
-    for number in range(output.GetNumberOfDataNodes()):
-        node = output.GetNthDataNode(number)
-        index = int(node.GetAttribute(slicer_attributes.FRAME) or number)
-        status = node.GetAttribute(slicer_attributes.STATUS) or ""
-        flag = rows[index]["flag"] if index in rows else node.GetAttribute(slicer_attributes.FLAG)
-        reasons = flag or ""
-        if status == "failed":
-            reasons = node.GetAttribute(slicer_attributes.MESSAGE) or reasons or "failed"
-        value = output.GetNthIndexValue(number)
-        states.append(FrameState(index, value, status, reasons, is_accepted(node), is_edited(node)))
+def frame_states(output: slicer.vtkMRMLSequenceNode, by_time: bool = False) -> list[FrameState]:
+    """The frames of an output sequence, ascending.
+
+    `by_time`: look only at voxels that VTK was told were changed; a window asks often, for thousands of frames.
+    """
+    flags = flags_of(output.GetNodeReference(slicer_attributes.TABLE))
+    states = [_state(output, number, flags, by_time) for number in range(output.GetNumberOfDataNodes())]
     return sorted(states, key=lambda state: state.index)
+
+
+def state_again(output: slicer.vtkMRMLSequenceNode, known: FrameState) -> FrameState:
+    """What is known now of a frame whose flag is as before, by time: faster than asking for all of them."""
+    node = output.GetDataNodeAtValue(known.value)
+    return known if node is None else replace(known, accepted=is_accepted(node), edited=is_edited(node, by_time=True))
+
+
+def look_for_edits(output: slicer.vtkMRMLSequenceNode) -> Generator[int, None, None]:
+    """Look at one frame after the other, so that `frame_states` by time has nothing to look at; yields the number of
+    each that it did not know. All voxels of thousands of frames take longer than a window may stand still.
+    """
+    number = 0
+    while number < output.GetNumberOfDataNodes():
+        node = output.GetNthDataNode(number)
+        if node.GetAttribute(slicer_attributes.CONTENT) is not None and not is_known(node):
+            digest(node)
+            yield number
+        number += 1
+
+
+def _state(output: slicer.vtkMRMLSequenceNode, number: int, flags: Mapping[int, str], by_time: bool) -> FrameState:
+    node, value = output.GetNthDataNode(number), output.GetNthIndexValue(number)
+    index = int(node.GetAttribute(slicer_attributes.FRAME) or number)
+    status = node.GetAttribute(slicer_attributes.STATUS) or ""
+    reasons = flags[index] if index in flags else node.GetAttribute(slicer_attributes.FLAG) or ""
+    if status == "failed":
+        reasons = node.GetAttribute(slicer_attributes.MESSAGE) or reasons or "failed"
+    return FrameState(index, value, status, reasons, is_accepted(node), is_edited(node, by_time))
 
 
 def accept(output: slicer.vtkMRMLSequenceNode, value: str, accepted: bool = True) -> None:
@@ -76,52 +92,20 @@ def is_accepted(node: slicer.vtkMRMLNode | None) -> bool:
     return node is not None and node.GetAttribute(slicer_attributes.ACCEPTED) == "1"
 
 
-def is_edited(node: slicer.vtkMRMLNode | None) -> bool:
-    """Whether a frame holds something else than a run put there; False for one of a version that kept no digest."""
+def is_edited(node: slicer.vtkMRMLNode | None, by_time: bool = False) -> bool:
+    """Whether a frame holds something else than a run put there; False for one of a version that kept no digest.
+
+    `by_time`: as for `frame_states`.
+    """
     sealed = node.GetAttribute(slicer_attributes.CONTENT) if node is not None else None
-    return sealed is not None and sealed != _digest(node)
+    return sealed is not None and sealed != (digest_by_time if by_time else digest)(node)
 
 
-def is_a_persons(node: slicer.vtkMRMLNode | None) -> bool:
+def is_a_persons(node: slicer.vtkMRMLNode | None, by_time: bool = False) -> bool:
     """Whether a frame was accepted or edited, so that only a person may have it replaced."""
-    return is_accepted(node) or is_edited(node)
+    return is_accepted(node) or is_edited(node, by_time)
 
 
 def seal(node: slicer.vtkMRMLNode) -> None:
     """Note what a frame holds, so that edits are seen."""
-    node.SetAttribute(slicer_attributes.CONTENT, _digest(node))
-
-
-def _digest(node: slicer.vtkMRMLNode) -> str | None:
-    """Of the labelled voxels of a segmentation, however its layers are laid out, or of a volume; else None."""
-    found = hashlib.blake2b(digest_size=12)
-    if node.IsA("vtkMRMLSegmentationNode"):
-        held = node.GetSegmentation()
-        for identifier in sorted(held.GetSegmentIDs()):
-            found.update(identifier.encode())
-            _add_segment(found, held.GetSegment(identifier))
-    elif node.IsA("vtkMRMLVolumeNode") and node.GetImageData() is not None:
-        found.update(np.ascontiguousarray(slicer.util.arrayFromVolume(node)).data)
-    else:
-        return None
-    return found.hexdigest()
-
-
-def _add_segment(found: hashlib.blake2b, segment: slicer.vtkSegment) -> None:
-    image = segment.GetRepresentation(_LABELMAP)
-    if image is None or image.IsEmpty():
-        return
-    inside = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
-    inside = inside == segment.GetLabelValue()
-    starts = image.GetExtent()[4::-2]
-    box = []
-    for axis, start in enumerate(starts):
-        taken = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not taken.size:
-            return
-        box.append((int(taken[0]), int(taken[-1]) + 1, start))
-    matrix = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(matrix)
-    place = [round(matrix.GetElement(row, column), 4) + 0.0 for row in range(3) for column in range(4)]
-    found.update(repr(([start + first for first, _, start in box], place)).encode())
-    found.update(np.packbits(inside[tuple(slice(first, last) for first, last, _ in box)]).tobytes())
+    node.SetAttribute(slicer_attributes.CONTENT, digest(node))

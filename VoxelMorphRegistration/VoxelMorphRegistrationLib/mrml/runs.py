@@ -111,7 +111,7 @@ class _Loader:
                 name = self._scene.GenerateUniqueName(f"{self._folder.name} browser")
                 browser = self._scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
                 browser.SetAndObserveMasterSequenceNodeID(master.GetID())
-            run.browser = browse_along(sequence, master, colours=colours, editable=sequence is not run.transforms)
+            run.browser = browse_along(sequence, master, colours=colours)
         run.table = table_from_csv(self._scene, self._folder / "frames.csv", f"{self._folder.name} frames")
         names = (
             {} if self._drawn is None else {one.label: one.name for one in self._drawn.with_distinct_labels().segments}

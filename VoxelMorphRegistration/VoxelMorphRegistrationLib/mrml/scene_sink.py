@@ -12,6 +12,7 @@ from ..files import slicer_attributes
 from ..propagation.frame_result import FrameResult
 from ..propagation.propagate import Propagation
 from ..propagation.table import FrameTable
+from .beside import value_of
 from .frame_sequences import FrameSequences
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
 from .sequences import SequenceFrames
@@ -76,7 +77,7 @@ class SceneSink:
 
     def frame(self, result: FrameResult) -> bool:
         assert self._nodes is not None and self._rows is not None
-        self._nodes.place(result)
+        value_of(self._nodes.place(result))
         self._rows.append(result, 0)
         self._done += 1
         return self._progress is None or self._progress(self._done, self._total, result) is not False

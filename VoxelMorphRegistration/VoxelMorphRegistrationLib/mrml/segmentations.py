@@ -148,7 +148,12 @@ def _from_segments(node: slicer.vtkMRMLSegmentationNode, grid: Grid, below) -> S
 
 def _of_one_type(layers: list[sitk.Image]) -> tuple[sitk.Image, ...]:
     widest = np.result_type(*(sitk.GetArrayViewFromImage(layer).dtype for layer in layers))
-    return tuple(Grid.of(layer).image(sitk.GetArrayViewFromImage(layer).astype(widest)) for layer in layers)
+
+    def as_widest(layer: sitk.Image) -> sitk.Image:
+        values = sitk.GetArrayViewFromImage(layer)
+        return layer if values.dtype == widest else Grid.of(layer).image(values.astype(widest))
+
+    return tuple(as_widest(layer) for layer in layers)
 
 
 def _converted(held: slicer.vtkSegmentation, grid: Grid, node, below) -> slicer.vtkSegmentation:

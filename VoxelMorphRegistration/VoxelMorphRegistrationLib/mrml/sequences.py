@@ -13,8 +13,9 @@ import slicer
 
 from ..errors import InputError
 from ..propagation.frames import Frames
+from ..space.grid import Grid
 from ..space.plane import Plane
-from .volumes import describe, image_from_volume
+from .volumes import describe, grid_of_volume, image_from_volume
 
 
 class SequenceFrames(Frames):
@@ -39,8 +40,8 @@ class SequenceFrames(Frames):
         self.sequence = sequence
         self.index_name, self.index_unit = sequence.GetIndexName() or "frame", sequence.GetIndexUnit() or ""
         self.index_type = sequence.GetIndexTypeAsString()
-        first = image_from_volume(sequence.GetNthDataNode(0))
-        self.plane = Plane.of(first) if first.GetSize()[2] == 1 else None
+        first = sequence.GetNthDataNode(0)
+        self.plane = Plane.of(image_from_volume(first)) if grid_of_volume(first).size[2] == 1 else None
 
     def __len__(self) -> int:
         return self.sequence.GetNumberOfDataNodes()
@@ -51,17 +52,24 @@ class SequenceFrames(Frames):
 
     def volume(self, index: int) -> sitk.Image:
         """The frame as Slicer has it, 3D in any case. Raises InputError for what is no scalar volume with voxels."""
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        node = self.sequence.GetNthDataNode(index)
-        if node is None or not node.IsA("vtkMRMLVolumeNode"):
-            raise InputError(f"{self.name(index)}: is no volume; remove it from the sequence")
-        image = image_from_volume(node)
+        image = image_from_volume(self._node(index))
         if image.GetNumberOfComponentsPerPixel() > 1:
             raise InputError(
                 f"{self.name(index)}: each voxel holds {image.GetNumberOfComponentsPerPixel()} numbers, one is needed"
             )
         return image
+
+    def grid(self, index: int) -> Grid:
+        """Where the voxels of `volume` lie. Raises InputError as it does."""
+        return grid_of_volume(self._node(index))
+
+    def _node(self, index: int) -> slicer.vtkMRMLVolumeNode:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        node = self.sequence.GetNthDataNode(index)
+        if node is None or not node.IsA("vtkMRMLVolumeNode"):
+            raise InputError(f"{self.name(index)}: is no volume; remove it from the sequence")
+        return node
 
     def name(self, index: int) -> str:
         return f"frame {index} of {self.sequence.GetName()}"
@@ -100,7 +108,8 @@ def sequence_like(
         output = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
     for browser in browsers_of(output):
         # What the proxy still shows must not be saved into items that are made anew; `browse_along` allows it again.
-        _stop_saving(browser, output)
+        if not _is_of_transforms(output):
+            _stop_saving(browser, output)
     output.SetIndexName(sequence.GetIndexName())
     output.SetIndexUnit(sequence.GetIndexUnit())
     output.SetIndexType(sequence.GetIndexType())
@@ -120,6 +129,33 @@ def tell_apart(sequence: slicer.vtkMRMLSequenceNode, values: Sequence[str]) -> N
         sequence.SetNumericIndexValueTolerance(min(gaps) / 2)
 
 
+def put_without_copy(sequence: slicer.vtkMRMLSequenceNode, node: slicer.vtkMRMLNode, value: str) -> None:
+    """Make a node of no scene the data node of an index value, with its contents and not a copy of them.
+
+    A sequence copies what it is given; the displacement of one frame is 100 MB and more. `node` is not used again.
+    """
+    content = next((one for one in _CONTENTS if node.IsA(one[0])), None)
+    if content is None:
+        sequence.SetDataNodeAtValue(node, value)
+        return
+    _, held, hold = content
+    contents = getattr(node, held)()
+    getattr(node, hold)(None)
+    modifying = sequence.StartModify()
+    try:
+        sequence.SetDataNodeAtValue(node, value)
+        getattr(sequence.GetDataNodeAtValue(value), hold)(contents)
+    finally:
+        sequence.EndModify(modifying)
+
+
+#: Of a class: the methods that give and take what is large in it.
+_CONTENTS = (
+    ("vtkMRMLTransformNode", "GetTransformFromParent", "SetAndObserveTransformFromParent"),
+    ("vtkMRMLSegmentationNode", "GetSegmentation", "SetAndObserveSegmentation"),
+)
+
+
 def remove_other_values(output: slicer.vtkMRMLSequenceNode, sequence: slicer.vtkMRMLSequenceNode) -> None:
     """Remove the data nodes of index values that `sequence` has not: they are of another sequence."""
     known = {sequence.GetNthIndexValue(number) for number in range(sequence.GetNumberOfDataNodes())}
@@ -134,26 +170,32 @@ def browse_along(
     sequence: slicer.vtkMRMLSequenceNode,
     like: slicer.vtkMRMLDisplayableNode | None = None,
     colours: slicer.vtkMRMLColorNode | None = None,
-    editable: bool = True,
 ) -> slicer.vtkMRMLSequenceBrowserNode:
     """Link a sequence into the browser of another, where it hangs under the same transform; the browser stays at its
-    item.
+    item. Edits of the shown frame (in Segment Editor, say) go into that frame.
 
     Args:
         like: its display is that of this node. colours: the colour table of label volumes.
-        editable: edits of the shown frame (in Segment Editor, say) go into that frame.
     """
     scene = sequence.GetScene()
     browser = browser_of(sequence)
     if browser is None:
         browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{sequence.GetName()} browser")
         browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
-    if not browser.IsSynchronizedSequenceNode(output, True):
-        browser.AddSynchronizedSequenceNode(output)
-    browser.SetOverwriteProxyName(output, True)
-    browser.SetMissingItemMode(output, browser.MissingItemSetToDefault)
-    # While the proxy is dressed, nothing of it may be saved: a frame that has no item would get one.
-    _stop_saving(browser, output)
+    modifying = browser.StartModify()
+    try:
+        if not browser.IsSynchronizedSequenceNode(output, True):
+            browser.AddSynchronizedSequenceNode(output)
+        browser.SetOverwriteProxyName(output, True)
+        browser.SetMissingItemMode(output, browser.MissingItemSetToDefault)
+        if _is_of_transforms(output):
+            # Shared by proxy and frame: Slicer copies its 100 MB and more otherwise, whenever the browser is moved.
+            browser.SetSaveChanges(output, True)
+        else:
+            # While the proxy is dressed, nothing of it may be saved: a frame that has no item would get one.
+            _stop_saving(browser, output)
+    finally:
+        browser.EndModify(modifying)
     update_proxies(browser)
     proxy, parent = browser.GetProxyNode(output), proxy_parent(sequence)
     if proxy is not None and proxy.IsA("vtkMRMLTransformableNode") and not proxy.IsA("vtkMRMLTransformNode"):
@@ -168,9 +210,13 @@ def browse_along(
     if proxy is not None and proxy.IsA("vtkMRMLSegmentationNode") and volume is not None:
         # Segment Editor paints on this volume's voxels; without one it asks.
         proxy.SetNodeReferenceID(proxy.GetReferenceImageGeometryReferenceRole(), volume.GetID())
-    browser.SetSaveChanges(output, editable)
+    browser.SetSaveChanges(output, True)
     update_proxies(browser)
     return browser
+
+
+def _is_of_transforms(sequence: slicer.vtkMRMLSequenceNode) -> bool:
+    return sequence.GetNumberOfDataNodes() > 0 and sequence.GetNthDataNode(0).IsA("vtkMRMLTransformNode")
 
 
 def _stop_saving(browser: slicer.vtkMRMLSequenceBrowserNode, output: slicer.vtkMRMLSequenceNode) -> None:

@@ -77,6 +77,19 @@ def rows_of(table: slicer.vtkMRMLTableNode) -> dict[int, dict[str, str]]:
     return rows
 
 
+def flags_of(table: slicer.vtkMRMLTableNode | None) -> dict[int, str]:
+    """Why a person should look at a frame, '' for no reason, by the frame numbers of a table of frames."""
+    held = None if table is None else table.GetTable()
+    columns = [None if held is None else held.GetColumnByName(name) for name in ("index", "flag")]
+    if any(column is None for column in columns):
+        return {}
+    numbers, flags = (
+        [column.GetValue(row) for row in range(column.GetNumberOfValues())] for column in columns if column is not None
+    )
+    shortest = (number if isinstance(number, str) else _shortest(number) for number in numbers)
+    return {int(number): flag for number, flag in zip(shortest, flags) if number.isdigit() and isinstance(flag, str)}
+
+
 def plot_volumes(
     table: slicer.vtkMRMLTableNode,
     names: dict[int, str] | None = None,

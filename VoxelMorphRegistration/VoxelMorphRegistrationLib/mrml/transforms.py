@@ -12,6 +12,7 @@ import SimpleITK as sitk
 import slicer
 import slicer.util
 import vtk
+from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import InputError
 from ..space.affine import flip_ras_lps, itk_transform, lps_to_ras
@@ -48,14 +49,25 @@ def update_transform(
 
     The node may be of any transform class. A 2D displacement becomes one slice at z = 0.
     """
+    set_pull(node, grid_transform(displacement, interpolation), fixed, moving)
+
+
+def grid_transform(displacement: sitk.Image, interpolation: str = "cubic") -> slicer.vtkOrientedGridTransform:
+    """What `update_transform` puts into its node: the displacement on its grid, RAS mm. No node is touched.
+
+    For a large displacement this takes longer than a window may stand still, and `set_pull` does not.
+    """
     displacement = _as_3d(displacement)
     grid = Grid.of(displacement)
+    matrix = grid.ras_matrix()
     image = vtk.vtkImageData()
     image.SetDimensions(*grid.size)
     image.SetSpacing(*grid.spacing)
-    matrix = grid.ras_matrix()
     image.SetOrigin(*matrix[:3, 3])
     image.AllocateScalars(vtk.VTK_FLOAT, 3)
+    vectors = sitk.GetArrayViewFromImage(displacement)
+    held = vtk_to_numpy(image.GetPointData().GetScalars())
+    lps_to_ras(vectors, out=held.reshape(vectors.shape))
     # Only the oriented grid transform can be saved by Slicer; direction is normalised, spacing and origin are the
     # image's.
     transform = slicer.vtkOrientedGridTransform()
@@ -67,13 +79,20 @@ def update_transform(
         transform.SetInterpolationModeToCubic()
     else:
         transform.SetInterpolationModeToLinear()
+    return transform
 
+
+def set_pull(
+    node: slicer.vtkMRMLTransformNode,
+    transform: vtk.vtkAbstractTransform,
+    fixed: slicer.vtkMRMLVolumeNode | None = None,
+    moving: slicer.vtkMRMLNode | None = None,
+) -> None:
+    """Replace whatever a transform node held by a from-parent transform of the world, as `update_transform` does."""
     modifying = node.StartModify()
     try:
         node.SetAndObserveTransformNodeID(None)
         node.SetAndObserveTransformFromParent(transform)
-        lps_to_ras(sitk.GetArrayViewFromImage(displacement), out=slicer.util.arrayFromGridTransform(node))
-        slicer.util.arrayFromGridTransformModified(node)
         _refer(node, slicer.vtkMRMLTransformNode.GetFixedNodeReferenceRole(), fixed)
         _refer(node, slicer.vtkMRMLTransformNode.GetMovingNodeReferenceRole(), moving)
     finally:
@@ -110,6 +129,17 @@ def displacement_from_transform(node: slicer.vtkMRMLTransformNode, grid: Grid | 
             f"{describe(node)}: it gives values that are not finite on this grid; choose another transform"
         )
     return from_array(vectors, grid)
+
+
+def own_displacement(node: slicer.vtkMRMLTransformNode) -> sitk.Image:
+    """The displacement (LPS mm, float32) that `update_transform` put into a node, on its own grid: nothing is computed
+    but the signs. Raises InputError for a node that holds something else.
+    """
+    grid, stored = own_grid(node), node.GetTransformFromParent()
+    if grid is None or not stored_from_parent(node) or not isinstance(stored, slicer.vtkOrientedGridTransform):
+        raise InputError(f"{describe(node)}: holds no displacement of a registration any more; press Apply again")
+    values = vtk_to_numpy(stored.GetDisplacementGrid().GetPointData().GetScalars())
+    return from_array(lps_to_ras(values.reshape(*grid.size[::-1], 3)), grid)
 
 
 def own_grid(node: slicer.vtkMRMLTransformNode) -> Grid | None:

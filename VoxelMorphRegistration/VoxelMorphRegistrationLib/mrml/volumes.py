@@ -47,15 +47,26 @@ def image_from_volume(
 
     Raises InputError for a node without voxels, or whose voxel axes are not three different directions.
     """
-    image = node.GetImageData()
-    if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
-        raise InputError(f"{describe(node)}: it holds no voxels; load or choose another volume")
-    array = slicer.util.arrayFromVolume(node)
+    array = _voxels(node)
     if labels is None:
         labels = is_label_volume(node)
     outside = 0.0 if labels or array.ndim == 4 else node.GetImageBackgroundScalarComponentAsDouble(0)
     to_frame = transform_between(node.GetParentTransformNode(), below)
     return placed_image(array, local_ijk_to_ras(node), to_frame, labels, outside, describe(node))
+
+
+def grid_of_volume(node: slicer.vtkMRMLVolumeNode) -> Grid:
+    """Where the voxels of `image_from_volume` lie; mostly without a look at them. Raises InputError as it does."""
+    array, to_world = _voxels(node), transform_between(node.GetParentTransformNode(), None)
+    grid = _placed_grid(array, local_ijk_to_ras(node), linear_matrix(to_world), describe(node))
+    return Grid.of(image_from_volume(node)) if grid is None else grid
+
+
+def _voxels(node: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None or 0 in image.GetDimensions():
+        raise InputError(f"{describe(node)}: it holds no voxels; load or choose another volume")
+    return slicer.util.arrayFromVolume(node)
 
 
 def placed_image(
@@ -72,17 +83,25 @@ def placed_image(
     Their geometry is changed where that is enough; else they are resampled (by nearest neighbour when `labels`), with
     `outside` where there are none. Raises InputError, beginning with `name`, for unusable axes.
     """
-    matrix = linear_matrix(to_frame)
+    grid = _placed_grid(array, ijk_to_ras_matrix, linear_matrix(to_frame), name)
+    if grid is not None:
+        return grid.image(array, vector=array.ndim == 4)
+    return _straightened(array, ijk_to_ras_matrix, to_frame, labels, outside)
+
+
+def _placed_grid(array: np.ndarray, ijk_to_ras_matrix: np.ndarray, matrix: np.ndarray | None, name: str) -> Grid | None:
+    """The grid of voxels (k, j, i, ...) moved by a matrix; None where they have to be resampled, as under a transform
+    that is not linear (no matrix). Raises InputError, beginning with `name`, for unusable axes.
+    """
     placed = ijk_to_ras_matrix if matrix is None else matrix @ ijk_to_ras_matrix
     if not np.all(np.isfinite(placed)) or abs(np.linalg.det(placed[:3, :3])) < 1e-12:
         raise InputError(
             f"{name}: its voxel spacing or axis directions are unusable (a zero, a NaN, or two axes along one "
             "line); correct them in the Volumes module"
         )
-    if matrix is not None and not sheared(placed[:3, :3]):
-        size = tuple(reversed(array.shape[:3]))
-        return Grid.from_ras_matrix(size, placed).image(array, vector=array.ndim == 4)
-    return _straightened(array, ijk_to_ras_matrix, to_frame, labels, outside)
+    if matrix is None or sheared(placed[:3, :3]):
+        return None
+    return Grid.from_ras_matrix(tuple(reversed(array.shape[:3])), placed)
 
 
 def update_volume(

@@ -43,6 +43,18 @@ def sequence_shown_by(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequence
     return None
 
 
+def voxels_of_a_frame(sequence: slicer.vtkMRMLSequenceNode) -> int:
+    """How many voxels the frame that is shown has, else the first; 0 where none is there, as of a sequence on disk."""
+    from ..mrml.sequences import browser_of
+
+    browser = browser_of(sequence)
+    first = sequence.GetNthDataNode(0) if sequence.GetNumberOfDataNodes() else None
+    shown = first if browser is None else browser.GetProxyNode(sequence)
+    image = shown.GetImageData() if shown is not None and shown.IsA("vtkMRMLVolumeNode") else None
+    points = 0 if image is None else image.GetNumberOfPoints()
+    return points if points > 1 else 0
+
+
 def volume_to_look_at(parameters: Parameters) -> slicer.vtkMRMLVolumeNode | None:
     """The fixed volume, or the frame of the sequence that is shown; None where it has no voxels."""
     volume = parameters.fixedVolume
@@ -114,7 +126,8 @@ def put_beside(node: slicer.vtkMRMLNode, results: list[slicer.vtkMRMLNode]) -> N
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if tree is None:
         return
-    parent = tree.GetItemParent(tree.GetItemByDataNode(node))
+    own = tree.GetItemByDataNode(node)
+    parent = tree.GetItemParent(own) if own else None
     for result in results:
         item = tree.GetItemByDataNode(result)
         if item and parent and tree.GetItemParent(item) == tree.GetSceneItemID():

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 from .. import installation
 from ..errors import DependencyMissing
 from .job import Progress
+from .pip_failures import why_pip_failed
 from .pip_process import PipProcess
 from .worker_process import WorkerProcess
 
@@ -103,7 +104,7 @@ class Installer:
             if still:
                 self._give_up(f"{', '.join(still)}: still not installed; see pip's messages, then try again", "")
             else:
-                self._worker().stop()  # A process that runs has looked for its packages already.
+                self._worker().renew()  # A process that runs has looked for its packages already.
                 self._check()
             return
 
@@ -123,7 +124,7 @@ class Installer:
 
     def _failed_at(self, step: _Step, said: str) -> None:
         module, arguments = step
-        hint = _("Is this computer online, and is a proxy needed (environment variable HTTPS_PROXY)?")
+        hint = why_pip_failed(said)
         if module != "pip":
             hint += " " + _("Slicer's module PyTorch Utils installs it as well; the window stands still meanwhile.")
         message = _("{packages}: pip could not install it. {hint}")

@@ -119,9 +119,13 @@ class NetworkSection:
 
     def _described(self, entry: Mapping[str, Any]) -> str:
         card = entry["card"]
-        said = f"{card['title']}. " + _("For: {modality}, {anatomy}. Licence: {licence}.").format(
-            modality=card["modality"] or "?", anatomy=card["anatomy"] or "?", licence=card["licence"] or "?"
-        )
+        said = f"{card['title']}. "
+        if {card["modality"], card["anatomy"]} != {"any"}:
+            said += _("For: {modality}, {anatomy}.").format(
+                modality=card["modality"] or "?", anatomy=card["anatomy"] or "?"
+            )
+            said += " "
+        said += _("Licence: {licence}.").format(licence=card["licence"] or "?")
         if card["preparation"]:
             said += " " + _("Wants volumes: {preparation}.").format(preparation=card["preparation"])
         if entry["state"] == "manual":

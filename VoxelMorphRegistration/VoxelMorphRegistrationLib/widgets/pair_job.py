@@ -99,7 +99,7 @@ class PairJob(WorkerJob):
         warped = (yield Beside(partial(read_image, files["volume"]))) if "volume" in files else None
         labels = (yield Beside(partial(read_image, files["labels"]))) if "labels" in files else None
         results = Results(displacement, None, warped, labels)
-        self._transform = self._given.put(results, self._finish["report"])
+        self._transform = yield from self._given.put_in_pieces(results, self._finish["report"])
 
     def _done(self) -> None:
         assert self._finish is not None
@@ -107,10 +107,11 @@ class PairJob(WorkerJob):
 
     def _in_nodes(self, message: str) -> str:
         """The message with the nodes' names for the files that a person has never seen."""
-        for name, node in (("fixed", self._given.nodes.fixed), ("moving", self._given.nodes.moving)):
-            if name in self._files:
-                message = message.replace(f"--{name} {self._files[name]}", node.GetName())
-                message = message.replace(str(self._files[name]), node.GetName())
+        nodes = (("fixed", self._given.nodes.fixed), ("moving", self._given.nodes.moving))
+        named = [(f"--{name} {self._files[name]}", node.GetName()) for name, node in nodes if name in self._files]
+        message = message.replace(" ".join(option for option, _name in named), ", ".join(name for _, name in named))
+        for option, name in named:
+            message = message.replace(option, name).replace(option.partition(" ")[2], name)
         return message
 
     def _clean(self) -> None:

@@ -43,13 +43,15 @@ class Panel:
         self._runs = JobRunner(ui, lambda: self._worker, self.update)
         self._preset = PresetSection(ui)
         self._result = PairResultSection(ui)
-        self._sequences = SequenceRuns(self._runs, lambda: self._worker, lambda: self._parameters)
+        self._sequences = SequenceRuns(
+            self._runs, lambda: self._worker, lambda: self._parameters, lambda: self._review.frames_came()
+        )
         self._review = SequenceReviewSection(ui, self._sequences.add_reference, self._sequences.again)
         self._export = ExportSection(ui, self._runs.progress)
         self._folder = RunFolderSection(ui, self.update)
         self._disk = DiskInputSection(ui, self._choose_sequence)
         self._network = NetworkSection(ui, lambda: self._worker, self._runs.ready, self._runs.progress)
-        self._shown = ShownFrame(self._review.update, self._runs.say)
+        self._shown = ShownFrame(self._review.moved, self._runs.say)
         self._references = ReferencesSection(ui, lambda: self._shown.number)
         self._labels = LabelsSection(ui)
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
@@ -139,6 +141,7 @@ class Panel:
         ui.estimateLabel.visible = bool(ui.estimateLabel.text)
         if is_pair:
             self._offer_sequence()
+            self._result.refresh()
             self._shown.follow(None)
             return
         ui.maskMarginSpinBox.enabled = parameters.region is None
@@ -160,8 +163,10 @@ class Panel:
             return "" if there else _("Choose two different volumes")
         if parameters.sequence is None:
             return _("Choose a sequence of volumes")
-        if parameters.segmentation is None and parameters.points is None and parameters.surface is None:
-            return _("Choose the segmentation that was drawn on one frame")
+        if parameters.sequence.GetNumberOfDataNodes() < 2:
+            return _("The sequence has no second frame that something could be carried to: choose another")
+        if parameters.segmentation is None:
+            return _("Choose the segmentation that was drawn on one frame; points and a model go along with one")
         return ""
 
     # Running

@@ -48,6 +48,7 @@ class SequenceJob(WorkerJob):
         self._files = SequenceFiles(prepared, folder)
         self._folder, self._options, self._frames = folder, options, frames
         self._arrived: deque[int] = deque()
+        self._showing = False
         self._timing = _Timing()
         self._end_event: Mapping[str, Any] | None = None
         self._steps = Steps(self._files.write(), self._written, self._propagate, self._failed)
@@ -83,8 +84,7 @@ class SequenceJob(WorkerJob):
                 left = duration(self._timing.seconds * (event["frames"] - event["done"]))
                 said += _(", about {left} left").format(left=left)
             self._progress(event["done"] / event["frames"], said)
-            if len(self._arrived) == 1:
-                self._steps = Steps(self._shown(), lambda index: None, lambda: None, self._failed)
+            self._show()
         elif event["event"] == "stage" and event["name"] == "assembling":
             self._progress(None, _("Assembling the sequence ..."))
         elif event["event"] == "stage" and event["name"] == "looking":
@@ -96,11 +96,22 @@ class SequenceJob(WorkerJob):
             assert shown is not None
             shown.stop(self._catch_up)
 
+    def _show(self) -> None:
+        """One after the other, whatever arrives meanwhile."""
+        if not self._showing:
+            self._showing = True
+            self._steps = Steps(self._shown(), lambda index: None, self._all_shown, self._failed)
+
     def _shown(self) -> Generator[Any, Any, None]:
         while self._arrived:
-            # Taken from the queue only when it is shown: the queue says whether somebody works on it.
-            yield from self._live.frame(self._arrived[0])
-            yield self._arrived.popleft()
+            index = self._arrived.popleft()
+            yield from self._live.frame(index)
+            yield index
+
+    def _all_shown(self) -> None:
+        self._showing = False
+        if self._arrived:
+            self._show()
 
     def _catch_up(self) -> None:
         """Show what came last, and what an earlier run had finished."""

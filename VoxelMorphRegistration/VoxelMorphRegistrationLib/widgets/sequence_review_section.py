@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ from slicer.i18n import tr as _
 
 from ..files import slicer_attributes
 from .run_again_section import OnAgain, RunAgainSection
+from .steps import Steps
 from .words import frame_numbers
 
 if TYPE_CHECKING:
     from ..mrml.review import FrameState
+
+_AT_ONCE_SECONDS = 0.05
 
 
 class SequenceReviewSection:
@@ -24,6 +28,9 @@ class SequenceReviewSection:
         self._ui, self._on_reference = ui, on_reference
         self._again = RunAgainSection(ui, on_again)
         self._output: slicer.vtkMRMLSequenceNode | None = None
+        self._known: list[FrameState] = []
+        self._last_shown = -1
+        self._looking: Steps | None = None
         self._busy = False
         self._plot_views: list[Any] = []
         ui.previousFlaggedButton.connect("clicked(bool)", lambda clicked: self._go(-1))
@@ -39,34 +46,88 @@ class SequenceReviewSection:
 
     def show(self, output: slicer.vtkMRMLSequenceNode | None, busy: bool = False) -> None:
         """`busy`: a run works on it, so that no other can be asked for."""
+        if output is not self._output:
+            self._look_for_edits(output)
         self._output, self._busy = output, busy
         self.update()
 
+    def moved(self) -> None:
+        """The browser was moved: of all frames, a person may have edited the one that was shown."""
+        if self._output is None:
+            return
+        from ..mrml.review import state_again
+
+        here = self._shown_number()
+        changed = {self._last_shown, here}
+        self._known = [state_again(self._output, one) if one.index in changed else one for one in self._known]
+        self._last_shown = here
+        self._tell()
+
+    def frames_came(self) -> None:
+        """Of a run that goes on: say how many there are, and show what is known of the frame that is shown."""
+        if self._output is None or self._looking is not None:
+            return
+        if self._output.GetDataNodeAtValue(self._shown_value()) is not None and self._shown(self._known) is None:
+            self.update()
+        elif self._busy:
+            self._tell_so_far()
+
+    def _tell_so_far(self) -> None:
+        assert self._output is not None
+        count = self._output.GetNumberOfDataNodes()
+        self._say(
+            self._ui.resultLabel, _("{count} frames so far. Which need a look is known at the end.").format(count=count)
+        )
+
+    def _say(self, label: Any, text: str) -> None:
+        label.text, label.visible = text, bool(text)
+
     def update(self) -> None:
-        """Say what is known of the frames, and of the one that is shown."""
-        ui, states = self._ui, self._states()
+        """Look at all frames, and say what is known of them, and of the one that is shown."""
+        self._known, self._last_shown = self._states(), self._shown_number()
+        self._tell()
+
+    def _look_for_edits(self, output: slicer.vtkMRMLSequenceNode | None) -> None:
+        """Of thousands of frames while the window lives; of few at once."""
+        if self._looking is not None:
+            self._looking.stop()
+            self._looking = None
+        if output is None:
+            return
+        from ..mrml.review import look_for_edits
+
+        frames, end = look_for_edits(output), time.monotonic() + _AT_ONCE_SECONDS
+        while time.monotonic() < end:
+            if next(frames, None) is None:
+                return
+        self._looking = Steps(frames, lambda number: None, self._looked, lambda error: self._looked())
+
+    def _looked(self) -> None:
+        self._looking = None
+        self.update()
+
+    def _tell(self) -> None:
+        ui, states = self._ui, self._known
         looked = [state for state in states if state.needs_look]
         shown = self._shown(states)
-        if len(states) == 1 and not looked:
-            ui.resultLabel.text = _("One frame, not flagged. Look at it in the slice views.")
+        if self._busy and states:
+            self._tell_so_far()
+        elif len(states) == 1 and not looked:
+            self._say(ui.resultLabel, _("One frame, not flagged. Look at it in the slice views."))
         elif states and not looked:
-            ui.resultLabel.text = _("{count} frames, none of them flagged. Look at the volume curve.").format(
-                count=len(states)
-            )
+            said = _("{count} frames, none of them flagged. Look at the volume curve.")
+            self._say(ui.resultLabel, said.format(count=len(states)))
         elif states:
-            ui.resultLabel.text = _("{flagged} of {count} frames need a look: {numbers}").format(
-                flagged=len(looked), count=len(states), numbers=frame_numbers([state.index for state in looked])
-            )
+            said = _("{flagged} of {count} frames need a look: {numbers}")
+            numbers = frame_numbers([state.index for state in looked])
+            self._say(ui.resultLabel, said.format(flagged=len(looked), count=len(states), numbers=numbers))
         else:
-            ui.resultLabel.text = ""
+            self._say(ui.resultLabel, "" if self._looking is None else _("Looking which frames were edited ..."))
         accepted = sum(state.accepted for state in states)
         edited = sum(state.edited for state in states)
-        ui.numbersLabel.text = (
-            _("{accepted} accepted, {edited} edited by hand.").format(accepted=accepted, edited=edited)
-            if states
-            else ""
-        )
-        ui.frameLabel.text = "" if shown is None else self._described(shown)
+        said = _("{accepted} accepted, {edited} edited by hand.").format(accepted=accepted, edited=edited)
+        self._say(ui.numbersLabel, said if accepted or edited else "")
+        self._say(ui.frameLabel, "" if shown is None else self._described(shown))
         for button in (ui.previousFlaggedButton, ui.nextFlaggedButton):
             button.enabled = bool(looked)
         ui.acceptButton.enabled = ui.editButton.enabled = shown is not None
@@ -80,11 +141,11 @@ class SequenceReviewSection:
         ui.show3DButton.setSegmentationNode(proxy if is_segmentation else None)
 
     def _states(self) -> list[FrameState]:
-        if self._output is None:
+        if self._output is None or self._looking is not None:
             return []
         from ..mrml.review import frame_states
 
-        return frame_states(self._output)
+        return frame_states(self._output, by_time=True)
 
     def _browser(self) -> slicer.vtkMRMLSequenceBrowserNode | None:
         if self._output is None:
@@ -108,6 +169,12 @@ class SequenceReviewSection:
     def _shown_number(self) -> int:
         browser = self._browser()
         return -1 if browser is None else browser.GetSelectedItemNumber()
+
+    def _shown_value(self) -> str:
+        """Of the sequence's index; '' where nothing is shown."""
+        browser, number = self._browser(), self._shown_number()
+        master = None if browser is None else browser.GetMasterSequenceNode()
+        return "" if master is None or number < 0 else master.GetNthIndexValue(number)
 
     def _shown(self, states: list[FrameState]) -> FrameState | None:
         number = self._shown_number()

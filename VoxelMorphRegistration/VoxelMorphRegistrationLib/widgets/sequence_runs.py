@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import slicer
 from slicer.i18n import tr as _
 
-from . import chosen_nodes
+from . import chosen_nodes, timed_frames
 from .job import JobEnd
 from .job_runner import JobRunner
 from .parameters import AS_CHOSEN, Changes
@@ -32,10 +32,18 @@ class _Asked:
 
 
 class SequenceRuns:
-    """Starts them through the panel's runner; `parameters` and `worker` are asked for when a run begins."""
+    """Starts them through the panel's runner; `parameters` and `worker` are asked for when a run begins, and `came` is
+    called whenever frames may have come.
+    """
 
-    def __init__(self, runner: JobRunner, worker: Callable[[], WorkerProcess], parameters: Callable[[], Any]) -> None:
-        self._runner, self._worker, self._parameters = runner, worker, parameters
+    def __init__(
+        self,
+        runner: JobRunner,
+        worker: Callable[[], WorkerProcess],
+        parameters: Callable[[], Any],
+        came: Callable[[], None],
+    ) -> None:
+        self._runner, self._worker, self._parameters, self._came = runner, worker, parameters, came
 
     def all_frames(self) -> None:
         """Every frame that is not finished."""
@@ -81,27 +89,46 @@ class SequenceRuns:
             self._begin(_Asked(nearer, overwrite=True))
 
     def estimate(self) -> str:
-        """What Apply will take, by the last run's time for a frame; '' where none was timed, or nothing is left."""
+        """What Apply will take, by the last run's time for a frame or that of an earlier one on this computer; '' where
+        none was timed, or nothing is left.
+        """
         parameters = self._parameters()
-        if parameters is None or parameters.sequence is None or parameters.secondsAFrame <= 0:
+        if parameters is None or parameters.sequence is None:
+            return ""
+        seconds, said = self._seconds_a_frame()
+        if seconds <= 0:
             return ""
         count, output = parameters.sequence.GetNumberOfDataNodes(), parameters.outputSequence
         left = count - (0 if output is None else output.GetNumberOfDataNodes())
         if left <= 0:
             return ""
-        said = (
-            _("{left} of {count} frames are left, about {all}: {one} a frame in the last run.")
-            if self._settings() == parameters.timedWith
-            else _("{left} of {count} frames are left, about {all} if a frame takes {one} as with the last settings.")
-        )
-        seconds = parameters.secondsAFrame
         return said.format(left=left, count=count, all=duration(seconds * left), one=duration(seconds))
+
+    def _seconds_a_frame(self) -> tuple[float, str]:
+        """What a frame takes, and the sentence that says how this is known."""
+        parameters = self._parameters()
+        if parameters.secondsAFrame > 0 and self._settings() == parameters.timedWith:
+            return parameters.secondsAFrame, _(
+                "{left} of {count} frames are left, about {all}: {one} a frame in the last run."
+            )
+        expected = timed_frames.expected_seconds(
+            " ".join(self._options()), chosen_nodes.voxels_of_a_frame(parameters.sequence)
+        )
+        if expected > 0:
+            return expected, _(
+                "{left} of {count} frames are left, about {all}: {one} a frame, by an earlier run and their size."
+            )
+        return parameters.secondsAFrame, _(
+            "{left} of {count} frames are left, about {all} if a frame takes {one} as with the last settings."
+        )
 
     def _settings(self, changes: Changes = AS_CHOSEN) -> str:
         """What decides how long a frame takes."""
+        return " ".join([self._parameters().sequence.GetID(), *self._options(changes)])
+
+    def _options(self, changes: Changes = AS_CHOSEN) -> list[str]:
         parameters = self._parameters()
-        options = parameters.registration_options(changes) + parameters.propagation_options(changes)
-        return " ".join([parameters.sequence.GetID(), *options])
+        return [*parameters.registration_options(changes), *parameters.propagation_options(changes)]
 
     def _begin(self, asked: _Asked) -> None:
         self._runner.begin(lambda: self._job(asked))
@@ -111,7 +138,7 @@ class SequenceRuns:
         prepared = chosen_nodes.sequence(parameters)
         if parameters.runFolder == NOT_SET:
             parameters.runFolder = proposed_folder(prepared.drawn.node.GetName())
-        options = parameters.registration_options(asked.changes) + parameters.propagation_options(asked.changes)
+        options = self._options(asked.changes)
         options += ["--overwrite"] if asked.overwrite else []
         timed_with, count = self._settings(asked.changes), len(prepared.frames)
         return SequenceJob(
@@ -132,6 +159,8 @@ class SequenceRuns:
         seconds = end.facts.get("seconds", 0.0)
         if parameters is not None and seconds > 0:
             parameters.secondsAFrame, parameters.timedWith = seconds, timed_with
+            voxels = chosen_nodes.voxels_of_a_frame(parameters.sequence)
+            timed_frames.remember(timed_with.partition(" ")[2], voxels, seconds)
         if end.status == "failed" and "holds a run with other settings" in end.message:
             self._runner.ended(JobEnd("cancelled"))
             self._offer_overwrite(asked, end.message)
@@ -159,11 +188,12 @@ class SequenceRuns:
         if parameters is not None and output is not None and parameters.outputSequence is not output:
             # At once, and not when the run ends: a scene that is saved meanwhile knows its output.
             parameters.outputSequence = output
+        self._came()
 
 
 def _kept_frames(output: slicer.vtkMRMLSequenceNode) -> set[int]:
     """The frames that no run replaces unasked."""
     from ..mrml.review import frame_states
 
-    states = frame_states(output)
+    states = frame_states(output, by_time=True)
     return {state.index for state in states if state.accepted or state.edited or state.status == "reference"}

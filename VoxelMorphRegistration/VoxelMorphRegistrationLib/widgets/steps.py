@@ -60,7 +60,7 @@ class Steps:
         if isinstance(item, Beside):
             self._beside = _Thread(item.work)
             self._beside.start()
-            qt.QTimer.singleShot(0, self._look)
+            qt.QTimer.singleShot(0, lambda: self._look())
             return
         self._each(item)
         qt.QTimer.singleShot(0, lambda: self._next(None))
@@ -72,7 +72,7 @@ class Steps:
             return
         time.sleep(_YIELD_SECONDS)
         if beside.is_alive():
-            qt.QTimer.singleShot(_POLL_MS, self._look)
+            qt.QTimer.singleShot(_POLL_MS, lambda: self._look())
         elif beside.error is not None:
             self._give_up(beside.error)
         else:
@@ -81,7 +81,7 @@ class Steps:
     def _await_end(self) -> None:
         if self._beside is not None and self._beside.is_alive():
             time.sleep(_YIELD_SECONDS)
-            qt.QTimer.singleShot(_POLL_MS, self._await_end)
+            qt.QTimer.singleShot(_POLL_MS, lambda: self._await_end())
         else:
             self._then()
 

@@ -54,6 +54,11 @@ def numbers_in_words(report: Mapping[str, Any]) -> str:
     )
 
 
+def sentence(said: str) -> str:
+    """A line of a report as a sentence of its own."""
+    return said[:1].upper() + said[1:] + ("" if said.endswith((".", "!", "?")) else ".")
+
+
 def duration(seconds: float) -> str:
     """About how long, in the unit that people would choose."""
     if seconds < 100:

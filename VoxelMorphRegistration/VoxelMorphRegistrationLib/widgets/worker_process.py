@@ -39,6 +39,7 @@ class WorkerProcess:
         self._packages = packages
         self._program = program or shutil.which("PythonSlicer") or sys.executable
         self._process: Any = None
+        self._leaving: list[Any] = []
         self._received = b""
         self._last_words = ""
         self._jobs: dict[str, OnEvent] = {}
@@ -79,6 +80,20 @@ class WorkerProcess:
             if not process.waitForFinished(_KILL_AFTER_MS):
                 process.kill()
                 process.waitForFinished(_KILL_AFTER_MS)
+
+    def renew(self) -> None:
+        """Let the process end, while the window lives, and start another one for the next job: one that finds what was
+        installed meanwhile. Its jobs are forgotten.
+        """
+        self._jobs.clear()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        # Kept until it has ended: a process whose object goes is killed while the window waits.
+        self._leaving.append(process)
+        process.connect("finished(int,QProcess::ExitStatus)", lambda *status: self._leaving.remove(process))
+        process.closeWriteChannel()
+        qt.QTimer.singleShot(_KILL_AFTER_MS, lambda: process.kill() if process in self._leaving else None)
 
     def _start(self) -> None:
         process = qt.QProcess()
