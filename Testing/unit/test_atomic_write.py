@@ -95,3 +95,26 @@ def test_a_disk_that_fills_does_not_end_the_process_over_an_hdf5_file(tmp_path, 
     assert done.returncode == 0 and done.stderr == "", done.stderr
     assert done.stdout.startswith(f"{tmp_path / 'a.h5'}: cannot be written (File too large)")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of file sizes are POSIX")
+@pytest.mark.parametrize("name", ["a.mha", "a.nii", "a.nii.gz"])
+def test_a_disk_that_fills_is_told_in_one_line_whatever_the_writer_prints(tmp_path, name):
+    """MetaImage and NIfTI print lines of their own."""
+    script = (
+        "import collections, resource, shutil, signal, sys, numpy, SimpleITK as sitk\n"
+        "from VoxelMorphRegistrationLib import errors\n"
+        "from VoxelMorphRegistrationLib.files.images import write_image\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "shutil.disk_usage = lambda path: collections.namedtuple('usage', 'free')(1000)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "noise = numpy.random.default_rng(0).random((20, 20, 20))\n"
+        "try:\n    write_image(sitk.GetImageFromArray(noise), sys.argv[1])\n"
+        "except errors.InputError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, str(tmp_path / name)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    assert done.stdout.startswith(f"{tmp_path / name}: cannot be written (File too large)")
+    assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from ..space.displacement import from_array, to_transform
 from ..space.grid import Grid
 from .atomic import atomic_write, check_room, make_folder_of
 from .detached import check_name, check_readable
-from .images import load_image
+from .images import check_room_for, load_image
 from .itk_transforms import read_transform
 from .nifti_vectors import RAS_INTENT, read_vectors
 
@@ -42,6 +42,7 @@ def write_displacement(displacement: sitk.Image, path: str | os.PathLike) -> Non
         elif suffix in (".nii.gz", ".nii") and displacement.GetDimension() == 3:
             _write_nifti(displacement, partial)
         else:
+            check_room_for(displacement, partial, compress=True)
             sitk.WriteImage(displacement, str(partial), useCompression=True, compressionLevel=1)
 
 

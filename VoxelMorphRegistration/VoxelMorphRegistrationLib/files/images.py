@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import math
 import re
+import shutil
+import zlib
 from pathlib import Path
 
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from ..space.checks import check_components, check_geometry, check_labels, check_scalar
-from .atomic import atomic_write, make_folder_of
+from .atomic import atomic_write, check_room, make_folder_of
 from .compressed import check_expansion
 from .detached import check_name, check_readable
 from .dicom import check_dicom_file, read_dicom
@@ -136,8 +138,22 @@ def write_image(image: sitk.Image, path: str | Path, compress: bool = True) -> N
     check_name(path)
     make_folder_of(path)
     with atomic_write(path) as temporary:
+        check_room_for(image, temporary, compress)
         sitk.WriteImage(image, str(temporary), compress)
         _check_written(temporary)
+
+
+def check_room_for(image: sitk.Image, temporary: Path, compress: bool) -> None:
+    """Raises OSError when the disk does not take the voxels of an image: ITK's MetaImage and NIfTI print what they meet
+    there. Only where room is scarce does it cost anything.
+    """
+    if not temporary.name.endswith((".mha", ".nii", ".nii.gz")):
+        return
+    voxels = sitk.GetArrayViewFromImage(image)
+    if shutil.disk_usage(temporary.parent).free > 2 * voxels.nbytes:
+        return
+    packed = compress and not temporary.name.endswith(".nii")
+    check_room(temporary, len(zlib.compress(voxels.tobytes())) if packed else voxels.nbytes)
 
 
 def _check_written(temporary: Path) -> None:

@@ -107,7 +107,8 @@ def minc_matrix(path: Path) -> np.ndarray:
     """
     head, *lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines() or [""]
     body = " ".join(line for line in lines if not line.lstrip().startswith("%"))
-    stated = [tuple(part.strip() for part in one.partition("=")[::2]) for one in body.split(";") if one.strip()]
+    parted = (one.partition("=") for one in body.split(";") if one.strip())
+    stated = [(key.strip(), value.strip()) for key, _, value in parted]
     kinds = [value for key, value in stated if key == "Transform_Type"]
     if head.strip() != "MNI Transform File" or not kinds:
         raise InputError(f"{path}: not a MINC transform file, or damaged; export it again")
