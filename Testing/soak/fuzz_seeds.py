@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ import SimpleITK as sitk
 import torch
 
 from VoxelMorphRegistrationLib import exchange
+from VoxelMorphRegistrationLib.annotations.segment import Segment
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.files.displacements import read_displacement, write_displacement
 from VoxelMorphRegistrationLib.files.images import read_image
+from VoxelMorphRegistrationLib.files.label_names import named_segments, write_colour_table
 from VoxelMorphRegistrationLib.files.markups import read_points
 from VoxelMorphRegistrationLib.files.meshes import read_surface
 from VoxelMorphRegistrationLib.files.segmentations import read_segmentation, write_segmentation
@@ -23,6 +26,7 @@ from VoxelMorphRegistrationLib.models import catalogue
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.weights import read_weights
 from VoxelMorphRegistrationLib.propagation.frames import open_frames
+from VoxelMorphRegistrationLib.propagation.record import Run, RunRecord
 from VoxelMorphRegistrationLib.propagation.table import FrameTable
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -36,6 +40,13 @@ class Seed:
 
     path: Path
     read: Callable[[Path], object]
+
+
+def _beside(path: Path, other: Path) -> Path:
+    """The path, with a file beside it that belongs to it."""
+    if path.parent != other.parent:
+        shutil.copy(other, path.parent)
+    return path
 
 
 def _image(seed: int = 0, dtype: type = np.int16) -> sitk.Image:
@@ -72,8 +83,13 @@ def make_seeds(folder: Path) -> list[Seed]:
     for name in ("series.nii", "series.nii.gz", "series.mha", "series.nrrd", "packed.seq.nrrd"):
         sitk.WriteImage(series, str(add(name, _all_frames)), "packed" in name or name.endswith("gz"))
     _list_first(add("first.seq.nrrd", _all_frames))
+    sitk.WriteImage(_image(), str(add("pair.hdr", lambda path: read_image(_beside(path, folder / "pair.img")))))
     labels = _image() > 100
     write_segmentation(Segmentation.of(labels), add("drawn.seg.nrrd", read_segmentation))
+    named = Segmentation.of(labels, segments=[Segment("liver", "liver", 1, 0, (1.0, 0.5, 0.0))])
+    write_segmentation(named, add("named.nii.gz", read_segmentation))
+    table = add("names.ctbl", lambda path: named_segments(path.with_suffix(".nrrd"), (1,)))
+    write_colour_table(named.segments, table)
 
     grid = Grid.of(_image())
     vectors = np.random.default_rng(1).normal(0, 1, (*SIZE[::-1], 3)).astype(np.float32)
@@ -85,7 +101,7 @@ def make_seeds(folder: Path) -> list[Seed]:
     read = _field(reference)
     affine = sitk.AffineTransform(3)
     affine.SetTranslation((1, 2, 3))
-    for name in ("affine.tfm", "affine.mat", "affine.h5"):
+    for name in ("affine.tfm", "affine.mat", "affine.h5", "affine.xfm"):
         sitk.WriteTransform(affine, str(add(name, read)))
     spline = sitk.BSplineTransformInitializer(_image(), [3, 3, 3])
     for name in ("spline.tfm", "spline.h5"):
@@ -117,6 +133,8 @@ def make_seeds(folder: Path) -> list[Seed]:
     header = ",".join(FrameTable(folder / "x.csv", (1, 2)).columns)
     rows = "".join(f"{n},{n},done{',1' * (header.count(',') - 2)}\n" for n in range(5))
     add("frames.csv", lambda path: FrameTable(path, (1, 2)).finish()).write_text(f"{header}\n{rows}")
+    run = Run({"strategy": "direct"}, {"name": "m", "sha256": "0"}, {"segmentation 0": "s.nrrd | 1"}, ["f.nrrd | 1"])
+    RunRecord(add("run.json", RunRecord.read), [run, run], {1: 1}).write()
     return seeds
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.images import read_image
@@ -74,3 +75,22 @@ def test_an_output_of_a_name_that_is_not_utf_8_is_refused_before_anything_is_com
     given = ["--fixed", str(tmp_path / "labels.nrrd"), "--moving", str(tmp_path / "labels.nrrd")]
     status = main(["register", *given, "--output-transform", os.fsdecode(os.fsencode(tmp_path) + b"/\xe9.nrrd")])
     assert status == 1 and "not UTF-8" in capsys.readouterr().err
+
+
+def test_a_folder_of_a_name_that_is_not_utf_8_is_refused_before_anything_is_written(tmp_path, capsys):
+    labels(tmp_path)
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xe9")
+    drawn = str(tmp_path / "labels.nrrd")
+    frames = tmp_path / "frames.txt"
+    given = ["--sequence", str(frames), "--segmentation", drawn, "--reference-frame", "0"]
+    sitk.WriteImage(sitk.Cast(labels(tmp_path), sitk.sitkFloat32), str(tmp_path / "frame.nrrd"))
+    frames.write_text("frame.nrrd\nframe.nrrd\n")
+    (tmp_path / "cases.csv").write_text("case,sequence,segmentation,reference_frame\na,frames.txt,labels.nrrd,0\n")
+    for command in (
+        ["propagate", *given, "--output", folder, "--model", str(weights_file(tmp_path))],
+        ["report", folder],
+        ["cohort", str(tmp_path / "cases.csv"), "--output", folder],
+    ):
+        assert main(command) == 1
+        assert "not UTF-8" in capsys.readouterr().err
+        assert not Path(folder).exists()

@@ -108,5 +108,13 @@ def test_a_record_that_cannot_be_understood_is_named_with_the_remedy(text, tmp_p
         RunRecord.read(tmp_path / "run.json")
 
 
+def test_a_record_whose_frames_are_no_table_is_not_understood(tmp_path):
+    RunRecord(tmp_path / "run.json", [RUN]).write()
+    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    (tmp_path / "run.json").write_text(text.replace('"frame_runs": {}', '"frame_runs": []'))
+    with pytest.raises(InputError, match="not a record of a run"):
+        RunRecord.read(tmp_path / "run.json")
+
+
 def test_versions_of_what_computes_are_recorded():
     assert {"slicer-voxelmorph", "python", "platform", "torch", "SimpleITK", "numpy"} <= set(installed_versions())

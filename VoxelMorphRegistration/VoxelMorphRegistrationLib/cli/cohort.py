@@ -74,8 +74,10 @@ def run(args: argparse.Namespace) -> Exit:
     from ..cohort.progress import CohortProgress
     from ..cohort.run import Cohort, CohortSettings
     from ..cohort.workers import WorkerSettings, connected
+    from ..files.detached import check_name
 
     table, output = Path(args.table), Path(args.output).absolute()
+    check_name(output)
     if output.exists() and not output.is_dir():
         raise InputError(f"{output}: is a file; give a folder for the results")
     reader = RowReader(table.absolute().parent, args.set)

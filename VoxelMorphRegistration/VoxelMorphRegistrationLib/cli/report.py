@@ -19,10 +19,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> Exit:
+    from ..files.detached import check_name
     from ..report.cohort import TABLE, write_cohort_page
     from ..report.run_page import PageSettings, write_run_page
 
     folder = Path(args.folder)
+    check_name(folder)
     if (folder / TABLE).is_file():
         page = write_cohort_page(folder, args.anonymous)
     else:

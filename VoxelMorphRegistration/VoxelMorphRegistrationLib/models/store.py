@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import queue
 import shutil
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -188,6 +190,29 @@ def _installed(weights: Path, card: Card) -> Entry:
     return Entry(card.name, "installed", card, weights, card_path, card.source, card.sha256, weights.stat().st_size)
 
 
+def _answer(url: str) -> http.client.HTTPResponse:
+    """The open answer of a server, once its header is whole; raises what `urlopen` raises, or TimeoutError.
+
+    `urlopen` waits again for each piece of a header, so that it is waited for from outside.
+    """
+    answers: queue.SimpleQueue[http.client.HTTPResponse | BaseException] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS))
+        except BaseException as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = answers.get(timeout=4 * _TIMEOUT_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {4 * _TIMEOUT_SECONDS} seconds") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
 def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] | None, size: int | None = None) -> str:
     """Download `url` into `target` and return the sha256 of what was received.
 
@@ -196,7 +221,7 @@ def _fetch(url: str, target: Path, progress: Callable[[int, int | None], None] |
     digest = hashlib.sha256()
     received, started, most = 0, time.monotonic(), size or _LARGEST_BYTES
     try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, open(target, "wb") as stream:
+        with _answer(url) as response, open(target, "wb") as stream:
             length = response.headers.get("Content-Length")
             total = int(length) if length is not None and length.isdecimal() else None
             while block := response.read1(_BLOCK):

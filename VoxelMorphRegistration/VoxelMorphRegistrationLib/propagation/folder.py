@@ -28,6 +28,7 @@ import SimpleITK as sitk
 from ..annotations.segment import Segment
 from ..errors import InputError
 from ..files import slicer_attributes
+from ..files.detached import check_name
 from ..files.label_names import write_colour_table
 from ..files.label_sequences import SequenceFrame, write_label_sequence
 from ..files.lock import FolderLock
@@ -76,10 +77,11 @@ class RunFolder:
             written: called with each frame and its files once all of them, and its row, are on disk; in the thread that
                 writes.
 
-        Raises InputError when it holds another run (and `overwrite` is not set), when another process writes there, or
-        when it cannot be written to.
+        Raises InputError when it holds another run (and `overwrite` is not set), when another process writes there, and
+        when its name is not UTF-8 or it cannot be written to.
         """
         self.path = Path(folder)
+        check_name(self.path)
         self._frames, self._wanted = frames, wanted
         self._files = FrameFiles(self.path, len(frames), wanted)
         self._named = [segment for segment in segments if not segment.is_unnamed]

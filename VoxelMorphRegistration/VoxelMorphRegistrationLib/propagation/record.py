@@ -100,7 +100,7 @@ class RunRecord:
                 Run(**{key: part[key] for key in Run.__dataclass_fields__}) for part in (content, *content["reruns"])
             ]
             return cls(path, runs, {int(index): run for index, run in content["frame_runs"].items()})
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{path}: not a record of a run ({error}); give another folder, or --overwrite") from error
 
     def write(self) -> None:
