@@ -66,10 +66,10 @@ def test_a_run_is_cancelled_and_goes_on_where_it_was(host, panel, weights, warm_
     assert all(os.stat(path).st_mtime_ns == time for path, time in files.items())
 
 
-def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tmp_path):
+def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, warm_worker, tmp_path):
     from Testing.gui.conftest import MODULE_FILE
 
-    count = 24
+    count = 12
     choose_sequence(panel, weights, tmp_path / "run", count)
     panel.ui.applyButton.click()
     host.wait_until(lambda: panel.panel._review.output is not None, 60, "the first frame")
@@ -83,6 +83,7 @@ def test_slicer_is_quit_in_the_middle_and_started_again(host, panel, weights, tm
         os.kill(process, 0)
     finished = len((tmp_path / "run" / "frames.csv").read_text().splitlines()) - 1
     panel = host.open_module(MODULE_FILE)
+    panel.panel._worker = warm_worker
     host.load_scene(tmp_path / "scene.mrb")
     parameters = panel.panel.parameters
     assert parameters.runFolder == tmp_path / "run" and parameters.sequence.GetNumberOfDataNodes() == count

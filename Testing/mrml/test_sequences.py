@@ -369,3 +369,15 @@ def test_the_displacement_that_is_shown_is_the_frames_own_and_no_copy(scene, seq
         False,
         True,
     ]
+
+
+def test_a_frame_that_has_no_displacement_gets_none_by_being_shown(scene, sequence, logic, model):
+    output = run(sequence, draw(scene), model, transforms=True, select=[0, 2])
+    transforms, browser = output.GetNodeReference("VoxelMorph.Transforms"), browser_of(sequence)
+    for number in (1, 2, 3, 0, 1):
+        browser.SetSelectedItemNumber(number)
+        logic.UpdateProxyNodesFromSequences(browser)
+        shown = browser.GetProxyNode(transforms).GetTransformFromParent()
+        assert (shown is not None) == (number in (0, 2)) and transforms.GetNumberOfDataNodes() == 2
+    held = [transforms.GetNthDataNode(number).GetTransformFromParent() for number in range(2)]
+    assert all(one.IsA("vtkOrientedGridTransform") for one in held)
