@@ -31,6 +31,20 @@ def series(folder: Path) -> Path:
     return folder
 
 
+def rescale(path: Path, slope: str) -> None:
+    """Put Rescale Intercept and Slope into a file of implicit VR, instead of those that are there."""
+    whole = path.read_bytes()
+    for tag, text in ((b"\x28\x00\x52\x10", "0"), (b"\x28\x00\x53\x10", slope)):
+        start = whole.find(tag)
+        if start < 0:
+            start = end = whole.rindex(b"\xe0\x7f\x10\x00")
+        else:
+            end = start + 8 + int.from_bytes(whole[start + 4 : start + 8], "little")
+        value = text.encode() + b" " * (len(text) % 2)
+        whole = whole[:start] + tag + len(value).to_bytes(4, "little") + value + whole[end:]
+    path.write_bytes(whole)
+
+
 def refused(path: Path, reason: str) -> None:
     with pytest.raises(InputError, match=reason) as caught:
         read_image(path)
@@ -42,6 +56,18 @@ def test_a_whole_series_is_read_whatever_else_lies_in_its_folder(tmp_path):
     (folder / "README.txt").write_text("scanned on a Thursday")
     (folder / "DICOMDIR").write_bytes(bytes(128) + b"DICM" + bytes(600))
     assert read_image(folder).GetSize() == (8, 7, SLICES)
+
+
+@pytest.mark.parametrize("slope", ["0.5", "100.0"])
+def test_slices_that_are_scaled_otherwise_than_the_first_keep_their_values(tmp_path, slope):
+    """ITK's series reader takes the first one's type for all, in which others are rounded or wrap round."""
+    folder = series(tmp_path / "a")
+    for k in range(1, SLICES):
+        rescale(folder / f"{k}.dcm", slope)
+    one_by_one = [sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{k}.dcm")))[0] for k in range(SLICES)]
+    assert len({values.dtype for values in one_by_one}) > 1
+    np.testing.assert_allclose(sitk.GetArrayFromImage(read_image(folder)), one_by_one, rtol=1e-6)
+    assert np.max(one_by_one) > (32767 if slope == "100.0" else 400)
 
 
 @pytest.mark.parametrize("bytes_missing", [2, 60, 150])

@@ -71,6 +71,8 @@ def test_an_image_without_a_number_among_numbered_ones_is_refused_and_named(tmp_
 def test_the_first_of_a_numbered_series_may_have_no_number_as_slicer_names_copies(tmp_path):
     write(tmp_path, "Volume.nrrd", "Volume_1.nrrd", "Volume_2.nrrd", "Volume_10.nrrd")
     assert names(open_frames(tmp_path)) == ["Volume.nrrd", "Volume_1.nrrd", "Volume_2.nrrd", "Volume_10.nrrd"]
+    write(tmp_path / "scans", "scan1.nrrd", "scan.nrrd", "scan2.nrrd")
+    assert names(open_frames(tmp_path / "scans")) == ["scan.nrrd", "scan1.nrrd", "scan2.nrrd"]
 
 
 def test_a_segmentation_that_is_numbered_like_the_frames_is_refused(tmp_path):

@@ -44,9 +44,12 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class _Slice:
-    """The header of one file: where the slice is in mm, along the normal and in its plane, and what else it says."""
+    """The header of one file: the type of its numbers once they are scaled, where the slice is in mm, along the normal
+    and in its plane, and what else it says.
+    """
 
     file: str
+    kind: int
     depth: float
     aside: np.ndarray
     pixel: float
@@ -63,8 +66,11 @@ def read_dicom(folder: Path) -> sitk.Image:
     """
     try:
         files = _series(folder)
-        _check_slices(folder, _slices(files))
-        return sitk.ReadImage(files)
+        slices = _slices(files)
+        _check_slices(folder, slices)
+        # ITK stacks all slices as numbers of the first one's type, in which those that are scaled otherwise wrap round.
+        alike = len({one.kind for one in slices}) == 1
+        return sitk.ReadImage(files) if alike else sitk.ReadImage(files, sitk.sitkFloat32)
     except RuntimeError as error:
         raise InputError(
             f"{folder}: cannot be read as an image ({error_summary(error)}); give an image file"
@@ -155,7 +161,8 @@ def _slices(files: tuple[str, ...]) -> list[_Slice]:
         aside = position - depth * normal
         pixel = _numbers(fields, _PIXEL_SPACING, 2)
         smallest = float(min(pixel)) if pixel is not None else reader.GetSpacing()[0]
-        found.append(_Slice(file, depth, aside, smallest, tuple(np.round(orientation, 4).tolist()), fields))
+        directions = tuple(np.round(orientation, 4).tolist())
+        found.append(_Slice(file, reader.GetPixelID(), depth, aside, smallest, directions, fields))
     return found
 
 

@@ -67,7 +67,8 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
     left_out: list[Path] = []
     for path in paths:
         (left_out if _identity(path) in drawn else left).append(path)
-    left.sort(key=lambda path: natural_order(path))
+    # Without its ending, by which `scan.nrrd` would come after `scan1.nrrd`.
+    left.sort(key=lambda path: natural_order(path.parent / _stem(path.name)))
     if not left:
         raise InputError(f"{where}: holds no image but the segmentation; give the folder of the frames")
     groups: dict[str, list[Path]] = defaultdict(list)
