@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -84,6 +85,27 @@ def test_a_scheduler_that_is_not_there_is_said_in_one_line(monkeypatch):
         connected(WorkerSettings(scheduler="tcp://127.0.0.1:9")),
     ):
         pass
+
+
+def test_workers_of_a_scheduler_that_would_work_on_several_frames_at_once_are_refused():
+    class Client:
+        closed = False
+
+        def __init__(self, address, timeout):
+            pass
+
+        def wait_for_workers(self, count, timeout):
+            pass
+
+        def nthreads(self):
+            return {"one": 1, "other": 8}
+
+        def close(self):
+            Client.closed = True
+
+    with pytest.raises(InputError, match="would work on 8 frames at once.*--nthreads 1"):
+        workers._client_of(SimpleNamespace(Client=Client), "tcp://somewhere:8786")
+    assert Client.closed
 
 
 def test_each_process_claims_a_gpu_of_its_own_and_the_next_one_gets_it_when_the_first_ends(tmp_path):

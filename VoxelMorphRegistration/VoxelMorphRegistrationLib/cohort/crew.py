@@ -12,7 +12,7 @@ from .patient import Patient
 from .units import Unit
 from .work import BegunElsewhere
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 1.0  # units that end are heard of at once; this is for schedulers and workers that come and go
 _AHEAD = 2  # units a worker, so that it finds the next one when it ends one
 _CLOSE_SECONDS = 10.0
 _WITHOUT_WORKERS = 900.0  # seconds

@@ -122,6 +122,13 @@ def _client_of(distributed: Any, address: str) -> Any:
     except TimeoutError as error:
         client.close()
         raise InputError(f"scheduler {address}: has no workers; start some, or give --workers") from error
+    most = max(client.nthreads().values(), default=1)
+    if most > 1:
+        client.close()
+        raise InputError(
+            f"scheduler {address}: a worker of it would work on {most} frames at once, which share one network; start "
+            "workers with --nthreads 1 (how many threads one computes with, OMP_NUM_THREADS says)"
+        )
     return client
 
 
