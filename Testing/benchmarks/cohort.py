@@ -171,9 +171,10 @@ def memory(frames: int) -> dict[str, Any]:
             ended.set()
         found["seconds"] = round(time.perf_counter() - started, 1)
         found["done"] = sum(len(result.rows) for result in results)
-    early = [megabytes for done, megabytes in seen if done >= frames / 20]
+    early, half = ([used for done, used in seen if done >= frames / part] for part in (20, 2))
     found["megabytes_seen"] = dict(seen[:: max(1, len(seen) // 20)])
-    found["megabytes_after_a_twentieth"], found["megabytes_at_the_end"] = early[0], early[-1]
+    found["megabytes_after_a_twentieth"], found["megabytes_after_half"] = early[0], half[0]
+    found["megabytes_at_the_end"] = early[-1]
     found["megabytes_at_most"] = max(early)
     return found
 
@@ -211,10 +212,10 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| start to the first frame, {of} | {one['first_frame']} s | 30 s |")
     if "memory" in found:
         one = found["memory"]
-        early, late = one["megabytes_after_a_twentieth"], one["megabytes_at_the_end"]
+        told = ", ".join(f"{one[f'megabytes_{when}']}" for when in ("after_a_twentieth", "after_half", "at_the_end"))
         lines.append(
             f"| memory of client and scheduler over {one['frames']:,} frames that are not registered: after a "
-            f"twentieth, at the end, at most | {early}, {late}, {one['megabytes_at_most']} MB | flat |"
+            f"twentieth, after half, at the end | {told} MB | flat |"
         )
     table = "\n".join(lines)
     place = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.S)

@@ -43,7 +43,8 @@ def read_only(soak: SmallCohort) -> Left:
 
 def disk_full(soak: SmallCohort) -> Left:
     """The disk is full half-way, and then grows."""
-    with mounted(soak.output("full"), f"size={8 * soak.frames}k") as output:
+    blocks = sum(-(-path.stat().st_size // 4096) for path in soak.whole.rglob("*") if path.is_file())
+    with mounted(soak.output("full"), f"size={2 * blocks}k") as output:
         done = soak.run(output / "out")
         kept = frames_in(output / "out")
         assert done.returncode in (1, 4), done.stderr

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,12 +69,16 @@ class SmallCohort:
         shutil.rmtree(self.folder / name, ignore_errors=True)
         return self.folder / name
 
-    def start(self, output: Path, *more: str, table: Path | None = None) -> subprocess.Popen:
+    def start(
+        self, output: Path, *more: str, table: Path | None = None, environment: Mapping[str, str] | None = None
+    ) -> subprocess.Popen:
         command = [*COMMAND, "cohort", str(table or self.table), "--output", str(output)]
         workers = () if "--scheduler" in more else ("--workers", "2", "--threads", "1")
         options = [*workers, "--chunk", "6", "--progress", "none", *more]
         pipe = subprocess.PIPE
-        return subprocess.Popen([*command, *options], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        return subprocess.Popen(
+            [*command, *options], env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
 
     def run(self, output: Path, *more: str, table: Path | None = None) -> subprocess.CompletedProcess:
         process = self.start(output, *more, table=table)

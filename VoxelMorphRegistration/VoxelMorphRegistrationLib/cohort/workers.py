@@ -83,6 +83,8 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
     environment = {name: str(threads) for name in _THREADS}
     choices = {
         "distributed.scheduler.allowed-failures": 0,  # Who dies of what is judged by the cohort.
+        # The end of a process of this machine is seen at once; a clock that jumps would end all that live.
+        "distributed.scheduler.worker-ttl": None,
         "distributed.nanny.pre-spawn-environ": environment,
         "distributed.worker.preload": [worker_process.__name__],
         # A process that ends is started anew; on a busy machine that takes longer than Dask's 15 seconds.
