@@ -117,7 +117,8 @@ def _client_of(distributed: Any, address: str) -> Any:
         client = distributed.Client(address, timeout=_REACH_SECONDS)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
-            f"scheduler {address}: cannot be reached ({error_summary(error)}); start it, or give --workers"
+            f"scheduler {address}: cannot be reached ({error_summary(error)}); start it, give its tls:// address where "
+            "it has one, or give --workers"
         ) from error
     try:
         client.wait_for_workers(1, timeout=_WAIT_SECONDS)
