@@ -179,11 +179,8 @@ def memory(frames: int) -> dict[str, Any]:
             ended.set()
         found["seconds"] = round(time.perf_counter() - started, 1)
         found["done"] = sum(len(result.rows) for result in results)
-    early, half = ([used for done, used in seen if done >= frames / part] for part in (20, 2))
-    found["megabytes_seen"] = dict(seen[:: max(1, len(seen) // 20)])
-    found["megabytes_after_a_twentieth"], found["megabytes_after_half"] = early[0], half[0]
-    found["megabytes_at_the_end"] = early[-1]
-    found["megabytes_at_most"] = max(early)
+    found["megabytes_seen"] = dict(seen[:: max(1, len(seen) // 40)])
+    found["megabytes_at_the_end"] = seen[-1][1]
     return found
 
 
@@ -192,6 +189,14 @@ def resident_megabytes() -> float:
         if line.startswith("VmRSS:"):
             return round(int(line.split()[1]) / 1000, 1)
     return float("nan")
+
+
+def megabytes_on_the_way(found: dict[str, Any]) -> list[tuple[int, float]]:
+    """Frames that were done and memory then, of `memory`: after a twentieth, and some more."""
+    frames = found["frames"]
+    seen = [(int(done), used) for done, used in found["megabytes_seen"].items()]
+    parts = (frames / 20, frames / 4, frames / 2, 3 * frames / 4)
+    return [next(one for one in seen if one[0] >= least) for least in parts] + [(frames, found["megabytes_at_the_end"])]
 
 
 def page(found: dict[str, Any]) -> str:
@@ -213,11 +218,9 @@ def page(found: dict[str, Any]) -> str:
         lines.append(f"| start to the first frame, {of} | {one['first_frame']} s | 30 s |")
     if "memory" in found:
         one = found["memory"]
-        told = ", ".join(f"{one[f'megabytes_{when}']}" for when in ("after_a_twentieth", "after_half", "at_the_end"))
-        lines.append(
-            f"| memory of client and scheduler over {one['frames']:,} frames that are not registered: after a "
-            f"twentieth, after half, at the end | {told} MB | flat |"
-        )
+        told = ", ".join(f"{used} at {done:,}" for done, used in megabytes_on_the_way(one))
+        what = f"memory of client and scheduler, MB, of {one['frames']:,} frames that are not registered"
+        lines.append(f"| {what} | {told} | flat |")
     table = "\n".join(lines)
     place = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.S)
     return place.sub(lambda old: f"{old[1]}{table}\n{old[2]}", PAGE.read_text(encoding="utf-8"))
