@@ -197,6 +197,12 @@ def test_names_in_the_header_of_a_nifti_file_are_taken(tmp_path, ending):
     ]
 
 
+def test_colours_of_a_header_may_be_counted_to_255_and_none_is_kept_that_is_no_number(tmp_path):
+    rows = '<Label Key="1" Red="255" Green="51" Blue="0">a</Label><Label Key="2" Red="nan" Green="0" Blue="0">b</Label>'
+    drawn = read_segmentation(total_segmentator(label_file(tmp_path), rows))
+    assert [one.colour for one in drawn.segments] == [(1.0, 0.2, 0.0), (0.5, 0.0, 0.0)]
+
+
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
 def test_a_nifti_file_gets_names_that_others_read_and_the_same_voxels(tmp_path, ending):
     drawn = Segmentation.of(labels(0), segments=[Segment("k", "kidney <&> ä", 1, 0, (1, 0, 0.5)), Segment("s", "s", 2)])

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import struct
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -109,16 +110,17 @@ def _from_nifti(path: Path) -> dict[int, tuple[str, tuple[float, float, float]]]
 
 def _from_xml(text: bytes) -> dict[int, tuple[str, tuple[float, float, float]]]:
     """{} for a table that cannot be understood: names of a header are a courtesy of the program that wrote it."""
-    found = {}
+    found, shades = {}, {}
     try:
         for label in ElementTree.fromstring(text.decode("utf-8", "replace")).iter("Label"):
             red, green, blue = (float(label.get(name, "0.5")) for name in ("Red", "Green", "Blue"))
             name = " ".join((label.text or "").split())
             if name:
-                found[int(label.get("Key", ""))] = name, _colour((red, green, blue))
+                value = int(label.get("Key", ""))
+                found[value], shades[value] = name, (red, green, blue)
     except (ElementTree.ParseError, ValueError):
         return {}
-    return found
+    return _coloured(found, shades)
 
 
 def _from_colour_table(path: Path) -> dict[int, tuple[str, tuple[float, float, float]]]:
@@ -148,14 +150,17 @@ def _from_colour_table(path: Path) -> dict[int, tuple[str, tuple[float, float, f
         if value in found:
             raise InputError(f"{path}: label {value} is named twice; remove one of its lines")
         found[value], shades[value] = name, (red, green, blue)
+    return _coloured({value: name for value, name in found.items() if name and name != "(none)"}, shades)
+
+
+def _coloured(
+    names: dict[int, str], shades: dict[int, tuple[float, float, float]]
+) -> dict[int, tuple[str, tuple[float, float, float]]]:
+    """Names with colours from 0 to 1; a table counts them to 255 where one is above 1."""
     scale = 255 if any(part > 1 for rgb in shades.values() for part in rgb) else 1
-    return {
-        value: (name, _colour(tuple(part / scale for part in shades[value])))
-        for value, name in found.items()
-        if name and name != "(none)"
-    }
+    return {value: (name, _colour(tuple(part / scale for part in shades[value]))) for value, name in names.items()}
 
 
 def _colour(shades: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = (min(max(part, 0.0), 1.0) for part in shades)
+    red, green, blue = (min(max(part, 0.0), 1.0) if math.isfinite(part) else 0.5 for part in shades)
     return red, green, blue
