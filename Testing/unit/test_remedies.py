@@ -23,7 +23,7 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.images import read_image
 
 LIBRARY = Path(__file__).resolve().parents[2] / "VoxelMorphRegistration" / "VoxelMorphRegistrationLib"
-#: Of FreeSurfer, Connectome Workbench, pip and Slicer.
+#: Of FreeSurfer, Connectome Workbench, Dask, pip and Slicer.
 FOREIGN = {
     "--inm",
     "--inmni",
@@ -34,6 +34,7 @@ FOREIGN = {
     "--from-fnirt",
     "--constraint",
     "--no-deps",
+    "--nthreads",
     "--target",
 }
 FOREIGN |= {"--disable-pip-version-check", "--no-splash", "--no-main-window", "--python-script"}
@@ -124,3 +125,12 @@ def test_the_command_for_another_tools_start_makes_one_that_register_takes(tmp_p
     words = shlex.split(told[told.index("slicer-voxelmorph convert") :].replace("FIXED", "FIXED.nrrd"))
     assert main([*words[1:], "--from", "niftyreg"]) == 0 and Path("start.h5").is_file()
     assert main(["register", *given, "start.h5"]) == 0
+
+
+def test_the_command_for_a_network_that_is_there_already_makes_room_for_another(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("VOXELMORPH_MODELS_DIR", str(tmp_path / "models"))
+    command = ["models", "import", "mine", str(weights_file(tmp_path))]
+    assert main(command) == 0
+    assert main(command) == 1
+    words = shlex.split(re.search(r"slicer-voxelmorph (models remove .*)", capsys.readouterr().err)[1])
+    assert main(words) == 0 and main(command) == 0
