@@ -193,3 +193,14 @@ def test_axes_that_span_no_volume_are_refused_as_such(tmp_path, rows, recwarn):
     with pytest.raises(InputError, match="a.nii: the axes in its header span no volume"):
         read_image(path)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", ["a.hdr", "a.img"])
+def test_sheared_axes_of_a_pair_are_told_as_such(tmp_path, name):
+    axes = np.array([[2.0, 0.4, 0, 0], [0, 2.0, 0, 0], [0, 0, 2.5, 0], [0, 0, 0, 1.0]])
+    image = nibabel.Nifti1Pair(VALUES, axes)
+    image.set_sform(axes, 1)
+    image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "a.hdr")
+    with pytest.raises(InputError, match=f"{name}: its axes are sheared by 11 degrees"):
+        read_image(tmp_path / name)

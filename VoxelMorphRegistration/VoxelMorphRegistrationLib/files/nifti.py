@@ -59,27 +59,31 @@ def check_pair(path: Path) -> None:
     """Raises InputError, naming the file, for voxels that are cut short or damaged beside their header (.hdr and .img
     of NIfTI or Analyze), which ITK reads as far as they go.
     """
-    stem, dot, kind = path.name.removesuffix(".gz").rpartition(".")
-    if kind.lower() not in ("hdr", "img") or not path.is_file():
+    if not path.is_file() or (named := _named_alike(path, "hdr")) is None:
         return
-    both = [
-        [entry for end in (one, one.upper(), f"{one}.gz") if (entry := path.with_name(f"{stem}.{end}")).is_file()]
-        for one in ("hdr", "img")
-    ]
-    header = nifti_header(both[0][0]) if both[0] else None
+    header, voxels_file = nifti_header(named), _named_alike(path, "img")
     if header is None:
         return  # Its reader tells.
-    if not both[1]:
-        raise InputError(f"{path}: its voxels ({stem}.img) are not beside it; copy both files")
+    if voxels_file is None:
+        raise InputError(f"{path}: its voxels (.img) are not beside it; copy both files")
     dimensions, offset = header["dim"].tolist(), float(header["vox_offset"])
     if not 1 <= dimensions[0] <= 7 or not math.isfinite(offset):
         raise InputError(f"{path}: its header says dimensions {dimensions}; copy or export it again")
     voxels = math.prod(max(count, 1) for count in dimensions[1 : 1 + dimensions[0]])
     needed = max(int(offset), 0) + voxels * int(header["bitpix"]) // 8
-    if is_gzip(both[1][0]):
-        check_packed(both[1][0], 0, "gzip", needed)
-    elif both[1][0].stat().st_size < needed:
-        raise InputError(f"{path}: its voxels ({both[1][0].name}) are cut short; copy or download them again")
+    if is_gzip(voxels_file):
+        check_packed(voxels_file, 0, "gzip", needed)
+    elif voxels_file.stat().st_size < needed:
+        raise InputError(f"{path}: its voxels ({voxels_file.name}) are cut short; copy or download them again")
+
+
+def _named_alike(path: Path, kind: str) -> Path | None:
+    """The file of a pair (.hdr and .img) that `path` is one of; None where there is none, and for other files."""
+    stem, _, own = path.name.removesuffix(".gz").rpartition(".")
+    if own.lower() not in ("hdr", "img"):
+        return None
+    names = (path.with_name(f"{stem}.{end}") for end in (kind, kind.upper(), f"{kind}.gz"))
+    return next((one for one in names if one.is_file()), None)
 
 
 def _check_header(path: Path, header: nibabel.Nifti1Header) -> None:
@@ -127,7 +131,7 @@ def shear_degrees(path: Path) -> float:
     """By how much the axes of a NIfTI file are not at right angles, at most; 0 for another file, and where they
     span no volume.
     """
-    header = nifti_header(path)
+    header = nifti_header(_named_alike(path, "hdr") or path)
     if header is None:
         return 0.0
     axes = header.get_best_affine()[:3, :3]
