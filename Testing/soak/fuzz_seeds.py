@@ -26,6 +26,7 @@ from VoxelMorphRegistrationLib.models import catalogue
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.weights import read_weights
 from VoxelMorphRegistrationLib.propagation.frames import open_frames
+from VoxelMorphRegistrationLib.propagation.motion_model_store import read_modes
 from VoxelMorphRegistrationLib.propagation.record import Run, RunRecord
 from VoxelMorphRegistrationLib.propagation.table import FrameTable
 from VoxelMorphRegistrationLib.space.grid import Grid
@@ -133,6 +134,8 @@ def make_seeds(folder: Path) -> list[Seed]:
     header = ",".join(FrameTable(folder / "x.csv", (1, 2)).columns)
     rows = "".join(f"{n},{n},done{',1' * (header.count(',') - 2)}\n" for n in range(5))
     add("frames.csv", lambda path: FrameTable(path, (1, 2)).finish()).write_text(f"{header}\n{rows}")
+    place = {name: np.asarray(getattr(grid, name)) for name in ("size", "spacing", "origin", "direction")}
+    np.savez_compressed(add("motion-model.npz", read_modes), modes=vectors[None], **place)
     run = Run({"strategy": "direct"}, {"name": "m", "sha256": "0"}, {"segmentation 0": "s.nrrd | 1"}, ["f.nrrd | 1"])
     RunRecord(add("run.json", RunRecord.read), [run, run], {1: 1}).write()
     return seeds

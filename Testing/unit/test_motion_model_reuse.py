@@ -75,6 +75,11 @@ def test_a_file_that_holds_no_model_and_a_model_from_elsewhere_are_refused(tmp_p
     for name in ("text.npz", "none.npz"):
         with pytest.raises(InputError, match=f"{name}: holds no motion model"):
             read_modes(tmp_path / name)
+    np.savez_compressed(tmp_path / "damaged.npz", size=np.arange(90))
+    whole = (tmp_path / "damaged.npz").read_bytes()
+    (tmp_path / "damaged.npz").write_bytes(whole[:60] + bytes([whole[60] ^ 0xFF]) + whole[61:])
+    with pytest.raises(InputError, match="damaged.npz: holds no motion model"):
+        read_modes(tmp_path / "damaged.npz")
     away = Grid(GRID.size, GRID.spacing, (900.0, 0.0, 0.0), GRID.direction)
     with pytest.raises(InputError, match="none of its motion"):
         read_modes(earlier[0]).on(away)

@@ -11,7 +11,6 @@ Docs/motion-model.md says what each of them holds.
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError, error_summary
+from ..errors import InputError
+from ..files.array_archives import npz_shapes, read_npz
 from ..files.atomic import atomic_write
 from ..space import displacement as displacements
 from ..space.grid import Grid
@@ -70,12 +70,13 @@ class KnownModes:
 def read_modes(path: str | Path) -> KnownModes:
     """The modes in the `motion-model.npz` of a run. Raises InputError when the file holds none."""
     try:
-        with np.load(path, allow_pickle=False) as kept:
-            grid = Grid(*(tuple(kept[name].tolist()) for name in ("size", "spacing", "origin", "direction")))
-            modes = kept["modes"]
-    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+        described = (read_npz(Path(path), name).tolist() for name in ("size", "spacing", "origin", "direction"))
+        grid = Grid(*map(tuple, described))
+        modes = read_npz(Path(path), "modes")
+    except (InputError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).removeprefix(f"{path}: ").partition(";")[0].split())
         raise InputError(
-            f"{path}: holds no motion model ({error_summary(error)}); give the motion-model.npz of a run's folder"
+            f"{path}: holds no motion model ({reason}); give the motion-model.npz of a run's folder"
         ) from error
     shape = (len(modes), *grid.shape, grid.dimension)
     if modes.shape != shape or not len(modes) or not np.isfinite(modes).all():
@@ -167,9 +168,8 @@ class MotionStore:
         if self._folder is None:
             return None
         try:
-            with np.load(path) as kept:
-                return dict(kept)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return {name: read_npz(path, name) for name in npz_shapes(path)}
+        except InputError:
             return None
 
     def _save(self, path: Path, content: Mapping[str, np.ndarray]) -> None:
