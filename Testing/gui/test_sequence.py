@@ -33,6 +33,7 @@ def test_frames_come_live_without_the_window_standing_still(host, ready, tmp_pat
     ready.ui.tryButton.click()
     finish(host, ready)
     assert "all 6 take about" in ready.ui.statusLabel.text
+    assert ready.ui.acceptButton.enabled and "Frame 3" in ready.ui.frameLabel.text and ready.ui.show3DButton.enabled
 
     def run(number):
         ready.panel.parameters.outputSequence, ready.panel.parameters.runFolder = None, tmp_path / f"run-{number}"

@@ -110,3 +110,37 @@ def test_a_loaded_file_goes_by_its_path_until_it_is_changed(scene, tmp_path):
     slicer.util.arrayFromVolume(node)[:] = 1
     slicer.util.arrayFromVolumeModified(node)
     assert own_file(node, (".nrrd",)) is None
+
+
+def test_a_frame_whose_showing_was_stopped_is_linked_when_it_is_caught_up_with(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    ready = prepared(sequence, organs)
+    files = SequenceFiles(ready, tmp_path)
+    list(at_once(files.write()))
+    assert compute(files, tmp_path, weights, "--frames", "2") == 0
+    for pieces in range(1, 4):
+        live = LiveRun(ready, tmp_path)
+        stopped, sent = live.frame(2), None
+        for _ in range(pieces):
+            sent = stopped.send(sent).work()
+        stopped.close()
+        list(at_once(live.catch_up()))
+        live.finish()
+        browser = browser_of(live.output)
+        assert browser is browser_of(sequence) and browser.GetProxyNode(live.output) is not None
+        scene.RemoveNode(live.output)
+
+
+def test_a_run_that_finds_nothing_new_leaves_frames_to_be_edited(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    ready = prepared(sequence, organs)
+    files = SequenceFiles(ready, tmp_path)
+    list(at_once(files.write()))
+    assert compute(files, tmp_path, weights) == 0
+    live = LiveRun(ready, tmp_path)
+    list(at_once(live.catch_up()))
+    live.finish()
+    again = LiveRun(prepared(sequence, organs, live.output), tmp_path)
+    assert list(at_once(again.catch_up())) == []
+    again.finish()
+    assert browser_of(sequence).GetSaveChanges(live.output)

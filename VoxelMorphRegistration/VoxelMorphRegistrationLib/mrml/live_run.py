@@ -42,6 +42,7 @@ class LiveRun:
         self._files = FrameFiles(folder, len(prepared.frames), wanted)
         self._table = FrameTable(folder / "frames.csv", ())
         self._nodes: FrameSequences | None = None
+        self._linked = False
         self._kept: frozenset[int] = frozenset()
 
     @property
@@ -77,13 +78,15 @@ class LiveRun:
         """Fill the table and the plot, and tell each frame why a person should look at it; more frames may follow."""
         if self._nodes is None:
             return
+        if not self._linked:
+            self._link()  # Nothing was new; edits of the frame that is shown go into it again.
         rows = self._table.read()
         if rows:
             self._nodes.tell(self._table.path, rows)
 
     def _place(self, one: _Finished) -> Generator[Any, Any, bool]:
         """Whether the frame is new to the scene."""
-        nodes, first = self._begun()
+        nodes = self._begun()
         value = self._prepared.frames.value(one.index)
         held = nodes.output.GetDataNodeAtValue(value)
         if one.index in self._kept and one.index not in self._asked:
@@ -92,8 +95,8 @@ class LiveRun:
             return False
         yield from nodes.place((yield Beside(partial(one.result, value))))
         nodes.output.GetDataNodeAtValue(value).SetAttribute(slicer_attributes.FILE, one.stamp or None)
-        if first:
-            nodes.show()
+        if not self._linked:
+            self._link()
             nodes.hide_drawn()
         else:
             browser = browser_of(nodes.output)
@@ -101,13 +104,17 @@ class LiveRun:
                 update_proxies(browser)
         return True
 
-    def _begun(self) -> tuple[FrameSequences, bool]:
-        """The nodes, and whether they were made just now."""
-        if self._nodes is not None:
-            return self._nodes, False
-        self._nodes = FrameSequences(*self._prepared.parts)
-        self._kept = self._nodes.a_persons(by_time=True)
-        return self._nodes, True
+    def _begun(self) -> FrameSequences:
+        if self._nodes is None:
+            self._nodes = FrameSequences(*self._prepared.parts)
+            self._kept = self._nodes.a_persons(by_time=True)
+        return self._nodes
+
+    def _link(self) -> None:
+        """Into the input's browser, once a frame is there: whoever shows a frame may be stopped before it is."""
+        assert self._nodes is not None
+        self._nodes.show()
+        self._linked = True
 
 
 @dataclass(frozen=True)

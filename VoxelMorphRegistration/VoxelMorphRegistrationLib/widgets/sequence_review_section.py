@@ -187,7 +187,16 @@ class SequenceReviewSection:
         marks = [_("accepted")] if state.accepted else []
         marks += [_("edited by hand")] if state.edited else []
         marks += [state.reasons] if state.reasons else []
-        return said + ("; ".join(marks) or _("nothing speaks against it")) + "."
+        nothing = _("nothing speaks against it") if self._judged(state.index) else _("finished")
+        return said + ("; ".join(marks) or nothing) + "."
+
+    def _judged(self, index: int) -> bool:
+        """Whether it is known if the frame needs a look: of a run that goes on, once it has ended."""
+        if not self._busy or self._output is None:
+            return True
+        from ..mrml.tables import flags_of
+
+        return index in flags_of(self._output.GetNodeReference(slicer_attributes.TABLE))
 
     def _go(self, way: int) -> None:
         """Show the nearest flagged frame before or after the one that is shown; past the last one, the first."""
