@@ -293,3 +293,12 @@ def test_an_xfm_is_converted_as_simpleitk_reads_it(tmp_path):
         assert main(["convert", *given, "--output", str(tmp_path / "out.nrrd")]) == 0
         moved = np.add(sitk.ReadImage(str(tmp_path / "out.nrrd"))[4, 3, 2], (4.0, 3.0, 2.0))
         np.testing.assert_allclose(moved, oracle.TransformPoint((4.0, 3.0, 2.0)), atol=1e-5)
+
+
+def test_a_2d_affine_is_no_xfm(tmp_path):
+    vectors = np.broadcast_to(np.float32([1, 2]), (6, 5, 2))
+    field = sitk.GetImageFromArray(vectors, isVector=True)
+    with pytest.raises(InputError, match="end the name in .tfm"):
+        exchange.write(field, tmp_path / "a.xfm", "itk")
+    exchange.write(field, tmp_path / "a.tfm", "itk")
+    assert sitk.ReadTransform(str(tmp_path / "a.tfm")).TransformPoint((0.0, 0.0)) == pytest.approx((1, 2))

@@ -115,7 +115,9 @@ def write_slicer(displacement: sitk.Image, path: Path, context: Context) -> None
 
 
 def write_affine(displacement: sitk.Image, path: Path) -> None:
-    """An ITK affine file, text or .mat. Raises InputError when the displacement is no affine."""
+    """An ITK affine file, text, .mat or (3D) .xfm. Raises InputError when the displacement is no affine."""
+    if path.name.lower().endswith(".xfm") and displacement.GetDimension() == 2:
+        raise InputError(f"{path}: an .xfm is 3D and this displacement is 2D; end the name in .tfm")
     transform = itk_transform(exact_affine(displacement, path))
     with atomic_write(path) as partial:
         sitk.WriteTransform(transform, str(partial))
