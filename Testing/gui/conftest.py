@@ -57,8 +57,9 @@ def host(application):
     host = application
     host.clear()
     yield host
-    escaped, unanswered = list(host.exceptions), list(host.dialogs.unanswered)
+    unanswered = list(host.dialogs.unanswered)
     host.quit()
+    escaped = list(host.exceptions)
     host.clear()
     assert not escaped, "\n".join(escaped)
     assert not unanswered, f"questions without a prepared answer: {unanswered}"

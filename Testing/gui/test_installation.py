@@ -137,6 +137,9 @@ def test_a_torch_of_another_numpy_is_recognised_and_worked_around_by_consent(hos
         def cancel(self, job):
             pass
 
+        def stop(self):
+            pass
+
     monkeypatch.setattr(installer, "private_packages", lambda: tmp_path / "private")
     asked = []
 
