@@ -49,9 +49,10 @@ lint: $(VENV)/.lint-installed
 
 test: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile Testing/gui
 
-# The panel in a stand-in for Slicer's window: in processes of its own, because its application takes the place of
-# slicer-core's bare modules, which the other tests use, for as long as a process lives.
+# The panel in a stand-in for Slicer's window, a part of `make test`: in processes of its own, because its application
+# takes the place of slicer-core's bare modules, which the other tests use, for as long as a process lives.
 gui: $(VENV)/.oracles-installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile Testing/gui
 
