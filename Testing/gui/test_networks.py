@@ -16,9 +16,6 @@ class Listing:
     def __init__(self, entries):
         self.entries, self.jobs = entries, []
 
-    def stop(self):
-        pass
-
     def submit(self, command, arguments, on_event):
         self.jobs.append(arguments)
         if arguments[0] == "info":
