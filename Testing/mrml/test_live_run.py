@@ -60,12 +60,18 @@ def test_a_frame_that_changed_is_written_anew(scene, sequence, tmp_path):
     assert sitk.GetArrayViewFromImage(open_frames(str(files.sequence))[2]).max() == 7
 
 
-def test_frames_appear_in_the_browser_one_by_one_with_table_and_plot_at_the_end(scene, sequence, weights, tmp_path):
-    organs = draw(scene)
+def computed(sequence, organs, tmp_path, weights, *options):
+    """The sequence prepared and written, and a run of it ended."""
     ready = prepared(sequence, organs)
     files = SequenceFiles(ready, tmp_path)
     list(at_once(files.write()))
-    assert compute(files, tmp_path, weights) == 0
+    assert compute(files, tmp_path, weights, *options) == 0
+    return ready, files
+
+
+def test_frames_appear_in_the_browser_one_by_one_with_table_and_plot_at_the_end(scene, sequence, weights, tmp_path):
+    organs = draw(scene)
+    ready, files = computed(sequence, organs, tmp_path, weights)
     live = LiveRun(ready, tmp_path)
     assert live.output is None
     for number in range(4):
@@ -83,10 +89,7 @@ def test_frames_appear_in_the_browser_one_by_one_with_table_and_plot_at_the_end(
 
 def test_a_folder_is_caught_up_with_and_what_a_person_accepted_stays(scene, sequence, weights, tmp_path):
     organs = draw(scene)
-    ready = prepared(sequence, organs)
-    files = SequenceFiles(ready, tmp_path)
-    list(at_once(files.write()))
-    assert compute(files, tmp_path, weights) == 0
+    ready, files = computed(sequence, organs, tmp_path, weights)
     live = LiveRun(ready, tmp_path)
     assert list(at_once(live.catch_up())) == [0, 1, 2, 3]
     accept(live.output, live.output.GetNthIndexValue(1))
@@ -113,11 +116,7 @@ def test_a_loaded_file_goes_by_its_path_until_it_is_changed(scene, tmp_path):
 
 
 def test_a_frame_whose_showing_was_stopped_is_linked_when_it_is_caught_up_with(scene, sequence, weights, tmp_path):
-    organs = draw(scene)
-    ready = prepared(sequence, organs)
-    files = SequenceFiles(ready, tmp_path)
-    list(at_once(files.write()))
-    assert compute(files, tmp_path, weights, "--frames", "2") == 0
+    ready, _ = computed(sequence, draw(scene), tmp_path, weights, "--frames", "2")
     for pieces in range(1, 4):
         live = LiveRun(ready, tmp_path)
         stopped, sent = live.frame(2), None
@@ -133,10 +132,7 @@ def test_a_frame_whose_showing_was_stopped_is_linked_when_it_is_caught_up_with(s
 
 def test_a_run_that_finds_nothing_new_leaves_frames_to_be_edited(scene, sequence, weights, tmp_path):
     organs = draw(scene)
-    ready = prepared(sequence, organs)
-    files = SequenceFiles(ready, tmp_path)
-    list(at_once(files.write()))
-    assert compute(files, tmp_path, weights) == 0
+    ready, files = computed(sequence, organs, tmp_path, weights)
     live = LiveRun(ready, tmp_path)
     list(at_once(live.catch_up()))
     live.finish()

@@ -14,29 +14,12 @@ import slicer.util
 from ..errors import InputError
 from ..space.displacement import to_transform
 from ..space.grid import Grid
-from .beside import Beside, value_of
+from .beside import Beside
 from .geometry import matrix_to_vtk
 from .transforms import own_displacement
 from .volumes import describe, image_from_volume, local_ijk_to_ras
 
 _MOST_VOXELS = 2_000_000  # that thresholds are taken from
-
-
-def add_checkerboard(
-    first: slicer.vtkMRMLVolumeNode,
-    second: slicer.vtkMRMLVolumeNode,
-    name: str,
-    squares: int = 8,
-    through: slicer.vtkMRMLTransformNode | None = None,
-) -> slicer.vtkMRMLVolumeNode:
-    """A volume of blocks taken in turn from two volumes, the second at the first's range of values; made anew under the
-    same name.
-
-    Both have the same grid, or the second follows the result `through` of a registration with the first: then it is
-    warped onto the first's grid for the picture alone, as it is shown.
-    Raises InputError where the grids differ.
-    """
-    return value_of(checkerboard_in_pieces(first, second, name, squares, through))
 
 
 def checkerboard_in_pieces(
@@ -46,7 +29,13 @@ def checkerboard_in_pieces(
     squares: int = 8,
     through: slicer.vtkMRMLTransformNode | None = None,
 ) -> Generator[Any, Any, slicer.vtkMRMLVolumeNode]:
-    """As `add_checkerboard`, in pieces (see `beside`)."""
+    """A volume of blocks taken in turn from two volumes, the second at the first's range of values; made anew under the
+    same name, in pieces (see `beside`).
+
+    Both have the same grid, or the second follows the result `through` of a registration with the first: then it is
+    warped onto the first's grid for the picture alone, as it is shown.
+    Raises InputError where the grids differ.
+    """
     one, other = slicer.util.arrayFromVolume(first), slicer.util.arrayFromVolume(second)
     if through is not None:
         fixed, moving = image_from_volume(first), image_from_volume(second, below=through)
@@ -78,18 +67,14 @@ def _in_turn(one: np.ndarray, other: np.ndarray, squares: int) -> np.ndarray:
     return np.where(blocks % 2, scaled, one).astype(np.float32)
 
 
-def add_outlines(volume: slicer.vtkMRMLVolumeNode, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
-    """A label volume whose borders are those of a volume's tissues: three ranges of values by Otsu's thresholds.
-
-    It lies where the volume lies, under the same transform; made anew under the same name.
-    """
-    return value_of(outlines_in_pieces(volume, name))
-
-
 def outlines_in_pieces(
     volume: slicer.vtkMRMLVolumeNode, name: str
 ) -> Generator[Any, Any, slicer.vtkMRMLLabelMapVolumeNode]:
-    """As `add_outlines`, in pieces (see `beside`)."""
+    """A label volume whose borders are those of a volume's tissues: three ranges of values by Otsu's thresholds.
+
+    It lies where the volume lies, under the same transform; made anew under the same name, in pieces
+    (see `beside`).
+    """
     tissues = yield Beside(partial(_tissues, slicer.util.arrayFromVolume(volume)))
     node = _node_beside(volume, "vtkMRMLLabelMapVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, tissues)

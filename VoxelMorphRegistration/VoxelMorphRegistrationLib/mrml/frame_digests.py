@@ -13,7 +13,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 _LABELMAP = "Binary labelmap"
 _MOST_KNOWN = 50_000
 #: Of what was looked at in this process, by `_stamp`.
-_known: dict[tuple[object, ...], str] = {}
+_known: dict[tuple[object, ...] | None, str] = {}
 
 
 def digest(node: slicer.vtkMRMLNode) -> str | None:
@@ -31,7 +31,8 @@ def digest_by_time(node: slicer.vtkMRMLNode) -> str | None:
     """`digest`, without looking at the voxels again unless VTK was told since that they were changed, as every module
     of Slicer does. A script that writes into an array has to call `arrayFromSegmentModified` or its like.
     """
-    return digest(node) if not is_known(node) else _known[_stamp(node)]  # type: ignore[index]
+    known = _known.get(_stamp(node))
+    return digest(node) if known is None else known
 
 
 def is_known(node: slicer.vtkMRMLNode) -> bool:
