@@ -24,6 +24,54 @@ def test_choosing_a_frame_of_a_sequence_offers_the_sequence(host, panel):
     assert panel.ui.sequenceSelector.currentNode() is sequence
 
 
+def test_a_chosen_sequence_that_gets_its_frames_later_can_be_applied(host, panel):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    sequence, browser = sequence_of(1)
+    parameters = panel.panel.parameters
+    parameters.mode, parameters.sequence, parameters.segmentation = Mode.SEQUENCE, sequence, drawn_segmentation()
+    assert not panel.ui.applyButton.enabled and "second frame" in panel.ui.applyButton.toolTip
+    sequence.SetDataNodeAtValue(sequence.GetNthDataNode(0), "0.5")
+    host.process()
+    assert panel.ui.applyButton.enabled and panel.ui.tryButton.enabled
+    sequence.RemoveDataNodeAtValue("0.5")
+    host.process()
+    assert not panel.ui.applyButton.enabled
+
+
+def test_segments_that_are_drawn_after_the_segmentation_was_chosen_are_offered(host, panel):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    parameters = panel.panel.parameters
+    drawn = drawn_segmentation()
+    parameters.mode, parameters.segmentation = Mode.SEQUENCE, drawn
+    drawn.GetSegmentation().AddEmptySegment("later", "drawn later")
+    host.process()
+    rows = panel.ui.segmentsList
+    assert [rows.item(row).text() for row in range(rows.count)][-1] == "drawn later"
+    drawn.GetSegmentation().GetSegment("later").SetName("renamed")
+    host.process()
+    assert rows.item(rows.count - 1).text() == "renamed"
+
+
+def test_a_thousand_frames_that_come_at_once_are_shown_once(host, panel):
+    from VoxelMorphRegistrationLib.widgets.node_contents import NodeContents
+
+    sequence, browser = sequence_of(1)
+    told = []
+    contents = NodeContents(lambda: told.append(sequence.GetNumberOfDataNodes()))
+    contents.follow(sequence, None)
+    volume = sequence.GetNthDataNode(0)
+    for number in range(1, 1001):
+        sequence.SetDataNodeAtValue(volume, str(number))
+    host.process()
+    assert told == [1001]
+    sequence.RemoveDataNodeAtValue("7")
+    contents.follow()
+    host.process()
+    assert told == [1001]
+
+
 def test_a_folder_on_disk_is_propagated_without_being_loaded(host, panel, warm_worker, tmp_path):
     from VoxelMorphRegistrationLib.mrml.sequences import browser_of
     from VoxelMorphRegistrationLib.widgets.parameters import Mode

@@ -24,7 +24,7 @@ class LabelsSection:
     def show(self, drawn: slicer.vtkMRMLNode | None, parameters: Parameters | None, idle: bool) -> None:
         """Show the segments of what was drawn; a label volume has none to choose from."""
         self._parameters = parameters
-        segments = _segments_of(drawn)
+        segments = segments_of(drawn)
         left = set() if parameters is None else set(parameters.leftOutSegments)
         box = self._ui.segmentsList
         shown = [(identifier, name, identifier not in left) for identifier, name in segments]
@@ -56,8 +56,8 @@ class LabelsSection:
         ]
 
 
-def _segments_of(node: slicer.vtkMRMLNode | None) -> list[tuple[str, str]]:
-    """Ids and names."""
+def segments_of(node: slicer.vtkMRMLNode | None) -> list[tuple[str, str]]:
+    """Ids and names of a segmentation's segments; other nodes have none."""
     if node is None or not node.IsA("vtkMRMLSegmentationNode"):
         return []
     held = node.GetSegmentation()

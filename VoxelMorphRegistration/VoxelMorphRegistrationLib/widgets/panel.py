@@ -19,6 +19,7 @@ from .job import JobEnd
 from .job_runner import JobRunner
 from .labels_section import LabelsSection
 from .network_section import NetworkSection
+from .node_contents import NodeContents
 from .pair_job import PairJob
 from .pair_result_section import PairResultSection
 from .parameters import Mode, Parameters
@@ -54,6 +55,8 @@ class Panel:
         self._shown = ShownFrame(self._review.moved, self._runs.say)
         self._references = ReferencesSection(ui, lambda: self._shown.number)
         self._labels = LabelsSection(ui)
+        # A run that goes on tells of its frames itself.
+        self._contents = NodeContents(lambda: None if self.running else self.update())
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
         ui.tryButton.connect("clicked(bool)", lambda clicked: self._sequences.one_frame(self._shown.number))
         ui.useShownFrameButton.connect("clicked(bool)", lambda clicked: self._use_shown_frame())
@@ -143,12 +146,14 @@ class Panel:
             self._offer_sequence()
             self._result.refresh()
             self._shown.follow(None)
+            self._contents.follow()
             return
         ui.maskMarginSpinBox.enabled = parameters.region is None
         self._references.show(parameters, idle)
         self._labels.show(parameters.segmentation, parameters, idle)
         self._folder.show(parameters, self.running)
         self._shown.follow(parameters.sequence)
+        self._contents.follow(parameters.sequence, parameters.segmentation, parameters.outputSequence)
         self._review.show(parameters.outputSequence, self.running)
         self._export.show(parameters.outputSequence)
 
