@@ -6,9 +6,10 @@ import numpy as np
 import SimpleITK as sitk
 import slicer
 import slicer.util
+import vtk
 
-from Testing.gui.scenes import drawn_segmentation, sequence_of, two_volumes
-from Testing.support.propagation_cases import frame, weights_file, write_sequence
+from Testing.gui.scenes import FRAMES, drawn_segmentation, finish, sequence_of, states, two_volumes
+from Testing.support.propagation_cases import CENTRE, frame, weights_file, write_sequence
 
 
 def test_choosing_a_frame_of_a_sequence_offers_the_sequence(host, panel):
@@ -123,3 +124,32 @@ def test_a_box_is_the_region_of_a_pair_and_a_box_elsewhere_is_named(host, panel,
     panel.ui.applyButton.click()
     host.wait_until(lambda: not panel.panel.running, 60, "the registration")
     assert panel.ui.statusLabel.text == "Done."
+
+
+def test_points_or_a_model_are_carried_without_a_segmentation(host, sequence_panel, tmp_path):
+    parameters, ui = sequence_panel.panel.parameters, sequence_panel.ui
+    segmentation, parameters.segmentation = parameters.segmentation, None
+    assert not ui.applyButton.enabled and "points or a model" in ui.applyButton.toolTip
+    sphere = vtk.vtkSphereSource()
+    sphere.SetCenter(CENTRE * (-1, -1, 1))
+    sphere.Update()
+    wall = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "wall")
+    wall.SetAndObservePolyData(sphere.GetOutput())
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmarks")
+    points.AddControlPoint(vtk.vtkVector3d(CENTRE * (-1, -1, 1)), "tip")
+    parameters.points, parameters.surface = points, wall
+    assert ui.applyButton.enabled and not ui.maskMarginSpinBox.enabled and not ui.referencesBox.enabled
+    ui.applyButton.click()
+    finish(host, sequence_panel)
+    output = parameters.outputSequence
+    assert [state.status for state in states(sequence_panel)] == ["reference", *["done"] * (FRAMES - 1)]
+    assert output.GetNthDataNode(1).GetNthControlPointLabel(0) == "tip"
+    assert output.GetNodeReference("VoxelMorph.Surface").GetNumberOfDataNodes() == FRAMES
+    assert ui.editButton.text == "Edit in Markups" and not ui.referenceButton.enabled and not ui.show3DButton.enabled
+    ui.editButton.click()
+    assert slicer.util.selectedModule() == "Markups"
+    parameters.segmentation, parameters.runFolder = segmentation, tmp_path / "other run"
+    ui.applyButton.click()
+    finish(host, sequence_panel)
+    assert parameters.outputSequence is not output and output.GetNthDataNode(2).IsA("vtkMRMLMarkupsNode")
+    assert ui.editButton.text == "Edit in Segment Editor" and ui.referenceButton.enabled

@@ -67,7 +67,7 @@ def write_points(points: Points, path: str | Path) -> None:
     path = Path(path)
     if path.suffix.lower() != ".json":
         raise InputError(f"{path}: points are written as .mrk.json; end the name so")
-    document = copy.deepcopy(points.document)
+    document = {"@schema": _SCHEMA, **copy.deepcopy(points.document)}
     for point, position in zip(placed_points(document), points.positions.tolist()):
         point["position"] = position
     for markup in document["markups"]:

@@ -46,7 +46,8 @@ def kinds_of(output: slicer.vtkMRMLSequenceNode | None) -> list[Kind]:
     """What of `KINDS` there is to write of an output sequence."""
     if output is None or output.GetNumberOfDataNodes() == 0:
         return []
-    there: list[Kind] = ["segmentations", "sequence"]
+    there: list[Kind] = [_kind_of_frames(output)]
+    there += ["sequence"] if there == ["segmentations"] else []
     there += ["table"] if output.GetNodeReference(slicer_attributes.TABLE) is not None else []
     held = [kind for kind, role in _ROLES.items() if _has_frames(output.GetNodeReference(role))]
     return [kind for kind in KINDS if kind in there or kind in held]
@@ -69,8 +70,16 @@ def export_run(output: slicer.vtkMRMLSequenceNode, folder: Path, kind: Kind) -> 
     elif kind == "sequence":
         yield from _write_sequence(output, folder)
     else:
-        sequence = output if kind == "segmentations" else output.GetNodeReference(_ROLES[kind])
+        sequence = output if kind == _kind_of_frames(output) else output.GetNodeReference(_ROLES[kind])
         yield from _write_frames(sequence, folder, "segmentation" if kind == "segmentations" else kind.rstrip("s"))
+
+
+def _kind_of_frames(output: slicer.vtkMRMLSequenceNode) -> Kind:
+    """What the output itself holds: points or models where these were carried without a segmentation."""
+    first = output.GetNthDataNode(0)
+    if first.IsA("vtkMRMLMarkupsNode"):
+        return "points"
+    return "models" if first.IsA("vtkMRMLModelNode") else "segmentations"
 
 
 def _write_table(table: slicer.vtkMRMLTableNode, path: Path) -> None:

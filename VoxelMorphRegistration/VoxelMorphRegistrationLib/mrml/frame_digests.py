@@ -17,7 +17,9 @@ _known: dict[tuple[object, ...] | None, str] = {}
 
 
 def digest(node: slicer.vtkMRMLNode) -> str | None:
-    """Of the labelled voxels of a segmentation, however its layers are laid out, or of a volume; else None."""
+    """Of the labelled voxels of a segmentation, however its layers are laid out, of a volume, of where the control
+    points of markups are, or of a model's mesh; else None.
+    """
     stamp = _stamp(node)
     if stamp is None:
         return None
@@ -50,8 +52,21 @@ def _stamp(node: slicer.vtkMRMLNode) -> tuple[object, ...] | None:
             time = None if image is None else image.GetMTime()
             parts.append((identifier, segment.GetLabelValue(), segment.GetMTime(), time))
         return tuple(parts)
+    if node.IsA("vtkMRMLMarkupsNode"):
+        # A control point that is moved leaves the node's own time as it is.
+        return ("points", node.GetNumberOfDefinedControlPoints(), _positions(node))
+    if node.IsA("vtkMRMLModelNode"):
+        return None if node.GetPolyData() is None else (node.GetPolyData().GetMTime(),)
     image = node.GetImageData() if node.IsA("vtkMRMLVolumeNode") else None
     return None if image is None else (image.GetMTime(),)
+
+
+def _positions(node: slicer.vtkMRMLMarkupsNode) -> bytes:
+    """Of all control points, to a thousandth of a millimetre: a saved scene holds no more."""
+    points = vtk.vtkPoints()
+    points.SetDataTypeToDouble()
+    node.GetControlPointPositionsWorld(points)
+    return (np.round(vtk_to_numpy(points.GetData()), 3) + 0.0).tobytes() if points.GetNumberOfPoints() else b""
 
 
 def _computed(node: slicer.vtkMRMLNode) -> str:
@@ -61,6 +76,14 @@ def _computed(node: slicer.vtkMRMLNode) -> str:
         for identifier in sorted(held.GetSegmentIDs()):
             found.update(identifier.encode())
             _add_segment(found, held.GetSegment(identifier))
+    elif node.IsA("vtkMRMLMarkupsNode"):
+        found.update(str(node.GetNumberOfDefinedControlPoints()).encode() + _positions(node))
+    elif node.IsA("vtkMRMLModelNode"):
+        mesh = node.GetPolyData()
+        if mesh.GetNumberOfPoints():
+            vertices = vtk_to_numpy(mesh.GetPoints().GetData()).astype(np.float64)
+            found.update((np.round(vertices, 3) + 0.0).tobytes())
+        found.update(str(mesh.GetNumberOfCells()).encode())
     else:
         found.update(np.ascontiguousarray(slicer.util.arrayFromVolume(node)).data)
     return found.hexdigest()

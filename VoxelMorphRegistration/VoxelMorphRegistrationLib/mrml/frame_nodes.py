@@ -59,10 +59,9 @@ class FrameNodes:
     def empty(self, result: FrameResult) -> slicer.vtkMRMLNode:
         """For a frame that failed: the segments without voxels, to be drawn by hand or found with other settings."""
         drawn = self._drawn.segmentations[result.reference]
+        assert drawn is not None
         segmentation = replace(drawn, layers=tuple(layer * 0 for layer in drawn.layers))
-        node = self._node(self._lifted(segmentation, result.reference), self._sources[result.reference])
-        describe_frame(node, result)
-        return node
+        return self._node(self._lifted(segmentation, result.reference), self._sources[result.reference])
 
     def transform(self, result: FrameResult) -> slicer.vtkMRMLTransformNode:
         """The displacement that pulls from the frame to its reference, on the reference's grid: one `.seq.nrrd`
@@ -72,9 +71,8 @@ class FrameNodes:
         """
         field = result.displacement
         assert field is not None
-        grid = self._drawn.segmentations[result.reference].grid
+        grid = self._frames.grid(result.reference)
         if self._frames.plane is not None:
-            grid = Grid.of(self._frames.volume(result.reference))
             flat = Grid.of(self._frames[result.reference])
             field = displacements.resample(field, flat)
             field = self._plane(result.index).lift(field, grid, self._plane(result.reference).height)

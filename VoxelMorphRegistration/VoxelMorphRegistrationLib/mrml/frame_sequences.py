@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ from ..files import slicer_attributes
 from ..propagation.frame_result import FrameResult
 from .beside import Beside
 from .frame_nodes import FrameNodes, describe_frame
-from .landmarks import markups_at, model_at
+from .landmarks import markups_at, markups_missing, model_at, model_without_mesh
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
 from .review import is_a_persons, seal
 from .segmentations import colour_table
 from .sequences import (
     SequenceFrames,
     browse_along,
+    browsers_of,
     put_without_copy,
     remove_other_values,
     save_as_one_file,
@@ -37,9 +38,10 @@ class _Part:
     """One of the sequences that are filled.
 
     Attributes:
-        make: the data node of a frame.
+        make: the data node of a frame. empty: that of one that failed; None where it has none.
         like: the node that was given, whose display it gets; None for transforms.
-        role: the node reference under which the sequence of segmentations names it; '' for that one itself.
+        role: the node reference under which the first of them names it; '' for the first, which tells of each frame
+            what became of it: the sequence of segmentations, without one that of the points, else of the surfaces.
         reads_no_scene: whether `make` may work beside the window (see `beside`).
     """
 
@@ -48,6 +50,7 @@ class _Part:
     like: slicer.vtkMRMLNode | None
     role: str = ""
     reads_no_scene: bool = False
+    empty: Callable[[FrameResult], slicer.vtkMRMLNode] | None = None
 
 
 class FrameSequences:
@@ -64,11 +67,10 @@ class FrameSequences:
         self._inputs, self._outputs, self._frames, self._drawn = inputs, outputs, frames, drawn
         self._nodes = FrameNodes(frames, drawn, bool(outputs.as_labels))
         self._parts = self._made_parts()
-        self._shown: set[str] = set()
 
     @property
     def output(self) -> slicer.vtkMRMLSequenceNode:
-        """The sequence of segmentations."""
+        """The first of the sequences."""
         return self._parts[0].sequence
 
     @property
@@ -83,14 +85,16 @@ class FrameSequences:
         return frozenset(index for index, value in values if is_a_persons(held(value), by_time))
 
     def place(self, result: FrameResult) -> Generator[Any, Any, None]:
-        """Put a frame into each sequence, in pieces (see `beside`); of one that failed, the segments without voxels."""
+        """Put a frame into each sequence, in pieces (see `beside`). Of one that failed the first sequence gets the
+        segments without voxels, the points as missing, or a model without a mesh.
+        """
         value = self._frames.value(result.index)
         if result.status == "failed":
             if result.failure is not None:
                 _LOG.warning("%s\n%s", result.message, result.failure.traceback.rstrip())
-            node = self._nodes.empty(result)
-            seal(node)
-            put_without_copy(self.output, node, value)
+            first = self._parts[0]
+            assert first.empty is not None
+            put_without_copy(first.sequence, _described(replace(first, make=first.empty), result), value)
             return
         for part in self._parts:
             made = partial(_described, part, result)
@@ -125,52 +129,62 @@ class FrameSequences:
         output.SetNodeReferenceID(slicer_attributes.PLOT, chart.GetID() if chart is not None else None)
 
     def hide_drawn(self) -> None:
-        """Hide the segmentations that were drawn: the output shows the same on its frame, and theirs on every frame
-        would lie over the others'.
+        """Hide the segmentations, points and the model that were drawn: the output shows the same on its frame, and
+        theirs on every frame would lie over the others'.
         """
-        shown = {browser.GetProxyNode(self.output) for browser in self._browsers()}
-        for node in self._drawn.nodes.values():
-            if node not in shown and node.IsA("vtkMRMLSegmentationNode") and node.GetDisplayNode() is not None:
+        shown = {browser.GetProxyNode(part.sequence) for part in self._parts for browser in browsers_of(part.sequence)}
+        for node in [*self._drawn.nodes.values(), self._inputs.points, self._inputs.surface]:
+            if node is None or node in shown or node.IsA("vtkMRMLVolumeNode"):
+                continue
+            if node.GetDisplayNode() is not None:
                 node.GetDisplayNode().SetVisibility(False)
-
-    def _browsers(self) -> Collection[slicer.vtkMRMLSequenceBrowserNode]:
-        from .sequences import browsers_of
-
-        return browsers_of(self.output)
 
     def _show(self, part: _Part) -> None:
         is_transforms = part.role == slicer_attributes.TRANSFORMS
         is_labels = not part.role and bool(self._outputs.as_labels)
         if is_transforms or is_labels:
             save_as_one_file(part.sequence)
-        colours = self._colours() if is_labels and part.sequence.GetID() not in self._shown else None
-        # A person may have changed how it looks since it was first shown.
-        like = None if part.sequence.GetID() in self._shown else part.like
-        browse_along(part.sequence, self._inputs.sequence, like, colours)
-        self._shown.add(part.sequence.GetID())
+        # A person may have changed how it looks since it was first shown, by this run or an earlier one.
+        is_new = not browsers_of(part.sequence)
+        colours = self._colours() if is_labels and is_new else None
+        browse_along(part.sequence, self._inputs.sequence, part.like if is_new else None, colours)
 
     def _made_parts(self) -> list[_Part]:
         inputs, outputs, drawn = self._inputs, self._outputs, self._drawn
         sequence, points, surface = inputs.sequence, inputs.points, inputs.surface
-        given = outputs.segmentation
-        filled = sequence_like(sequence, f"{drawn.node.GetName()} sequence", given)
+        first = sequence_like(sequence, f"{drawn.node.GetName()} sequence", outputs.segmentation or self._given_alone())
         # Of single slices, whose planes are looked up in the scene, a frame is made in no time.
         alone = self._frames.plane is None
-        parts = [_Part(filled, self._nodes.segmentation, drawn.node, reads_no_scene=alone)]
+        parts = []
+        if drawn.segmentation is not None:
+            nodes = self._nodes
+            parts.append(_Part(first, nodes.segmentation, drawn.node, reads_no_scene=alone, empty=nodes.empty))
         if outputs.transforms:
             given = None if isinstance(outputs.transforms, bool) else outputs.transforms
-            given = given or filled.GetNodeReference(slicer_attributes.TRANSFORMS)
+            given = given or first.GetNodeReference(slicer_attributes.TRANSFORMS)
             made = sequence_like(sequence, f"{sequence.GetName()} to frame {drawn.first}", given)
             parts.append(_Part(made, self._nodes.transform, None, slicer_attributes.TRANSFORMS, alone))
-        if points is not None:
-            made = sequence_like(sequence, f"{points.GetName()} sequence", outputs.points)
+        if points is drawn.node:
+            parts.insert(0, _Part(first, self._points_at, points, empty=lambda result: markups_missing(points)))
+        elif points is not None:
+            given = outputs.points or first.GetNodeReference(slicer_attributes.POINTS)
+            made = sequence_like(sequence, f"{points.GetName()} sequence", given)
             parts.append(_Part(made, self._points_at, points, slicer_attributes.POINTS))
-        if surface is not None:
-            made = sequence_like(sequence, f"{surface.GetName()} sequence", outputs.surface)
+        if surface is drawn.node:
+            parts.insert(0, _Part(first, self._surface_at, surface, empty=lambda result: model_without_mesh(surface)))
+        elif surface is not None:
+            given = outputs.surface or first.GetNodeReference(slicer_attributes.SURFACE)
+            made = sequence_like(sequence, f"{surface.GetName()} sequence", given)
             parts.append(_Part(made, self._surface_at, surface, slicer_attributes.SURFACE))
         for part in parts:
             remove_other_values(part.sequence, sequence)
         return parts
+
+    def _given_alone(self) -> slicer.vtkMRMLSequenceNode | None:
+        """The sequence that was given for what is carried without a segmentation."""
+        if self._drawn.segmentation is not None:
+            return None
+        return self._outputs.surface if self._inputs.points is None else self._outputs.points
 
     def _points_at(self, result: FrameResult) -> slicer.vtkMRMLMarkupsNode:
         assert result.points is not None

@@ -111,10 +111,13 @@ class SequenceFiles:
         """The command line's options for what was drawn; its files are written when this is called."""
         prepared, options = self._prepared, []
         for index, segmentation in prepared.drawn.segmentations.items():
+            options += ["--reference-frame", str(index)]
+            if segmentation is None:
+                continue
             path = self._folder / f"drawn-{index:05d}.seg.nrrd"
             with _kept_if_same(path) as partial:
                 write_segmentation(segmentation, partial)
-            options += ["--segmentation", str(path), "--reference-frame", str(index)]
+            options += ["--segmentation", str(path)]
         if prepared.points is not None:
             path = self._folder / "points.mrk.json"
             with _kept_if_same(path) as partial:

@@ -30,17 +30,42 @@ def points_from_markups(node: slicer.vtkMRMLMarkupsNode, below: slicer.vtkMRMLTr
     if not placed:
         raise InputError(f"{describe(node)}: no control point is placed; place at least one")
     positions = np.array([node.GetNthControlPointPosition(number) for number in placed], dtype=float)
-    return Points(apply_to_lps(transform_between(node.GetParentTransformNode(), below), lps_to_ras(positions)), {})
+    positions = apply_to_lps(transform_between(node.GetParentTransformNode(), below), lps_to_ras(positions))
+    control_points = [
+        {
+            "id": node.GetNthControlPointID(number),
+            "label": node.GetNthControlPointLabel(number),
+            "description": node.GetNthControlPointDescription(number),
+            "position": position,
+            "positionStatus": "defined",
+        }
+        for number, position in zip(placed, positions.tolist())
+    ]
+    markup = {"type": node.GetMarkupType(), "coordinateSystem": "LPS", "controlPoints": control_points}
+    return Points(positions, {"markups": [markup]})
 
 
 def markups_at(node: slicer.vtkMRMLMarkupsNode, points: Points) -> slicer.vtkMRMLMarkupsNode:
     """A copy of a markups node, in no scene, with its placed control points at other positions; the rest is kept."""
-    copy = node.CreateNodeInstance()
-    copy.UnRegister(None)
-    copy.CopyContent(node)
-    copy.SetName(node.GetName())
+    copy = _copy(node)
     for number, position in zip(_placed(node), lps_to_ras(points.positions)):
         copy.SetNthControlPointPosition(number, *position, copy.GetNthControlPointPositionStatus(number))
+    return copy
+
+
+def markups_missing(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
+    """A copy of a markups node, in no scene, whose placed control points are marked as not to be seen in this image."""
+    copy = _copy(node)
+    for number in _placed(node):
+        copy.SetNthControlPointPositionMissing(number)
+    return copy
+
+
+def model_without_mesh(node: slicer.vtkMRMLModelNode) -> slicer.vtkMRMLModelNode:
+    """A model node of the same name, in no scene, with nothing in it."""
+    copy = slicer.vtkMRMLModelNode()
+    copy.SetName(node.GetName())
+    copy.SetAndObservePolyData(vtk.vtkPolyData())
     return copy
 
 
@@ -60,6 +85,14 @@ def model_at(node: slicer.vtkMRMLModelNode, surface: Surface) -> slicer.vtkMRMLM
     copy = slicer.vtkMRMLModelNode()
     copy.SetName(node.GetName())
     copy.SetAndObservePolyData(_moved(surface.mesh, _flip()))
+    return copy
+
+
+def _copy(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
+    copy = node.CreateNodeInstance()
+    copy.UnRegister(None)
+    copy.CopyContent(node)
+    copy.SetName(node.GetName())
     return copy
 
 

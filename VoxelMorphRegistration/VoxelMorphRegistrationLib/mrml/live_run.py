@@ -47,7 +47,7 @@ class LiveRun:
 
     @property
     def output(self) -> slicer.vtkMRMLSequenceNode | None:
-        """The sequence of segmentations; None before the first frame."""
+        """The sequence that tells of each frame what became of it (see `frame_sequences`); None before the first."""
         return None if self._nodes is None else self._nodes.output
 
     def frame(self, index: int) -> Generator[Any, Any, bool]:
@@ -129,7 +129,8 @@ class _Finished:
     @classmethod
     def of(cls, folder: FrameFiles, index: int, row: Mapping[str, str]) -> _Finished:
         files = folder.found(index) if row["status"] != "failed" else {}
-        return cls(index, row, files, describe_file(files.get("segmentation")))
+        first = next((files[what] for what in ("segmentation", "points", "surface") if what in files), None)
+        return cls(index, row, files, describe_file(first))
 
     def result(self, value: str) -> FrameResult:
         """With what the files hold; `value`: of the sequence's index."""

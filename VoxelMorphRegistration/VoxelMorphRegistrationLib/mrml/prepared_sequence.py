@@ -17,7 +17,7 @@ from ..errors import InputError
 from .disk_sequences import frames_of
 from .frame_nodes import label_bytes
 from .landmarks import points_from_markups, surface_from_model
-from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput, below_of
+from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput, below_of, could_fill
 from .regions import is_box, region_on_grid
 from .segmentations import segmentation_from_node
 from .sequences import SequenceFrames, by_file, check_fits_in_scene, proxy_parent
@@ -45,8 +45,14 @@ class PreparedSequence:
         frames = frames_of(inputs.sequence)
         _check_outputs(inputs.sequence, outputs)
         drawn = _drawn(inputs, frames)
+        if outputs.segmentation is not None and not could_fill(outputs.segmentation, drawn.node):
+            raise InputError(
+                f"{describe(outputs.segmentation)}: holds {outputs.segmentation.GetDataNodeTagName()} nodes, which are "
+                f"not replaced by what is carried of {describe(drawn.node)}; choose or create another output sequence"
+            )
         if outputs.as_labels is None:
-            outputs = replace(outputs, as_labels=not drawn.node.IsA("vtkMRMLSegmentationNode"))
+            is_labels = drawn.segmentation is not None and not drawn.node.IsA("vtkMRMLSegmentationNode")
+            outputs = replace(outputs, as_labels=is_labels)
         if frames.plane is not None and (inputs.points is not None or inputs.surface is not None):
             raise InputError(
                 f"{describe(inputs.sequence)}: its frames are single slices, and points and surfaces are 3D; leave "
@@ -96,15 +102,17 @@ def _check_outputs(sequence: slicer.vtkMRMLSequenceNode, outputs: SequenceOutput
 
 def _drawn(inputs: SequenceInput, frames: SequenceFrames) -> DrawnFrames:
     """What was drawn on which frame, each on its frame's grid."""
-    nodes = _listed(inputs.segmentation)
+    nodes = [node for node in _listed(inputs.segmentation) if node is not None]
     numbers = [_frame_number(number, frames) for number in _listed(inputs.reference)]
+    parent = proxy_parent(inputs.sequence)
+    if not nodes:
+        return DrawnFrames({numbers[0]: _alone(inputs, numbers)}, {numbers[0]: None}, (), parent)
     if len(nodes) != len(numbers):
         raise InputError(
             f"reference frames: {len(nodes)} segmentations and {len(numbers)} frame numbers; give one for each other"
         )
     if len(set(numbers)) < len(numbers):
         raise InputError(f"reference frames {sorted(numbers)}: one is named twice; give one segmentation a frame")
-    parent = proxy_parent(inputs.sequence)
     segmentations = {number: _on_frame(node, frames, number, parent) for node, number in zip(nodes, numbers)}
     matched = match_segments(
         [segmentation.simplified() for segmentation in segmentations.values()],
@@ -123,6 +131,22 @@ def _drawn(inputs: SequenceInput, frames: SequenceFrames) -> DrawnFrames:
             for number, one in zip(numbers, matched.segmentations)
         },
     )
+
+
+def _alone(inputs: SequenceInput, numbers: list[int]) -> slicer.vtkMRMLNode:
+    """The points, else the surface, that are carried without a segmentation."""
+    node = inputs.points or inputs.surface
+    if node is None:
+        raise InputError(
+            f"{describe(inputs.sequence)}: nothing is chosen that could be carried through it; choose a segmentation, "
+            "points or a model that were drawn on one frame"
+        )
+    if len(numbers) > 1:
+        raise InputError(
+            f"{describe(node)}: points and models belong to one frame; remove the further references, or choose a "
+            "segmentation"
+        )
+    return node
 
 
 def _on_frame(
@@ -154,10 +178,15 @@ def _check_size(
     inputs: SequenceInput, outputs: SequenceOutput, frames: SequenceFrames, drawn: DrawnFrames, limit: int | None
 ) -> None:
     """Raises InputError, with the command that does it by file, when the results are too large for the scene."""
-    fields = math.prod(drawn.segmentation.grid.size) * _VECTOR_BYTES if outputs.transforms else 0
-    needed = (label_bytes(drawn.segmentation, cropped=not outputs.as_labels) + fields) * len(frames)
-    what = "label volumes" if outputs.as_labels else "segmentations"
-    what += " and transforms" if outputs.transforms else ""
+    bytes_a_frame = {}
+    if drawn.segmentation is not None:
+        what = "label volumes" if outputs.as_labels else "segmentations"
+        bytes_a_frame[what] = label_bytes(drawn.segmentation, cropped=not outputs.as_labels)
+    if inputs.surface is not None:
+        bytes_a_frame["models"] = inputs.surface.GetPolyData().GetActualMemorySize() * 1024
+    if outputs.transforms:
+        bytes_a_frame["transforms"] = math.prod(frames.grid(drawn.first).size) * _VECTOR_BYTES
     command = by_file(inputs.sequence, drawn.node, drawn.first)
-    remedy = f"save sequence and segmentation, and run it by file: {command}"
-    check_fits_in_scene(f"{describe(inputs.sequence)}: {what}", len(frames), needed, remedy, limit)
+    remedy = f"save sequence and {drawn.node.GetName()}, and run it by file: {command}"
+    what = f"{describe(inputs.sequence)}: {' and '.join(bytes_a_frame)}"
+    check_fits_in_scene(what, len(frames), sum(bytes_a_frame.values()) * len(frames), remedy, limit)

@@ -18,7 +18,8 @@ class SequenceInput:
 
     Attributes:
         sequence: of volumes.
-        segmentation: a segmentation node or a label volume; several with as many `reference` frames.
+        segmentation: a segmentation node or a label volume; several with as many `reference` frames; None where points
+            or a surface alone are carried.
         reference: number of the segmented frame, from 0; negative counts from the end.
         points, surface: markups and a model drawn on the reference frame; they become sequences that follow the tissue.
         mask: similarity counts only where this volume is not zero, or in this box of markups.
@@ -26,7 +27,7 @@ class SequenceInput:
     """
 
     sequence: slicer.vtkMRMLSequenceNode
-    segmentation: Any
+    segmentation: Any = None
     reference: int | Sequence[int] = 0
     points: slicer.vtkMRMLMarkupsNode | None = None
     surface: slicer.vtkMRMLModelNode | None = None
@@ -39,7 +40,8 @@ class SequenceOutput:
     """The nodes that a propagation fills; new ones are made for those that are None.
 
     Attributes:
-        segmentation: the sequence of segmentations or label volumes.
+        segmentation: the sequence of segmentations or label volumes; of the points, else the surface, where no
+            segmentation is carried.
         as_labels: label volumes, which save as one .seq.nrrd, instead of segmentations; None: as the input is.
         transforms: a sequence to fill, or True for a new one: displacements that pull from each frame to its reference.
             It saves as one .seq.nrrd, so all of them lie on the first reference frame's grid.
@@ -64,20 +66,33 @@ def below_of(
     return parent if parent is None or node.GetScene() is parent.GetScene() else None
 
 
+_SEGMENTATIONS = ("vtkMRMLSegmentationNode", "vtkMRMLLabelMapVolumeNode")
+
+
+def could_fill(output: slicer.vtkMRMLSequenceNode, drawn: slicer.vtkMRMLNode) -> bool:
+    """Whether a sequence that is there holds what is carried: not points in place of segmentations, say."""
+    if output.GetNumberOfDataNodes() == 0:
+        return True
+    kinds = [node.GetClassName() for node in (output.GetNthDataNode(0), drawn)]
+    held, carried = ("segmentation" if kind in _SEGMENTATIONS else kind for kind in kinds)
+    return held == carried
+
+
 @dataclass(frozen=True)
 class DrawnFrames:
     """What was drawn, by frame number in the order in which it was given.
 
     Attributes:
-        nodes: segmentation nodes or label volumes.
-        segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`, under common segments.
+        nodes: segmentation nodes or label volumes; the markups, else the model, where no segmentation is carried.
+        segmentations: the same on their frames' grids, LPS mm of the coordinates below `parent`, under common segments;
+            None where there is none.
         segments: every segment of any of them, once.
         parent: the transform that the sequence's volumes hang under.
         left_out: by frame number, the ids of the node's segments that are not carried.
     """
 
     nodes: dict[int, slicer.vtkMRMLNode]
-    segmentations: dict[int, Segmentation]
+    segmentations: dict[int, Segmentation | None]
     segments: tuple[Segment, ...]
     parent: slicer.vtkMRMLTransformNode | None
     left_out: Mapping[int, Collection[str]] = field(default_factory=dict)
@@ -93,6 +108,6 @@ class DrawnFrames:
         return self.nodes[self.first]
 
     @property
-    def segmentation(self) -> Segmentation:
-        """What was drawn on the first one."""
+    def segmentation(self) -> Segmentation | None:
+        """What was drawn on the first one; None where points or a surface alone are carried."""
         return self.segmentations[self.first]

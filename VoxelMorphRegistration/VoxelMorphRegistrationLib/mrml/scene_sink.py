@@ -49,7 +49,7 @@ class SceneSink:
 
     @property
     def output(self) -> slicer.vtkMRMLSequenceNode:
-        """The sequence of segmentations; there once the run has begun."""
+        """The sequence that tells of each frame what became of it (see `frame_sequences`); there once the run began."""
         assert self._nodes is not None
         return self._nodes.output
 

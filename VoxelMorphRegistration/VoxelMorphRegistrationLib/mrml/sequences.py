@@ -204,6 +204,7 @@ def browse_along(
     theirs = like.GetDisplayNode() if like is not None else None
     if display is not None and theirs is not None and display.GetClassName() == theirs.GetClassName():
         display.CopyContent(theirs)
+        display.SetVisibility(True)  # What was drawn is hidden once its copy on the frames is shown.
     if display is not None and colours is not None:
         display.SetAndObserveColorNodeID(colours.GetID())
     volume = browser.GetProxyNode(sequence)
@@ -284,17 +285,22 @@ def check_fits_in_scene(what: str, frames: int, needed: int, remedy: str, limit:
         )
 
 
-def by_file(sequence: slicer.vtkMRMLSequenceNode, segmentation: slicer.vtkMRMLNode, reference: int) -> str:
-    """The command that propagates a sequence by file, one frame in memory at a time."""
+def by_file(sequence: slicer.vtkMRMLSequenceNode, drawn: slicer.vtkMRMLNode, reference: int) -> str:
+    """The command that carries what was drawn through a sequence by file, one frame in memory at a time."""
+    option, ending = next((found for kind, *found in _BY_FILE if drawn.IsA(kind)), ("segmentation", ".seg.nrrd"))
     names = []
-    for node, end in ((sequence, ".seq.nrrd"), (segmentation, ".seg.nrrd")):
+    for node, end in ((sequence, ".seq.nrrd"), (drawn, ending)):
         storage = node.GetStorageNode()
         name = (storage.GetFileName() if storage is not None else None) or f"{node.GetName()}{end}"
         names.append(f'"{name}"' if " " in name else name)
     return (
-        f"slicer-voxelmorph propagate --sequence {names[0]} --segmentation {names[1]} --reference-frame {reference} "
+        f"slicer-voxelmorph propagate --sequence {names[0]} --{option} {names[1]} --reference-frame {reference} "
         "--output DIR"
     )
+
+
+#: Of a class of nodes: its option of the command line, and the ending of its file.
+_BY_FILE = (("vtkMRMLMarkupsNode", "points", ".mrk.json"), ("vtkMRMLModelNode", "surface", ".vtp"))
 
 
 def _half_of_memory() -> int:

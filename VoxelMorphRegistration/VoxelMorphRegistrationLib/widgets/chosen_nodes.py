@@ -86,11 +86,18 @@ def pair(parameters: Parameters) -> RegistrationNodes:
 
 
 def sequence(parameters: Parameters) -> PreparedSequence:
-    """The sequence with what was drawn on its reference frames. Raises InputError for what cannot be propagated."""
+    """The sequence with what was drawn on its reference frames. An output that holds something of another kind, as
+    segmentations where points are carried now, is left as it is, and a new one is made.
+
+    Raises InputError for what cannot be propagated.
+    """
     from ..mrml.prepared_sequence import PreparedSequence
-    from ..mrml.propagation_nodes import SequenceInput, SequenceOutput
+    from ..mrml.propagation_nodes import SequenceInput, SequenceOutput, could_fill
 
     volumes, output = parameters.sequence, parameters.outputSequence
+    carried = parameters.segmentation or parameters.points or parameters.surface
+    if output is not None and carried is not None and not could_fill(output, carried):
+        output = None
     drawn = [parameters.segmentation]
     for frame, segmentation in parameters.further_references().items():
         if segmentation is None and output is not None:

@@ -121,9 +121,8 @@ class Panel:
             widget.visible = is_pair
         for widget in (
             *(ui.sequenceInputs, ui.sequenceOutputs, ui.sequenceResult, ui.tryButton, ui.strategySelector),
-            *(ui.strategyLabel, ui.saveTransformsCheckBox, ui.saveTransformsLabel, ui.pointsSelector, ui.pointsLabel),
-            *(ui.surfaceSelector, ui.surfaceLabel, ui.referencesBox, ui.referencesLabel, ui.segmentsList),
-            *(ui.segmentsLabel, ui.labelsSelector, ui.labelsLabel),
+            *(ui.strategyLabel, ui.saveTransformsCheckBox, ui.saveTransformsLabel, ui.referencesBox),
+            *(ui.referencesLabel, ui.segmentsList, ui.segmentsLabel, ui.labelsSelector, ui.labelsLabel),
         ):
             widget.visible = not is_pair
         lacking, idle = self._lacking(), not self.running
@@ -148,8 +147,10 @@ class Panel:
             self._shown.follow(None)
             self._contents.follow()
             return
-        ui.maskMarginSpinBox.enabled = parameters.region is None
-        self._references.show(parameters, idle)
+        has_segmentation = parameters.segmentation is not None
+        ui.maskMarginSpinBox.enabled = parameters.region is None and has_segmentation
+        ui.labelsSelector.enabled = has_segmentation
+        self._references.show(parameters, idle and has_segmentation)
         self._labels.show(parameters.segmentation, parameters, idle)
         self._folder.show(parameters, self.running)
         self._shown.follow(parameters.sequence)
@@ -170,8 +171,8 @@ class Panel:
             return _("Choose a sequence of volumes")
         if parameters.sequence.GetNumberOfDataNodes() < 2:
             return _("The sequence has no second frame that something could be carried to: choose another")
-        if parameters.segmentation is None:
-            return _("Choose the segmentation that was drawn on one frame; points and a model go along with one")
+        if parameters.segmentation is None and parameters.points is None and parameters.surface is None:
+            return _("Choose what was drawn on one frame: a segmentation, points or a model")
         return ""
 
     # Running

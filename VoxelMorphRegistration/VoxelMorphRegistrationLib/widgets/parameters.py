@@ -169,7 +169,7 @@ class Parameters:
     def propagation_options(self, changes: Changes = AS_CHOSEN) -> list[str]:
         """The options of `propagate` alone, but for what is carried and where to."""
         options = ["--strategy", (changes.strategy or self.strategy).value]
-        if self.maskMargin > 0 and self.region is None:
+        if self.maskMargin > 0 and self.region is None and self.segmentation is not None:
             options += ["--mask-margin", f"{self.maskMargin:g}"]
         if self.saveTransforms:
             options += ["--save-transforms", "full"]
@@ -182,7 +182,12 @@ class Parameters:
         return [self.referenceFrame, *self.further_references()]
 
     def further_references(self) -> dict[int, slicer.vtkMRMLSegmentationNode | None]:
-        """The further segmented frames with their segmentations; None for what the output holds of that frame."""
+        """The further segmented frames with their segmentations; None for what the output holds of that frame.
+
+        None count where points or a model are carried alone: these belong to one frame.
+        """
+        if self.segmentation is None:
+            return {}
         frames, nodes = list(self.furtherReferences), list(self.furtherSegmentations)
         nodes += [None] * (len(frames) - len(nodes))  # as scenes of earlier versions have it
         return {frame: node for frame, node in zip(frames, nodes) if frame != self.referenceFrame}

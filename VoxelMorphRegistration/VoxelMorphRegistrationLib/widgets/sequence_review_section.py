@@ -130,13 +130,18 @@ class SequenceReviewSection:
         self._say(ui.frameLabel, "" if shown is None else self._described(shown))
         for button in (ui.previousFlaggedButton, ui.nextFlaggedButton):
             button.enabled = bool(looked)
-        ui.acceptButton.enabled = ui.editButton.enabled = shown is not None
+        ui.acceptButton.enabled = shown is not None
         ui.acceptButton.text = _("Accepted: take back") if shown is not None and shown.accepted else _("Accept")
-        ui.referenceButton.enabled = shown is not None and not self._busy
         self._again.show(states, shown, self._frame_count(), self._busy)
         ui.plotButton.enabled = self._chart() is not None
         proxy = self._proxy()
         is_segmentation = proxy is not None and proxy.IsA("vtkMRMLSegmentationNode")
+        is_markups = proxy is not None and proxy.IsA("vtkMRMLMarkupsNode")
+        is_drawn = is_segmentation or (proxy is not None and proxy.IsA("vtkMRMLVolumeNode"))
+        ui.editButton.text = _("Edit in Markups") if is_markups else _("Edit in Segment Editor")
+        ui.editButton.enabled = shown is not None and (is_drawn or is_markups)
+        # Points and models belong to one frame.
+        ui.referenceButton.enabled = shown is not None and not self._busy and is_drawn
         ui.show3DButton.enabled = is_segmentation
         ui.show3DButton.setSegmentationNode(proxy if is_segmentation else None)
 
@@ -220,6 +225,9 @@ class SequenceReviewSection:
 
     def _edit(self) -> None:
         browser, proxy = self._browser(), self._proxy()
+        if proxy is not None and proxy.IsA("vtkMRMLMarkupsNode"):
+            slicer.app.openNodeModule(proxy)
+            return
         module = getattr(slicer.modules, "segmenteditor", None)
         if browser is None or proxy is None or module is None:
             return
