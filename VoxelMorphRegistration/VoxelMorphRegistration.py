@@ -212,7 +212,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         keyframes=None,
     ):
         """Carry a segmentation (or label volume) of one frame of a volume sequence to all its frames; returns the
-        output sequence.
+        output sequence. With None for it, points or a surface are carried alone, and theirs is returned.
 
         The results are linked into the input's own sequence browser; its selected item stays. Other results are node
         references of the output: VoxelMorph.Transforms (a new sequence where outputTransformSequenceNode is True),
