@@ -33,14 +33,7 @@ def calls(monkeypatch, without):
         noted.extend(("constraints", open(path, encoding="utf-8").read()) for path in constraints)
         without.difference_update(installation._name(one) for one in arguments if not one.startswith(("-", "/")))
 
-    class PyTorchUtilsLogic:
-        def installTorch(self, **options):
-            noted.append(("torch", options))
-            without.discard("torch")
-            return types.ModuleType("torch")
-
     packaging.pip_install = pip_install
-    pytorch.PyTorchUtilsLogic = PyTorchUtilsLogic
     slicer.app, slicer.packaging = types.SimpleNamespace(launcherExecutableFilePath="/opt/Slicer/Slicer"), packaging
     for module in (slicer, packaging, pytorch):
         monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -69,10 +62,52 @@ def test_a_release_that_is_too_old_counts_as_missing(monkeypatch):
     assert installation.missing() == ["voxelmorph>=0.3.4"]
 
 
-def test_in_slicer_torch_comes_from_the_pytorch_extension_without_a_question(calls, without):
+class LightTheTorch:
+    """A light-the-torch that notes what it was asked for, says a line and ends with `status`."""
+
+    def __init__(self, monkeypatch, folder, without, status=0):
+        self._asked = folder / "asked"
+        self._without = without
+        program = f"import pathlib, sys; pathlib.Path({str(self._asked)!r}).write_text(' '.join(sys.argv[1:]))"
+        (folder / "light_the_torch.py").write_text(f"{program}; print('Collecting torch'); sys.exit({status})")
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+
+    def log(self, line):
+        if line == "Collecting torch":
+            self._without.discard("torch")
+
+    @property
+    def asked(self):
+        return self._asked.read_text()
+
+
+def test_in_slicer_torch_alone_is_installed_by_the_pytorch_extensions_way_without_a_question(
+    calls, without, monkeypatch, tmp_path
+):
+    light = LightTheTorch(monkeypatch, tmp_path, without)
     without.add("torch")
-    assert installation.install(log=lambda text: None) == ["torch>=2.2"]
-    assert calls == [("torch", {"askConfirmation": False, "torchVersionRequirement": ">=2.2"})]
+    assert installation.install(log=light.log) == ["torch>=2.2"]
+    assert [call[1] for call in calls] == [["light-the-torch>=0.5"]]
+    assert light.asked == "install torch>=2.2"
+
+
+def test_a_torch_that_could_not_be_installed_in_slicer_is_said_with_the_other_way(
+    calls, without, monkeypatch, tmp_path
+):
+    LightTheTorch(monkeypatch, tmp_path, without, status=2)
+    without.add("torch")
+    said = []
+    with pytest.raises(DependencyMissing, match=r"^torch>=2.2: light_the_torch failed with status 2.*PyTorch Utils"):
+        installation.install(log=said.append)
+    assert "Collecting torch" in said
+
+
+def test_processes_in_slicer_are_started_with_its_own_python(monkeypatch):
+    monkeypatch.setattr("shutil.which", {"PythonSlicer": "/opt/Slicer/bin/PythonSlicer"}.get)
+    monkeypatch.setattr(installation, "in_slicer", lambda: True)
+    assert installation.python_program() == "/opt/Slicer/bin/PythonSlicer"
+    monkeypatch.setattr(installation, "in_slicer", lambda: False)
+    assert installation.python_program() == sys.executable
 
 
 def test_in_slicer_the_rest_is_installed_without_windows_and_without_touching_slicers_packages(calls, without):
@@ -112,7 +147,7 @@ def test_without_the_pytorch_extension_it_says_how_to_get_it(calls, without, mon
         installation.install(log=lambda text: None)
 
 
-def test_a_window_installs_torch_alone_by_the_extensions_way_and_only_where_the_extension_is(calls, monkeypatch):
+def test_torch_is_installed_alone_by_the_extensions_way_and_only_where_the_extension_is(calls, monkeypatch):
     steps = installation.torch_steps()
     assert [module for module, _ in steps] == ["pip", "light_the_torch"]
     assert steps[1][1] == ["install", installation.TORCH] and "torchvision" not in str(steps)

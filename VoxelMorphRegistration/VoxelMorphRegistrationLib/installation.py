@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,14 +91,14 @@ def install_command(module: str | None = None) -> str:
 def install(log=print) -> list[str]:
     """Install what is missing, without any window, and return what was installed (nothing when nothing was missing).
 
-    In Slicer: torch through the PyTorch extension, the rest with pip under constraints that hold Slicer's own packages
-    as they are. Elsewhere: pip of this Python, under the same constraints.
+    In Slicer: torch by the PyTorch extension's way, without torchvision, the rest with pip under constraints that hold
+    Slicer's own packages as they are. Elsewhere: pip of this Python, under the same constraints.
     Raises DependencyMissing, saying what to do, when something cannot be installed.
     """
     lacking = missing()
     if TORCH in lacking:
         log("Installing PyTorch; this takes minutes ...")
-        install_torch()
+        install_torch(log)
     rest = [requirement for requirement in lacking if requirement != TORCH]
     if rest:
         log(f"Installing {', '.join(rest)} ...")
@@ -131,9 +132,10 @@ def pip_steps(lacking: list[str], folder: Path) -> list[list[str]]:
 
 
 def torch_steps() -> list[tuple[str, list[str]]]:
-    """What Slicer's PyTorch extension does to install torch, as modules to run by name with their arguments, so that a
-    window can run them beside itself: light-the-torch finds the build for this computer. The extension's own function
-    runs them in Slicer's process, brings torchvision as well and imports both.
+    """What Slicer's PyTorch extension does to install torch, as modules to run by name with their arguments, so that
+    they can run in a process of their own: light-the-torch finds the build for this computer. The extension's own
+    function always brings torchvision as well (its argument for that chooses a version alone), runs in Slicer's process
+    and imports what it installed.
 
     Raises DependencyMissing, saying what to do, when the extension is absent: it is asked for so that there is one
     place in Slicer where torch is seen, changed and removed.
@@ -144,23 +146,24 @@ def torch_steps() -> list[tuple[str, list[str]]]:
     return [("pip", ["install", "light-the-torch>=0.5"]), ("light_the_torch", ["install", TORCH])]
 
 
-def install_torch() -> None:
-    """PyTorch: in Slicer through its PyTorch extension, which knows the build for this computer, elsewhere by pip.
+def install_torch(log=print) -> None:
+    """PyTorch and nothing beside it: in Slicer by `torch_steps`, elsewhere by pip. `log` gets each line that is said.
 
     Raises DependencyMissing, saying what to do, when it cannot be installed.
     """
     if not in_slicer():
         _pip([TORCH])
         return
-    try:
-        import PyTorchUtils
-    except ImportError as error:
-        raise _without_extension() from error
-    version = TORCH[len("torch") :]
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=version) is None:
-        raise DependencyMissing(
-            "torch: the PyTorch extension did not install it; open its PyTorch Utils module and install it there"
-        )
+    for module, arguments in torch_steps():
+        if module == "pip":
+            _pip(arguments[1:])
+        else:
+            _light_the_torch([module, *arguments], log)
+
+
+def python_program() -> str:
+    """The Python to start a process with: in Slicer PythonSlicer, as `sys.executable` may be the application there."""
+    return (shutil.which("PythonSlicer") if in_slicer() else None) or sys.executable
 
 
 def _without_extension() -> DependencyMissing:
@@ -190,6 +193,26 @@ def _pip(arguments: list[str]) -> None:
             f"{' '.join(arguments)}: pip failed with status {error.returncode}; see its messages above "
             "(no network? no permission?) and run it again"
         ) from error
+
+
+def _light_the_torch(command: list[str], log) -> None:
+    """Run in a process of its own, since it changes pip for as long as it lives."""
+    process = subprocess.Popen(
+        [python_program(), "-m", *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    with process:
+        for line in process.stdout or ():
+            log(line.rstrip())
+    if process.returncode != 0:
+        raise DependencyMissing(
+            f"{TORCH}: light_the_torch failed with status {process.returncode}; see its messages above (no network? no "
+            "permission?) and run it again, or install it in Slicer's module PyTorch Utils"
+        )
 
 
 def _constraints() -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import qt
+
+from ..installation import python_program
 
 _LAST_WORDS = 4000
 
@@ -52,8 +52,7 @@ class PipProcess:
         process.connect("readyReadStandardOutput()", self._read)
         process.connect("finished(int,QProcess::ExitStatus)", lambda code, status: self._finished(code))
         process.connect("errorOccurred(QProcess::ProcessError)", lambda error: self._not_started())
-        python = shutil.which("PythonSlicer") or sys.executable
-        process.start(python, ["-m", module, *arguments])
+        process.start(python_program(), ["-m", module, *arguments])
 
     def _read(self) -> None:
         while self._process.canReadLine():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import qt
+
+from ..installation import python_program
 
 _LIBRARY = Path(__file__).resolve().parents[2]
 _PROTOCOL = 1
@@ -37,7 +37,7 @@ class WorkerProcess:
         """
         self.checked = False
         self._packages = packages
-        self._program = program or shutil.which("PythonSlicer") or sys.executable
+        self._program = program or python_program()
         self._process: Any = None
         self._leaving: list[Any] = []
         self._received = b""
