@@ -5,6 +5,8 @@ Each takes the module's logic, works in the application's scene, and raises Asse
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,10 @@ def a_displacement_pulls_and_comes_back(logic: Any) -> None:
     transform = logic.importDisplacement(shift, None, volume, "voxelmorph")
     pulled = transform.GetTransformFromParent().TransformPoint(4.0, 6.0, 8.0)
     np.testing.assert_allclose(pulled, (6.0, 6.0, 8.0), atol=1e-4)
+    with tempfile.TemporaryDirectory() as folder:
+        logic.exportDisplacement(transform, Path(folder) / "shift.nrrd", "itk", volume)
+        again = logic.importDisplacement(Path(folder) / "shift.nrrd", None, volume, "itk")
+    np.testing.assert_allclose(again.GetTransformFromParent().TransformPoint(4.0, 6.0, 8.0), pulled, atol=1e-4)
 
 
 def a_pair_is_registered(logic: Any) -> None:
