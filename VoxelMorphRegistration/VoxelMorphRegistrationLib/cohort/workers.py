@@ -5,6 +5,7 @@ Dask distributed is imported here, in functions alone: whoever works with one pa
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_G
 _REACH_SECONDS = 30.0
 _WAIT_SECONDS = 600.0  # for the first worker of a scheduler elsewhere: a batch system may have a queue
 _LOCAL = "127.0.0.1"
+_NOTHING = logging.CRITICAL
 # What Dask measures of itself takes a tenth of a core: each process looks fifty times a second whether its event loop
 # is late, twice at what the machine does, and a hundred times at the stack of a worker.
 _QUIET = {
@@ -76,7 +78,10 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
             f"distributed: not installed, a cohort needs it; install with: {install_command('distributed')}"
         ) from error
     if settings.scheduler is not None:
-        with _client_of(distributed, settings.scheduler) as client:
+        from distributed.utils import silence_logging_cmgr
+
+        # What a scheduler that goes away means is said in a line of ours, and not by the client's traceback.
+        with silence_logging_cmgr(_NOTHING), _client_of(distributed, settings.scheduler) as client:
             yield client
         return
     workers, threads = settings.counted()
@@ -105,7 +110,7 @@ def connected(settings: WorkerSettings) -> Iterator[Any]:
             worker_dashboard_address=f"{_LOCAL}:0",
             memory_limit=0,
             env=environment,
-            silence_logs=50,
+            silence_logs=_NOTHING,
         ) as cluster,
         distributed.Client(cluster) as client,
     ):

@@ -1,4 +1,4 @@
-"""Work in pieces, some of which touch no node: a window has those done in another thread and lives meanwhile."""
+"""Work in pieces, between which a window lives. Some touch no node: the window has those done in another thread."""
 
 from __future__ import annotations
 

@@ -251,11 +251,14 @@ def _write(nodes: RegistrationNodes, results: Results) -> Generator[Any, Any, sl
         name = fixed.GetScene().GenerateUniqueName(f"{moving.GetName()} to {fixed.GetName()}")
         transform = fixed.GetScene().AddNewNodeByClass("vtkMRMLTransformNode", name)
     set_pull(transform, pull, fixed, moving)
+    yield
     parent = folded_parent(fixed)
     for image, node in ((results.warped, nodes.warped_volume), (results.labels, nodes.warped_labels)):
         if image is not None and node is not None:
             update_volume(node, image, parent)
+            yield
             _dress(node, moving if node is nodes.warped_volume else nodes.moving_labels)
+            yield
     if push is not None:
         set_pull(nodes.inverse, push, moving, fixed)
     return transform

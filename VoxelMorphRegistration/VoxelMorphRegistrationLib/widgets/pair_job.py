@@ -100,6 +100,8 @@ class PairJob(WorkerJob):
         labels = (yield Beside(partial(read_image, files["labels"]))) if "labels" in files else None
         results = Results(displacement, None, warped, labels)
         self._transform = yield from self._given.put_in_pieces(results, self._finish["report"])
+        yield Beside(self._clean)  # Files of large volumes take their time.
+        yield
 
     def _done(self) -> None:
         assert self._finish is not None
