@@ -56,7 +56,7 @@ def test_what_has_to_be_chosen_first_stands_at_the_button(host, panel, weights, 
     choose_sequence(panel, weights, tmp_path / "run")
     assert ui.applyButton.enabled and ui.tryButton.enabled
     drawn, parameters.segmentation = parameters.segmentation, None
-    assert not ui.applyButton.enabled and "segmentation that was drawn on one frame" in ui.applyButton.toolTip
+    assert not ui.applyButton.enabled and "what was drawn on one frame" in ui.applyButton.toolTip
     parameters.segmentation, sequence, parameters.sequence = drawn, parameters.sequence, None
     assert not ui.tryButton.enabled and ui.applyButton.toolTip == "Choose a sequence of volumes"
     lonely = parameters.sequence = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode", "lonely")

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import slicer
+from slicer.i18n import tr as _
 
 from ..errors import InputError
 from .parameters import Mode, Parameters
@@ -103,7 +104,8 @@ def sequence(parameters: Parameters) -> PreparedSequence:
         if segmentation is None and output is not None:
             segmentation = output.GetDataNodeAtValue(volumes.GetNthIndexValue(frame))
         if segmentation is None:
-            raise InputError(f"frame {frame}: its segmentation is gone; remove it from the further references")
+            said = _("frame {frame}: its segmentation is gone; remove it from the further references")
+            raise InputError(said.format(frame=frame))
         drawn.append(segmentation)
     inputs = SequenceInput(
         volumes,

@@ -19,7 +19,6 @@ from .pip_failures import why_pip_failed
 from .pip_process import PipProcess
 from .worker_process import WorkerProcess
 
-_TITLE = "VoxelMorph Registration"
 _Step = tuple[str, list[str]]  # a module that is run by name, and its arguments
 # What torch says that was built for NumPy 1 and meets NumPy 2.
 _OF_OTHER_NUMPY = ("numpy is not available", "_array_api not found", "numpy.core.multiarray failed to import")
@@ -80,7 +79,7 @@ class Installer:
             "VoxelMorph needs these Python packages, which are downloaded and installed into Slicer once. It takes "
             "some minutes, and progress is shown in the panel. Packages that belong to Slicer are not touched."
         )
-        return slicer.util.confirmOkCancelDisplay(f"{question}\n\n{listed}", _(_TITLE))
+        return slicer.util.confirmOkCancelDisplay(f"{question}\n\n{listed}", _("VoxelMorph Registration"))
 
     def _install(self, lacking: list[str]) -> None:
         steps: list[_Step] = []
@@ -102,7 +101,8 @@ class Installer:
             importlib.invalidate_caches()
             still = installation.missing()
             if still:
-                self._give_up(f"{', '.join(still)}: still not installed; see pip's messages, then try again", "")
+                said = _("{packages}: still not installed; see pip's messages, then try again")
+                self._give_up(said.format(packages=", ".join(still)), "")
             else:
                 self._worker().renew()  # A process that runs has looked for its packages already.
                 self._check()
@@ -157,7 +157,7 @@ class Installer:
                 "PyTorch on this computer was built for NumPy 1, and Slicer has NumPy 2. A NumPy 1 can be downloaded "
                 "(20 MB) that only this module's own process sees; Slicer's stays as it is. Download it?"
             ),
-            _(_TITLE),
+            _("VoxelMorph Registration"),
         )
 
     def _give_up(self, message: str, details: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import qt
+from slicer.i18n import tr as _
 
 from ..installation import python_program
 
@@ -132,7 +133,8 @@ class WorkerProcess:
 
     def _take(self, event: Mapping[str, Any]) -> None:
         if event["event"] == "hello" and event["protocol"] != _PROTOCOL:
-            self._end_all("error", f"the worker: speaks protocol {event['protocol']}; install the extension again")
+            said = _("the worker: speaks protocol {protocol}; install the extension again")
+            self._end_all("error", said.format(protocol=event["protocol"]))
         job = event.get("job")
         on_event = self._jobs.get(job) if job is not None else None
         if on_event is None:
@@ -154,11 +156,11 @@ class WorkerProcess:
             return
         self._hear(process)
         self._process = None
-        self._end_all("error", "the worker: its process ended; finished frames stay, Apply starts it again")
+        self._end_all("error", _("the worker: its process ended; finished frames stay, Apply starts it again"))
 
     def _end_all(self, name: str, message: str) -> None:
-        which, _, rest = message.partition(": ")
-        what, _, remedy = rest.partition("; ")
+        which, colon, rest = message.partition(": ")
+        what, semicolon, remedy = rest.partition("; ")
         said = {"which": which, "what": what, "remedy": remedy, "message": message, "details": self._last_words}
         jobs, self._jobs = self._jobs, {}
         for job, on_event in jobs.items():
