@@ -18,7 +18,7 @@ from VoxelMorphRegistrationLib.cohort.cases import read_cases
 from VoxelMorphRegistrationLib.cohort.models import Models
 from VoxelMorphRegistrationLib.cohort.progress import CohortProgress
 from VoxelMorphRegistrationLib.cohort.run import Cohort, CohortSettings
-from VoxelMorphRegistrationLib.cohort.work import work
+from VoxelMorphRegistrationLib.cohort.work import BegunElsewhere, work
 from VoxelMorphRegistrationLib.errors import InputError
 
 STRATEGIES = ("direct", "sequential", "keyframes", "motion-model")
@@ -223,6 +223,20 @@ def test_any_option_of_propagate_is_a_column_and_set_gives_it_to_all_rows(tmp_pa
         RowReader(tmp_path, ["strategy=slow"])
     with pytest.raises(InputError, match="is given for the whole cohort"):
         reader.request({**cells, "overwrite": "yes"}, tmp_path)
+
+
+def test_a_patient_that_was_given_up_ends_although_units_of_it_are_lost_afterwards(cases, tmp_path):
+    sent = []
+
+    def full_disk(unit):
+        sent.append(unit)
+        if unit.request.sequence.endswith("p0/frames"):
+            raise InputError("0001.nrrd: cannot be written") if len(sent) == 1 else BegunElsewhere("its part is gone")
+        work(unit)
+
+    results = run_cohort(cases, tmp_path / "out", InlineClient(), work=full_disk)
+    assert [result.message for result in results] == ["0001.nrrd: cannot be written", "", "", ""]
+    assert [len(table(tmp_path / "out" / name)) for name in ("p1", "p2", "p3")] == [9, 9, 9]
 
 
 def test_a_dry_run_tells_frames_memory_disk_and_time_and_writes_nothing(cases, tmp_path, capsys):

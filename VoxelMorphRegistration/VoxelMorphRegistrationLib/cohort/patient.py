@@ -55,7 +55,8 @@ class Patient:
 
     @property
     def is_over(self) -> bool:
-        return not self._lanes and not self._out and not self._stages
+        """Whether everything that was given out has come back, and nothing further will be given out."""
+        return not self._out and (bool(self.error) or not (self._lanes or self._stages))
 
     def next_unit(self) -> Unit | None:
         """A unit to be worked on now, or None while others have to come back first."""
