@@ -28,6 +28,7 @@ from .sequences import (
     save_as_one_file,
     sequence_like,
 )
+from .study import put_beside
 from .tables import plot_volumes, table_from_csv
 
 _LOG = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class FrameSequences:
         )
         output.SetNodeReferenceID(slicer_attributes.TABLE, table.GetID())
         output.SetNodeReferenceID(slicer_attributes.PLOT, chart.GetID() if chart is not None else None)
+        put_beside(self._inputs.sequence, [table, chart])
 
     def hide_drawn(self) -> None:
         """Hide the segmentations, points and the model that were drawn: the output shows the same on its frame, and
@@ -147,7 +149,8 @@ class FrameSequences:
         # A person may have changed how it looks since it was first shown, by this run or an earlier one.
         is_new = not browsers_of(part.sequence)
         colours = self._colours() if is_labels and is_new else None
-        browse_along(part.sequence, self._inputs.sequence, part.like if is_new else None, colours)
+        browser = browse_along(part.sequence, self._inputs.sequence, part.like if is_new else None, colours)
+        put_beside(self._inputs.sequence, [part.sequence, browser.GetProxyNode(part.sequence)])
 
     def _made_parts(self) -> list[_Part]:
         inputs, outputs, drawn = self._inputs, self._outputs, self._drawn

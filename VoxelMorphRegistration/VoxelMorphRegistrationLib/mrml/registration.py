@@ -18,6 +18,7 @@ from ..space.grid import Grid
 from ..space.plane import SlicePair
 from .beside import Beside, value_of
 from .regions import region_on_grid
+from .study import put_beside
 from .transforms import grid_transform, itk_transform_from_node, nodes_under, set_pull
 from .volumes import describe, folded_parent, image_from_volume, update_volume
 
@@ -188,6 +189,8 @@ class PairImages:
         lifted = results if self.slices is None else _lifted(results, self.slices, self.images)
         transform = yield from _write(self.nodes, lifted)
         _record(transform, report)
+        nodes = self.nodes
+        put_beside(nodes.moving, [transform, nodes.warped_volume, nodes.warped_labels, nodes.inverse])
         return transform
 
 

@@ -128,16 +128,3 @@ def nearer_frames(frame: int, others: Collection[int], kept: Collection[int], co
         and number not in others
         and abs(number - frame) < min((abs(number - other) for other in others), default=count)
     ]
-
-
-def put_beside(node: slicer.vtkMRMLNode, results: list[slicer.vtkMRMLNode]) -> None:
-    """Put results into the same study of the subject hierarchy as their input."""
-    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
-    if tree is None:
-        return
-    own = tree.GetItemByDataNode(node)
-    parent = tree.GetItemParent(own) if own else None
-    for result in results:
-        item = tree.GetItemByDataNode(result)
-        if item and parent and tree.GetItemParent(item) == tree.GetSceneItemID():
-            tree.SetItemParent(item, parent)

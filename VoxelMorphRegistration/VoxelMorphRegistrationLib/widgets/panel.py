@@ -209,7 +209,6 @@ class Panel:
                 notes.append(_("The transform was made and not applied: {reason}").format(reason=error))
         shown = nodes.warped_volume or nodes.moving
         self._result.show(transform, nodes.fixed, shown, end.facts["report"], notes)
-        chosen_nodes.put_beside(nodes.moving, [node for node in (transform, nodes.warped_volume) if node is not None])
 
     # Sequences and their frames
 

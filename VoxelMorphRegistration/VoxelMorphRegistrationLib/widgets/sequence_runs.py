@@ -155,7 +155,6 @@ class SequenceRuns:
         parameters = self._parameters()
         if parameters is not None and end.facts.get("output") is not None:
             parameters.outputSequence = end.facts["output"]
-            chosen_nodes.put_beside(parameters.sequence, [end.facts["output"]])
         seconds = end.facts.get("seconds", 0.0)
         if parameters is not None and seconds > 0:
             parameters.secondsAFrame, parameters.timedWith = seconds, timed_with
