@@ -47,8 +47,6 @@ class _Album:
 
     def run(self, button=None, halfway=None, share=0.3):
         """Press a button and wait for its run, with a picture in the middle of it where one is named."""
-        # A quick run: the pictures show the panel, not what the network can do.
-        self.parameters.network, self.parameters.networkSpacing = "any-anatomy-fast", 5.0
         (button or self.ui.applyButton).click()
         if halfway is not None:
             middle = round(1000 * share)
@@ -56,7 +54,6 @@ class _Album:
             with _named_folder(self):
                 self.take(halfway)
         self.host.wait_until(lambda: not self.panel.panel.running, 60 * _MINUTES, "the run")
-        self.parameters.network, self.parameters.networkSpacing = "", 0.0
 
     def export(self):
         """Write the first of what can be exported; the folder in the picture is a person's."""
@@ -108,9 +105,7 @@ def _sequence(album, sequence, segmentation):
     _correct(album, 5)
     with _named_folder(album):
         album.every_look("sequence")
-    album.run(ui.referenceButton)
-    with _named_folder(album):
-        album.take("tutorial_sequence_5")
+    album.run(ui.referenceButton, halfway="tutorial_sequence_5")
     ui.againBoxButton.click()
     ui.againFramesEdit.text = "6, 7"
     ui.againRefinementSelector.currentIndex = 1 + list(Refinement).index(Refinement.SOME)
@@ -118,6 +113,7 @@ def _sequence(album, sequence, segmentation):
         album.take("tutorial_sequence_6")
     ui.againBoxButton.click()
     ui.advancedSection.collapsed = False
+    parameters.network, parameters.networkSpacing = "", 0.0
     album.host.wait_until(lambda: "Licence" in ui.networkInfo.text, 60, "the catalogue")
     with _named_folder(album):
         album.take("panel_advanced")
@@ -175,6 +171,8 @@ def main(folder=None):
 
     sequence, segmentation = add_breathing_phantom()
     album = _Album(host, panel, folder)
+    # Quick runs: the pictures show the panel, not what the network can do.
+    album.parameters.network, album.parameters.networkSpacing = "any-anatomy-fast", 5.0
     album.parameters.runFolder = Path(slicer.app.temporaryPath) / "liver-run"
     _pair(album, sequence)
     _sequence(album, sequence, segmentation)

@@ -127,6 +127,8 @@ def test_another_moving_volume_gets_a_transform_of_its_own(host, ready):
 
 
 def test_cancel_is_answered_at_once_and_changes_nothing(host, ready):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
     count = slicer.mrmlScene.GetNumberOfNodes()
     ready.ui.applyButton.click()
     host.process(0.05)
@@ -135,7 +137,9 @@ def test_cancel_is_answered_at_once_and_changes_nothing(host, ready):
     assert ready.ui.applyButton.text.startswith("Cancelling") or not ready.panel.running
     host.wait_until(lambda: not ready.panel.running, 10)
     assert slicer.mrmlScene.GetNumberOfNodes() == count
-    assert ready.ui.applyButton.text == "Apply" and "Cancelled" in ready.ui.statusLabel.text
+    assert ready.ui.applyButton.text == "Apply" and ready.ui.statusLabel.text == "Cancelled. Nothing was changed."
+    ready.panel.parameters.mode = Mode.SEQUENCE
+    assert ready.ui.statusLabel.text == ""
 
 
 def test_bad_input_is_named_and_nothing_is_left_running(host, ready):

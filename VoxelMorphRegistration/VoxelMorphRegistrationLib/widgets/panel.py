@@ -57,6 +57,8 @@ class Panel:
         self._labels = LabelsSection(ui)
         # A run that goes on tells of its frames itself.
         self._contents = NodeContents(lambda: None if self.running else self.update())
+        # What was said of a run of the other mode is no word on this one.
+        ui.modeSelector.connect("currentIndexChanged(int)", lambda index: self._runs.say(""))
         ui.applyButton.connect("clicked(bool)", lambda clicked: self._apply_or_cancel())
         ui.tryButton.connect("clicked(bool)", lambda clicked: self._sequences.one_frame(self._shown.number))
         ui.useShownFrameButton.connect("clicked(bool)", lambda clicked: self._use_shown_frame())
@@ -136,7 +138,8 @@ class Panel:
         else:
             ui.applyButton.text = _("Cancelling ...") if self._runs.cancelling else _("Cancel")
             ui.applyButton.enabled = not self._runs.cancelling
-            ui.applyButton.toolTip = _("Ends the run; finished frames stay, and Apply goes on from there")
+            kept = _("Ends the run; finished frames stay, and Apply goes on from there")
+            ui.applyButton.toolTip = _("Ends the run; nothing is changed") if is_pair else kept
         self._preset.show(parameters)
         self._network.show(parameters)
         ui.estimateLabel.text = "" if is_pair or not idle else self._sequences.estimate()
@@ -198,6 +201,8 @@ class Panel:
         from ..mrml.transforms import hang_under
 
         self._runs.ended(end)
+        if end.status == "cancelled":
+            self._runs.say(_("Cancelled. Nothing was changed."))
         if end.status != "done" or self._parameters is None:
             return
         transform, notes = end.facts["transform"], []
