@@ -59,7 +59,7 @@ def test_a_run_is_cancelled_and_goes_on_where_it_was(host, panel, weights, warm_
     assert panel.ui.applyButton.text == "Cancelling ..."
     finish(host, panel, 10)
     kept = len(states(panel))
-    assert 1 <= kept < count and "Cancelled" in panel.ui.statusLabel.text
+    assert 1 <= kept < count and "Cancelled. Finished frames stay" in panel.ui.statusLabel.text
     files = {path: os.stat(path).st_mtime_ns for path in (tmp_path / "run" / "segmentation").glob("*.nrrd")}
     panel.ui.applyButton.click()
     finish(host, panel)

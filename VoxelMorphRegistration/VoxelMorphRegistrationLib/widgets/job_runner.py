@@ -85,7 +85,7 @@ class JobRunner:
         if end.status == "failed":
             self.fail(end.message, end.details)
         elif end.status == "cancelled":
-            self.say(_("Cancelled. Finished frames stay; Apply goes on from there."))
+            self.say(_("Cancelled. Nothing was changed."))
         else:
             self.say(_("Done."))
         self._changed()

@@ -201,8 +201,6 @@ class Panel:
         from ..mrml.transforms import hang_under
 
         self._runs.ended(end)
-        if end.status == "cancelled":
-            self._runs.say(_("Cancelled. Nothing was changed."))
         if end.status != "done" or self._parameters is None:
             return
         transform, notes = end.facts["transform"], []

@@ -165,6 +165,8 @@ class SequenceRuns:
             self._offer_overwrite(asked, end.message)
             return
         self._runner.ended(end)
+        if end.status == "cancelled":
+            self._runner.say(_("Cancelled. Finished frames stay; Apply goes on from there."))
         if end.status == "done" and asked.frames is not None and len(asked.frames) == 1 and seconds > 0:
             self._runner.say(
                 _("This frame took {one}; all {count} take about {all}.").format(
