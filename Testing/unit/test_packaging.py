@@ -75,10 +75,16 @@ def test_the_entry_for_slicers_index_names_the_extension_as_the_index_wants_it()
     project = re.search(r"project\((\w+)\)", (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")).group(1)
     assert project == "VoxelMorph" and not project.startswith("Slicer")
     assert (ROOT / "LICENSE").is_file()
+    assert b"\r" not in (ROOT / "VoxelMorph.json").read_bytes()
+    repository = entry["scm_url"].rstrip("/").split("/")[-1]
+    assert repository == f"Slicer{project}.git" and entry["scm_url"].startswith("https://")
 
 
 def test_the_extensions_pictures_are_in_the_repository():
     text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
     for name in ("ICONURL", "SCREENSHOTURLS"):
-        url = re.search(rf'EXTENSION_{name} "([^"]+)"', text).group(1)
-        assert (ROOT / url.split("/main/")[1]).is_file(), url
+        urls = re.search(rf'EXTENSION_{name} "([^"]+)"', text).group(1).split()
+        assert urls
+        for url in urls:
+            assert url.startswith("https://raw.githubusercontent.com/"), url
+            assert (ROOT / url.split("/main/")[1]).is_file(), url
