@@ -13,6 +13,7 @@ import pytest
 from Testing.soak.recipes import recipes
 from Testing.support.command_options import options_of
 from VoxelMorphRegistrationLib.cli.main import _parser
+from VoxelMorphRegistrationLib.files import slicer_attributes
 from VoxelMorphRegistrationLib.propagation import flags
 from VoxelMorphRegistrationLib.propagation.table import FIXED_COLUMNS, FURTHER_COLUMNS
 from VoxelMorphRegistrationLib.version import __version__
@@ -134,6 +135,15 @@ def test_every_column_of_the_table_of_frames_is_described():
     section = page[page.index("### frames.csv") : page.index("### Flags")]
     for column in (*FIXED_COLUMNS, *FURTHER_COLUMNS, "volume_ml_L", "centroid_r_L", "centroid_a_L", "centroid_s_L"):
         assert f"`{column}`" in section, column
+
+
+def test_every_attribute_and_reference_of_nodes_is_described():
+    page = text(ROOT / "Docs" / "slicer.md")
+    names = {value for name, value in vars(slicer_attributes).items() if name[0].isupper() and name.isupper()}
+    names -= {slicer_attributes.SEGMENT}  # the beginning of keys in files
+    assert len(names) > 15
+    for name in names:
+        assert f"`{name}`" in page or f'"{name}"' in page, name
 
 
 def test_every_flag_is_described_with_its_threshold():
