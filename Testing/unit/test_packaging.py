@@ -88,3 +88,11 @@ def test_the_extensions_pictures_are_in_the_repository():
         for url in urls:
             assert url.startswith("https://raw.githubusercontent.com/"), url
             assert (ROOT / url.split("/main/")[1]).is_file(), url
+
+
+def test_slicers_build_registers_the_generic_tests_of_the_module_and_its_self_test():
+    text = (MODULE / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert re.search(r"slicerMacroBuildScriptedModule\([^)]*WITH_GENERIC_TESTS\s*\)", text)
+    assert re.search(
+        r"if\(BUILD_TESTING\).*slicer_add_python_unittest\(SCRIPT \$\{MODULE_NAME\}\.py\)", text, re.DOTALL
+    )

@@ -204,6 +204,7 @@ def _light_the_torch(command: list[str], log) -> None:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
+        creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # Windows opens a console for it otherwise.
     )
     with process:
         for line in process.stdout or ():
