@@ -107,3 +107,13 @@ def test_the_page_of_the_panel_names_every_control_by_its_text_and_none_besides(
     of_slicer = "Show 3D"
     known = {*shown, *_texts_of_the_code(), "control", of_slicer}
     assert named <= known, named - known
+
+
+def test_what_the_tutorials_tell_to_press_stands_in_the_panel():
+    page = (MODULE.parent / "Docs" / "tutorials.md").read_text(encoding="utf-8")
+    emphasised = re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", page)
+    menus = {text for text in emphasised if " > " in text}
+    told = {re.sub(r"\s+", " ", text) for text in emphasised if text not in menus}
+    known = {*_texts_of_the_panel(), *_texts_of_the_code()}
+    assert len(told) > 20 and len(menus) > 2
+    assert told <= known, told - known
