@@ -16,6 +16,7 @@ _WIDTH = 500  # About the module panel of Slicer's window.
 _SCALES = {"100": 1.0, "150": 1.5}
 _LOOKS = ("light", "dark")
 _MINUTES = 10
+_QUICK = "any-anatomy-fast", 5.0  # The pictures show the panel, not what the network can do.
 _RUN_FOLDER = "~/patients/01/liver-run"
 
 
@@ -121,6 +122,27 @@ def _sequence(album, sequence, segmentation):
     album.export()
     with _named_folder(album):
         album.take("tutorial_sequence_7")
+    _disturb(album, sequence, 7)
+    with _named_folder(album):
+        album.take("panel_flagged")
+
+
+def _disturb(album, sequence, frame):
+    """A frame whose image the scanner spoilt is made again, and looked at."""
+    import numpy as np
+    import slicer
+    import slicer.util
+
+    album.parameters.network, album.parameters.networkSpacing = _QUICK
+    voxels = slicer.util.arrayFromVolume(sequence.GetNthDataNode(frame))
+    noise = np.random.default_rng(0).normal(0, 2 * voxels.std(), voxels.shape)
+    voxels[:] = np.clip(voxels + noise, voxels.min(), voxels.max())
+    album.ui.againBoxButton.click()
+    album.ui.againFramesEdit.text = str(frame)
+    album.ui.againRefinementSelector.currentIndex = 0
+    album.run(album.ui.againButton)
+    album.ui.againBoxButton.click()
+    album.ui.nextFlaggedButton.click()
 
 
 def _correct(album, frame):
@@ -171,8 +193,7 @@ def main(folder=None):
 
     sequence, segmentation = add_breathing_phantom()
     album = _Album(host, panel, folder)
-    # Quick runs: the pictures show the panel, not what the network can do.
-    album.parameters.network, album.parameters.networkSpacing = "any-anatomy-fast", 5.0
+    album.parameters.network, album.parameters.networkSpacing = _QUICK
     album.parameters.runFolder = Path(slicer.app.temporaryPath) / "liver-run"
     _pair(album, sequence)
     _sequence(album, sequence, segmentation)
