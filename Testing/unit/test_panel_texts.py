@@ -117,3 +117,11 @@ def test_what_the_tutorials_tell_to_press_stands_in_the_panel():
     known = {*_texts_of_the_panel(), *_texts_of_the_code()}
     assert len(told) > 20 and len(menus) > 2
     assert told <= known, told - known
+
+
+def test_what_presets_say_is_marked_for_translators_where_it_stands():
+    from VoxelMorphRegistrationLib.registration import presets
+
+    tree = ast.parse(Path(presets.__file__).read_text(encoding="utf-8"))
+    marked = {node.args[0].value for node in ast.walk(tree) if _translates(node)}
+    assert marked == {text for one in presets.PRESETS.values() for text in (one.title, one.description)}

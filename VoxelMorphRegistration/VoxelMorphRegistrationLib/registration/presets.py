@@ -31,6 +31,11 @@ class Preset:
     model: str | None = None
 
 
+def _(text: str) -> str:
+    """Marks what a person reads for Slicer's translators, who find it under the context 'registration.presets'."""
+    return text
+
+
 def _preset(name: str, title: str, description: str, model: str | None = None, **settings: Any) -> Preset:
     return Preset(name, title, description, MappingProxyType(settings), model)
 
@@ -41,44 +46,44 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
         for preset in (
             _preset(
                 "abdomen",
-                "Abdomen, breathing",
-                "Frames of one patient whose organs slide by up to some centimetres; refined, some seconds a frame.",
+                _("Abdomen, breathing"),
+                _("Frames of one patient whose organs slide by up to some centimetres; refined, some seconds a frame."),
                 align="none",
                 refine=100,
             ),
             _preset(
                 "heart",
-                "Heart, beating",
-                "Phases of one heart in a surrounding that is still; refined, some seconds a frame.",
+                _("Heart, beating"),
+                _("Phases of one heart in a surrounding that is still; refined, some seconds a frame."),
                 align="none",
                 refine=100,
             ),
             _preset(
                 "lung",
-                "Lungs",
-                "Lungs of one person or of two; an affine start, refined.",
+                _("Lungs"),
+                _("Lungs of one person or of two; an affine start, refined."),
                 align="affine",
                 refine=100,
             ),
             _preset(
                 "brain",
-                "Brains of two people",
-                "Skull-stripped heads of different people; an affine start, refined until nothing is gained.",
+                _("Brains of two people"),
+                _("Skull-stripped heads of different people; an affine start, refined until nothing is gained."),
                 align="affine",
                 refine="auto",
             ),
             _preset(
                 "two-contrasts",
-                "Two contrasts",
-                "Images of one patient by different sequences or modalities; a rigid start, refined.",
+                _("Two contrasts"),
+                _("Images of one patient by different sequences or modalities; a rigid start, refined."),
                 align="rigid",
                 refine="auto",
                 refine_similarity="mind",
             ),
             _preset(
                 "quick",
-                "Quick look",
-                "The faster network and nothing after it: to see whether a pair or a sequence can be registered.",
+                _("Quick look"),
+                _("The faster network and nothing after it: to see whether a pair or a sequence can be registered."),
                 model="any-anatomy-fast",
                 refine=0,
             ),

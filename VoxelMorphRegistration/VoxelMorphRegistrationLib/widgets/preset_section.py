@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from ..registration.presets import PRESETS
 from .parameters import Parameters
+from .words import of_preset
 
 
 class PresetSection:
@@ -19,7 +20,7 @@ class PresetSection:
         self._filling = True
         ui.presetSelector.addItem(_("None: as under Advanced"), "")
         for name, preset in PRESETS.items():
-            ui.presetSelector.addItem(_(preset.title), name)
+            ui.presetSelector.addItem(of_preset(preset.title), name)
         self._filling = False
         ui.presetSelector.connect("currentIndexChanged(int)", lambda index: self._choose(index))
 
@@ -32,7 +33,7 @@ class PresetSection:
         self._ui.presetSelector.setCurrentIndex(names.index(chosen) if chosen in names else 0)
         self._filling = False
         preset = PRESETS.get(chosen)
-        self._ui.presetInfo.text = "" if preset is None else _(preset.description)
+        self._ui.presetInfo.text = "" if preset is None else of_preset(preset.description)
         self._ui.presetInfo.visible = preset is not None
 
     def _choose(self, index: int) -> None:

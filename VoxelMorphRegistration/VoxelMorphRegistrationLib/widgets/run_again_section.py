@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..registration.presets import PRESETS
 from .parameters import Changes, Refinement, Strategy
+from .words import of_preset
 
 if TYPE_CHECKING:
     from ..mrml.review import FrameState
@@ -28,7 +29,7 @@ class RunAgainSection:
         self._strategies = [None, *Strategy]
         self._refinements = [None, *Refinement]
         as_above = _("As chosen in the panel")
-        titles = [as_above, _("None: as under Advanced"), *(_(one.title) for one in PRESETS.values())]
+        titles = [as_above, _("None: as under Advanced"), *(of_preset(one.title) for one in PRESETS.values())]
         for box, texts in (
             (ui.againPresetSelector, titles),
             (ui.againStrategySelector, [as_above, *(one.label() for one in Strategy)]),

@@ -1,4 +1,4 @@
-"""Numbers as people say them."""
+"""Numbers and the library's own words as people say them."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from slicer.i18n import tr as _
+from slicer.i18n import translate
 
 from ..registration.doubts import MOST_FOLDED_PERCENT
 
 _ALIKE = 0.01  # of a correlation or a normalised mutual information
 
 Verdict = Literal["better", "same", "worse"]
+
+
+def of_preset(text: str) -> str:
+    """A preset's title or description in the window's language: the translators' tool finds it in its own file."""
+    return translate("registration.presets", text)
 
 
 def verdict(report: Mapping[str, Any]) -> Verdict:
