@@ -94,9 +94,14 @@ benchmark-accuracy: $(VENV)-benchmark/.installed $(VENV)-segflow4d/.installed
 	$(VENV)-benchmark/bin/python -m Testing.benchmarks.accuracy.run \
 		--segflow-python $(abspath $(VENV)-segflow4d/bin/python) $(OPTIONS)
 
-# OPTIONS="--only forward direct"; --quick takes minutes; --help of run.py says the others.
-benchmark-speed: $(VENV)-benchmark/.installed
-	$(VENV)-benchmark/bin/python -m Testing.benchmarks.speed.run $(OPTIONS)
+# Apart from the rest, whose networks it would compute where it is found.
+$(VENV)-benchmark/openvino/.installed: $(VENV)-benchmark/.installed
+	$(VENV)-benchmark/bin/pip --disable-pip-version-check install -q --no-deps --target $(@D) openvino
+	@touch $@
+
+# OPTIONS="--only forward size"; --help of run.py says the others. Small sizes, which are recorded nowhere: OPTIONS=--quick.
+benchmark-speed: $(VENV)-benchmark/openvino/.installed
+	$(VENV)-benchmark/bin/python -m Testing.benchmarks.speed.run --record --openvino $(<D) $(OPTIONS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-benchmark $(VENV)-segflow4d $(DEMO_OUTPUT) build *.egg-info

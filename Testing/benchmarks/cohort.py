@@ -29,7 +29,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from Testing.benchmarks.cohort_clock import registered, side_by_side, started, timed
-from Testing.benchmarks.propagation_overhead import make_case
+from Testing.benchmarks.speed.overhead import make_case
 
 RESULT = Path(__file__).parent / "results" / "cohort.json"
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "cohorts.md"

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 import SimpleITK as sitk
 
-from Testing.benchmarks.speed.sequence import BreathingBody
+from Testing.benchmarks.speed.sequence import LABELS, BreathingBody, write_frames
 
 RESULT = Path(__file__).parent / "results" / "patient.json"
 SHAPE = (64, 128, 128)
@@ -50,18 +50,9 @@ def main() -> None:
     print(json.dumps(found, indent=1))
 
 
-def write_frames(body: BreathingBody, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(body.labels(), str(folder.parent / "labels.nrrd"))
-    for index in range(len(body)):
-        path = folder / f"{index:05d}.nrrd"
-        if not path.is_file():
-            sitk.WriteImage(body[index], str(path))
-
-
 def run(args: argparse.Namespace, folder: Path, output: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "VoxelMorphRegistrationLib", "propagate", "--sequence", str(folder)]
-    command += ["--segmentation", str(folder.parent / "labels.nrrd"), "--reference-frame", "0"]
+    command += ["--segmentation", str(folder.parent / LABELS), "--reference-frame", "0"]
     command += ["--output", str(output), "--strategy", args.strategy, "--model", args.model, "--progress", "none"]
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.cores)}
     environment["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(args.cores)

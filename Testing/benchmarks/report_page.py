@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from Testing.benchmarks.propagation_overhead import make_case
+from Testing.benchmarks.speed.overhead import make_case
 from Testing.support.run_folders import write_run
 from VoxelMorphRegistrationLib.cli.main import main as main_of_the_command
 from VoxelMorphRegistrationLib.report.sink import ReportingSink

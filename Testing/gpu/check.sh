@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Correctness, training and speed on a machine with a GPU, in nine minutes: Testing/gpu/check.sh [OUTPUT_FOLDER]
-# Two minutes of tests, TRAIN_SECONDS (300; 0 leaves it out) of training from the bundled weights, two of measurements.
-# Leaves tests.txt, training/ (model.pt, its card, checkpoint.pt, log.csv) and speed.json, SPEED.md, speed.png there.
+# Correctness, training and speed on a machine with a GPU, in eleven minutes: Testing/gpu/check.sh [OUTPUT_FOLDER]
+# Two minutes of tests, TRAIN_SECONDS (300; 0 leaves it out) of training from the bundled weights, four of measurements.
+# Leaves tests.txt, training/ (model.pt, its card, checkpoint.pt, log.csv) and speed_gpu.json, speed.md there.
 # PYTHON: of an environment in which the project and pytest are installed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -17,5 +17,4 @@ if [ "$seconds" -gt 0 ]; then
         --batch 8 --accumulate 2 --learning-rate 4e-4 --displacement 0.4 8 --held-back 12 --check-every 400 \
         | tee "$output/training.txt"
 fi
-timeout 120 "$python" -m Testing.benchmarks.speed.run --only direct sequence --devices cuda:0 --minutes 1 \
-    --output "$output" --plot "$output/speed.png" | tee "$output/speed.txt"
+timeout 240 "$python" -m Testing.benchmarks.speed.run --only gpu --record-in "$output" | tee "$output/speed.txt"

@@ -1,141 +1,136 @@
-"""One measurement, in a process of its own: `python -m Testing.benchmarks.speed.measure KIND '{"edge": 64, ...}'`.
+"""One measurement, in a process of its own: `python -m Testing.benchmarks.speed.measure KIND '{"shape": [...], ...}'`.
 
-Prints one JSON object: what was asked for, processor and wall seconds, and the memory at the peak (MB). Processor
-seconds count system time, and suffer less than wall time from what else the machine does.
+Prints one JSON object: what was asked for, processor and wall seconds, and the memory at the peak (MB). Frames are
+files that another process made; `folder` says where they may stay for the next call.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
-import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 import torch
 
-from Testing.benchmarks.speed.sequence import BreathingBody
+from Testing.benchmarks.speed.clock import Clock, fastest, peak_megabytes
+from Testing.benchmarks.speed.forward import forward
+from Testing.benchmarks.speed.overhead import opened, overhead
+from Testing.benchmarks.speed.sequence import KNOWN, LABELS, frames_by_another_process
 from VoxelMorphRegistrationLib.models.loading import load_model
-from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.networks import compiled
+from VoxelMorphRegistrationLib.propagation.frames import FileFrames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 from VoxelMorphRegistrationLib.registration.registrar import Registrar
 from VoxelMorphRegistrationLib.registration.settings import Settings
+from VoxelMorphRegistrationLib.space.grid import Grid
 
-FEATURES = [[16, 32, 32, 32], [32, 32, 32, 32, 32, 16, 16]]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self._wall, self._cpu = time.perf_counter(), processor_seconds()
-
-    def spent(self) -> dict[str, float]:
-        return {"wall": time.perf_counter() - self._wall, "cpu": processor_seconds() - self._cpu}
+DIFFERENT = 48  # frames of a sequence; a longer one has them again
+_FIRST = 1  # frames that carry what is done once, where every frame is registered
 
 
-def processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-def fastest(of: list[dict[str, float]]) -> dict[str, float]:
-    return min(of, key=lambda one: one["cpu"])
-
-
-def forward(edge: int, half_resolution: bool, plain: bool, repeats: int = 3, device: str = "cpu") -> dict[str, float]:
-    """One forward pass of VxmDense, by PyTorch's own choice or as `flow` does it; the second and later ones."""
-    torch.manual_seed(0)
-    architecture: dict[str, Any] = {"class": "VxmDense", "ndim": 3, "features": FEATURES}
-    network = build_network({**architecture, "half_resolution": half_resolution}).to(device)
-    fixed, moving = torch.rand(2, 1, 1, edge, edge, edge, device=device)
-    times = []
-    for _ in range(repeats + 1):
-        clock = Clock()
-        with torch.no_grad():
-            field = network(fixed, moving).field if plain else network.flow(fixed, moving).field
-        float(field[0, 0, 0, 0, 0])  # waits for a GPU
-        times.append(clock.spent())
-    return fastest(times[1:])
-
-
-def direct(shape: list[int], model: str, repeats: int = 2, device: str = "cpu") -> dict[str, float]:
+def direct(
+    shape: list[int], model: str, repeats: int = 2, device: str = "cpu", folder: Path | None = None
+) -> dict[str, float]:
     """A registered frame, without its label map and checks; the second and later ones."""
-    frames = BreathingBody(tuple(shape), repeats + 2)
-    registrar = Registrar(model, Settings(align="none", device=device))
-    reference, times = frames[0], []
-    for index in range(1, repeats + 2):
-        image = frames[index]
-        clock = Clock()
-        registrar.register(image, reference)
-        times.append(clock.spent())
+    with ExitStack() as stack:
+        paths = _frames(stack, folder, shape, repeats + 2)
+        registrar = Registrar(model, Settings(align="none", device=device))
+        reference, times = sitk.ReadImage(str(paths[0])), []
+        for path in paths[1:]:
+            image = sitk.ReadImage(str(path))
+            clock = Clock()
+            registrar.register(image, reference)
+            times.append(clock.spent())
     return fastest(times[1:])
 
 
-def sequence(shape: list[int], model: str, strategy: str, count: int, device: str = "cpu") -> dict[str, float]:
-    """A frame of a whole propagation in memory, key frames and looks included; making the frames is left out."""
-    frames = BreathingBody(tuple(shape), count)
-    labels = frames.labels()
-    images = {index: frames[index] for index in range(min(count, 48))}
-
-    class Again(BreathingBody):
-        def __getitem__(self, index: int) -> sitk.Image:
-            return images[index % len(images)]
-
-    frames.__class__ = Again
-    pairs = Settings(align="none", device=device)
-    propagation = Propagation(frames, labels, 0, model, PropagationSettings(strategy, registration=pairs))
-    by: dict[str, int] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        (Path(scratch) / ".resume").mkdir()
-        clock = Clock()
-        for result in propagation.kept_in(Path(scratch)).run():
-            by[result.strategy] = by.get(result.strategy, 0) + 1
-        spent = {name: value / count for name, value in clock.spent().items()}
-    return {**spent, "registered": by.get("direct", 0) + by.get("sequential", 0)}
+def pair(shape: list[int], model: str, output: Path, folder: Path) -> dict[str, float]:
+    """The frame whose true displacement is known, after another one; its displacement goes into a file."""
+    with ExitStack() as stack:
+        paths = _frames(stack, folder, shape, KNOWN + 1)
+        registrar = Registrar(model, Settings(align="none"))
+        reference = sitk.ReadImage(str(paths[0]))
+        for path in paths[KNOWN - 1 :]:
+            image = sitk.ReadImage(str(path))
+            clock = Clock()
+            registration = registrar.register(image, reference)
+            spent = clock.spent()
+    sitk.WriteImage(registration.displacement, str(output))
+    return spent
 
 
-def overhead(edge: int, count: int, model: str) -> dict[str, float]:
-    """`propagate` with files in and out against its bare loop of forward pass, integration and label warp."""
-    from Testing.benchmarks.propagation_overhead import measure_overhead
+def sequence(
+    shape: list[int], model: str, strategy: str, count: int, device: str = "cpu", folder: Path | None = None
+) -> dict[str, float]:
+    """A frame of a whole propagation from files to files, labels and table: the mean of all, looks and key frames
+    included; where every frame is registered, of all but the reference and the first.
 
-    found = measure_overhead(edge, count, model)
-    return {"cpu": found["cpu"]["propagate_seconds"], "bare": found["cpu"]["bare_seconds"]}
+    `early_mb` and `late_mb`: memory after a tenth of the frames and at the end.
+    """
+    with ExitStack() as stack:
+        paths = _frames(stack, folder, shape, min(count, DIFFERENT))
+        output = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voxelmorph-speed-"))) / "out"
+        frames = FileFrames([paths[index % len(paths)] for index in range(count)])
+        settings = PropagationSettings(strategy, registration=Settings(align="none", device=device))
+        labels = sitk.ReadImage(str(paths[0].parent.parent / LABELS))
+        propagation = Propagation(frames, labels, 0, model, settings)
+        run = opened(propagation, output)
+        clock, counted, registered, memory = Clock(), count, 0, []
+        for number, result in enumerate(propagation.kept_in(output).run()):
+            if result.failure is not None:
+                raise SystemExit(result.failure.traceback)
+            run.add(result)
+            registered += result.strategy in ("direct", "sequential")
+            memory.append(resident_megabytes())
+            if strategy == "direct" and number == _FIRST:
+                clock, counted = Clock(), count - _FIRST - 1
+        run.finish(Grid.of(labels))
+        spent = {name: seconds / counted for name, seconds in clock.spent().items()}
+    return {
+        **spent,
+        "counted": counted,
+        "registered": registered,
+        "early_mb": memory[count // 10],
+        "late_mb": memory[-1],
+    }
 
 
-def other(shape: list[int], tool: str) -> dict[str, float]:
-    """A pair registered by another tool, with the settings of the accuracy benchmark."""
-    from Testing.benchmarks.accuracy import others
-
-    method = {
-        "elastix": others.elastix_default,
-        "ANTs": others.ants_syn,
-        "greedy": others.greedy_ncc,
-        "convexAdam": others.convex_adam,
-    }[tool]
-    frames = BreathingBody(tuple(shape), 2)
-    clock = Clock()
-    method(sitk.Cast(frames[1], sitk.sitkFloat32), sitk.Cast(frames[0], sitk.sitkFloat32), "same")
-    return clock.spent()
+def resident_megabytes() -> float:
+    """NaN where the system does not say."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return float("nan")
+    return next((int(line.split()[1]) / 1e3 for line in lines if line.startswith("VmRSS:")), float("nan"))
 
 
-KINDS = {one.__name__: one for one in (forward, direct, sequence, overhead, other)}
+def _frames(stack: ExitStack, folder: Path | None, shape: list[int], count: int) -> list[Path]:
+    if folder is None:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voxelmorph-speed-")))
+    return frames_by_another_process(folder, shape, count)
+
+
+KINDS = {one.__name__: one for one in (forward, direct, pair, sequence, overhead)}
 
 
 def main() -> None:
     kind, given = sys.argv[1], json.loads(sys.argv[2])
-    options = dict(given)
+    places = {name: Path(given.pop(name)) for name in ("folder", "output", "weights") if name in given}
+    options: dict[str, Any] = {**given, **places}
     threads = options.pop("threads", 1)
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-    if kind != "other":
-        load_model("any-anatomy-fast")  # what is loaded once is in no measurement
+    if kind != "forward" and not options.pop("openvino", False):
+        compiled._OFTEN = sys.maxsize  # as where it is not installed
+    load_model("any-anatomy-fast")  # what is loaded once is in no measurement
     found = KINDS[kind](**options)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
     rounded = {name: round(value, 4) for name, value in found.items()}
-    print(json.dumps({"kind": kind, **given, **rounded, "peak_mb": round(peak)}))
+    print(json.dumps({"kind": kind, **given, **rounded, "peak_mb": round(peak_megabytes())}))
 
 
 if __name__ == "__main__":

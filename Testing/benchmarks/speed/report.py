@@ -1,137 +1,156 @@
-"""The table, the ratios and the picture of a run of the speed benchmark."""
+"""Where what was measured goes: results, the table of Docs/speed.md, the ratios of README.md, a picture."""
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+from Testing.benchmarks.speed.measurements import measurements
+from Testing.benchmarks.speed.ratios import Ratio, ratios
+from Testing.benchmarks.speed.table import gpu_table, ratio_table, whole_table
+
+ROOT = Path(__file__).resolve().parents[3]
+RESULTS = ROOT / "Testing" / "benchmarks" / "results"
+PAGE, README, PICTURE = ROOT / "Docs" / "speed.md", ROOT / "README.md", ROOT / "Resources" / "speed.png"
+
+Rows = dict[str, dict[str, Any]]
 
 
-def write_report(results: dict[str, Any], folder: Path, plot: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in results["measurements"] if "failed" not in row]
-    results["ratios"] = ratios(rows)
-    (folder / "speed.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (folder / "SPEED.md").write_text(_table(results), encoding="utf-8")
-    _plot(rows, plot)
+@dataclass(frozen=True)
+class Place:
+    """Where results lie: in the project, or in a folder of their own."""
 
+    folder: Path
+    in_project: bool
 
-def ratios(rows: list[Row]) -> dict[str, float]:
-    """What one thing costs of another, in processor seconds of the same run (wall seconds on a GPU)."""
-    found: dict[str, float] = {}
-    for row in rows:
-        if row["kind"] == "forward" and row["plain"]:
-            fast = _one(rows, "forward", **{**_asked(row, "edge", "half_resolution", "device"), "plain": False})
-            if fast:
-                found[f"VxmDense{_half(row)} {row['edge']}^3, {row['device']}: plain / ours"] = _times(row, fast)
-        if row["kind"] == "sequence" and row["strategy"] == "motion-model":
-            direct = _one(rows, "sequence", strategy="direct", **_asked(row, "shape", "model", "device"))
-            if direct:
-                name = f"a frame, {row['count']} frames of {_size(row)}, {row['device']}"
-                found[f"{name}: direct / motion-model"] = _times(direct, row)
-        if row["kind"] == "overhead":
-            found["propagate / its bare loop"] = round(row["cpu"] / row["bare"], 3)
-        if row["kind"] == "other":
-            ours = _one(rows, "direct", shape=row["shape"], model="any-anatomy", device="cpu", threads=None)
-            if ours:
-                found[f"a pair of {_size(row)}: {row['tool']} / any-anatomy"] = _times(row, ours)
-    return found
+    @classmethod
+    def of(cls, folder: Path | None) -> Place:
+        return cls(RESULTS, True) if folder is None else cls(folder, False)
 
+    def results(self, gpu: bool) -> Path:
+        return self.folder / ("speed_gpu.json" if gpu else "speed.json")
 
-def _times(one: Row, other: Row) -> float:
-    clock = "wall" if one.get("device", "cpu") != "cpu" else "cpu"
-    return round(one[clock] / other[clock], 2)
+    def told(self, gpu: bool) -> dict[str, Any]:
+        """As it was written; nothing where nothing was."""
+        path = self.results(gpu)
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
+    def read(self, gpu: bool, machine: dict[str, Any]) -> Rows:
+        """What was measured on this very machine; numbers of another one are not compared with."""
+        told = self.told(gpu)
+        if told and told["machine"] != machine:
+            print(f"{self.results(gpu)}: of another machine, made anew", flush=True)
+            return {}
+        return by_name(told)
 
-def _one(rows: list[Row], kind: str, **asked: Any) -> Row | None:
-    return next((row for row in rows if row["kind"] == kind and all(row.get(k) == v for k, v in asked.items())), None)
-
-
-def _asked(row: Row, *names: str) -> dict[str, Any]:
-    return {name: row.get(name) for name in names}
-
-
-def _half(row: Row) -> str:
-    return ", half resolution," if row["half_resolution"] else ""
-
-
-def _size(row: Row) -> str:
-    return " x ".join(str(n) for n in reversed(row["shape"]))
-
-
-def _table(results: dict[str, Any]) -> str:
-    machine = results["machine"]
-    lines = [
-        "# Speed",
-        "",
-        f"Made by `make benchmark-speed{' OPTIONS=--quick' if machine['quick'] else ''}` on {machine['cores']} cores "
-        f"of {machine['processor']}, torch {machine['torch']}, GPU: {machine['gpu'] or 'none'}. Seconds on one thread "
-        "unless a number is given.",
-        "",
-        "| compared within this run | times |",
-        "|---|---|",
-        *(f"| {name} | {value:g} |" for name, value in results["ratios"].items()),
-        "",
-        "| what | processor s | wall s | peak MB |",
-        "|---|---|---|---|",
-    ]
-    for row in results["measurements"]:
-        if "failed" in row:
-            lines.append(f"| {_what(row)} | {row['failed']} | | |")
+    def write(self, gpu: bool, machine: dict[str, Any], rows: Rows) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = {"machine": machine, "measurements": list(rows.values()), "ratios": [r.told() for r in ratios(rows)]}
+        self.results(gpu).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        if self.in_project:
+            PAGE.write_text(page(), encoding="utf-8")
+            README.write_text(readme(), encoding="utf-8")
         else:
-            wall = f"{row['wall']:.3g}" if "wall" in row else ""
-            lines.append(f"| {_what(row)} | {row['cpu']:.3g} | {wall} | {row['peak_mb']} |")
-    return "\n".join(lines) + "\n"
+            (self.folder / "speed.md").write_text(tables(self) + "\n", encoding="utf-8")
+        if not gpu:
+            draw(rows, PICTURE if self.in_project else self.folder / "speed.png")
 
 
-def _what(row: Row) -> str:
-    told = {
-        "forward": lambda: f"VxmDense{_half(row)} {row['edge']}^3, {'plain' if row['plain'] else 'ours'}",
-        "direct": lambda: f"a pair of {_size(row)}, {row['model']}",
-        "sequence": lambda: (
-            f"a frame of {_size(row)} by {row['strategy']}, {row['count']} frames, "
-            f"{row.get('registered', '?')} of them registered"
-        ),
-        "overhead": lambda: f"a frame of {row['edge']}^3 by propagate, files in and out",
-        "other": lambda: f"a pair of {_size(row)}, {row['tool']}",
-    }[row["kind"]]()
-    threads = f", {row['threads']} threads" if "threads" in row else ""
-    return told + threads + (f", {row['device']}" if row.get("device", "cpu") != "cpu" else "")
+def by_name(told: dict[str, Any]) -> Rows:
+    return {row["name"]: row for row in told.get("measurements", []) if "name" in row}
 
 
-def _plot(rows: list[Row], path: Path) -> None:
+def tables(place: Place) -> str:
+    """Ratios, everything on the CPU, and what a GPU gave."""
+    told = place.told(False)
+    rows = by_name(told)
+    missing = [name for name in measurements(False, False) if name not in rows]
+    cpu = [*ratio_table(ratios(rows)), "", *whole_table(told["machine"], rows, missing)] if told else ["Not run."]
+    return "\n".join([*cpu, "", *gpu_table(place.told(True))])
+
+
+def page() -> str:
+    """Docs/speed.md as the results are."""
+    return _between(PAGE.read_text(encoding="utf-8"), "measured", f"\n{tables(Place.of(None))}\n")
+
+
+def readme() -> str:
+    """README.md with its ratios as the results are."""
+    brief = [ratio for ratio in ratios(by_name(Place.of(None).told(False))) if ratio.brief]
+    aims = ["" if ratio.aim is None else f" ({ratio.aim:g})" for ratio in brief]
+    words = ", ".join(f"{ratio.brief} {ratio.cpu:g}{aim}" for ratio, aim in zip(brief, aims))
+    # One line: the README has a limit of its own.
+    return _between(README.read_text(encoding="utf-8"), "speed", f"\n  {words}")
+
+
+def _between(text: str, mark: str, content: str) -> str:
+    place = re.compile(rf"(<!-- {mark} -->).*?(<!-- end -->)", re.S)
+    return place.sub(lambda old: f"{old[1]}{content}{old[2]}", text)
+
+
+def draw(rows: Rows, path: Path) -> None:
+    """Frames a second and memory against size and length, and the ratios."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, (sizes, lengths) = plt.subplots(1, 2, figsize=(10, 3.6))
-    cubes = [r for r in rows if r["kind"] == "direct" and len(set(r["shape"])) == 1 and r.get("device", "cpu") == "cpu"]
-    for axis, chosen, along, label in (
-        (sizes, cubes, lambda r: r["shape"][0], "voxels an axis, a registered frame"),
-        (
-            lengths,
-            [r for r in rows if r["kind"] == "sequence" and r["shape"] == [32] * 3],
-            lambda r: r["count"],
-            "frames of 32^3 in a sequence, motion model",
-        ),
+    figure = plt.figure(figsize=(12, 5.2), layout="constrained")
+    grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.25))
+    made = [row for row in rows.values() if "failed" not in row]
+    sizes = {"direct": [row for row in made if row["name"].startswith("size-")]}
+    lengths = {
+        strategy: [r for r in made if r["name"].startswith("length-") and r["strategy"] == strategy]
+        for strategy in ("direct", "motion-model")
+    }
+    for column, groups, along, label in (
+        (0, sizes, _millions, "size of a frame, million voxels"),
+        (1, lengths, lambda row: row["count"], "frames in the sequence (24 x 24 x 16 voxels)"),
     ):
-        if not chosen:
-            axis.axis("off")
-            continue
-        chosen = sorted(chosen, key=along)
-        axis.plot([along(r) for r in chosen], [r["cpu"] for r in chosen], "o-", color="tab:blue")
-        axis.set_xlabel(label)
-        axis.set_ylabel("processor seconds a frame", color="tab:blue")
-        axis.set_xscale("log")
-        axis.set_yscale("log")
-        memory = axis.twinx()
-        memory.plot([along(r) for r in chosen], [r["peak_mb"] for r in chosen], "s--", color="tab:orange")
-        memory.set_ylabel("memory at the peak, MB", color="tab:orange")
-        memory.set_ylim(bottom=0)
-        axis.grid(alpha=0.3)
-    figure.tight_layout()
+        above, below = (figure.add_subplot(grid[line, column]) for line in (0, 1))
+        for name, group in groups.items():
+            where = [along(row) for row in group]
+            above.plot(where, [1 / row["wall"] for row in group], "o-", label=name)
+            below.plot(where, [row["peak_mb"] for row in group], "o-", label=name)
+        above.set_ylabel("frames a second")
+        below.set_ylabel("memory at the peak, MB")
+        below.set_xlabel(label)
+        ticks = sorted({along(row) for group in groups.values() for row in group})
+        for axis in (above, below):
+            if ticks:
+                axis.semilogx()
+            axis.set_xticks(ticks, [f"{tick:.2g}" if tick < 10 else f"{tick:.0f}" for tick in ticks], rotation=45)
+            axis.minorticks_off()
+            axis.set_ylim(bottom=0)
+            axis.margins(y=0.1)
+            axis.grid(alpha=0.3)
+        if len(groups) > 1:
+            above.legend(frameon=False)
+    _times(figure.add_subplot(grid[:, 2]), [ratio for ratio in ratios(rows) if ratio.drawn])
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
+
+
+def _times(axis: Any, found: list[Ratio]) -> None:
+    places = range(len(found))
+    axis.hlines(places, 1, [ratio.cpu for ratio in found], color="tab:blue", linewidth=1)
+    axis.plot([ratio.cpu for ratio in found], places, "o", color="tab:blue")
+    for place, ratio in enumerate(found):
+        axis.annotate(f"{ratio.cpu:.3g}", (ratio.cpu, place), (5, 4), textcoords="offset points", fontsize=8)
+    axis.axvline(1, color="gray", linewidth=1)
+    if found:
+        axis.semilogx()
+    axis.set_yticks(places, [ratio.short for ratio in found], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("times the processor seconds")
+    axis.margins(x=0.15)
+    axis.grid(axis="x", alpha=0.3)
+
+
+def _millions(row: dict[str, Any]) -> float:
+    first, second, third = row["shape"]
+    return first * second * third / 1e6

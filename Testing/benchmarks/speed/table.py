@@ -1,0 +1,97 @@
+"""The tables of what was measured, as lines of Markdown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from Testing.benchmarks.speed.ratios import Ratio, Row, network, size, threads
+
+_WAYS = {"plain": "plain eager PyTorch", "ours": "ours", "openvino": "ours with OpenVINO"}
+
+
+def ratio_table(found: list[Ratio]) -> list[str]:
+    lines = ["| times | processor seconds | wall seconds | aimed at |", "|---|---|---|---|"]
+    return lines + [f"| {one.what} | {one.cpu:g} | {one.wall:g} | {one.aim or ''} |" for one in found]
+
+
+def whole_table(machine: dict[str, Any], rows: dict[str, Row], missing: list[str]) -> list[str]:
+    """Every measurement; those that are missing are said not to be run."""
+    lines = [
+        f"{machine['cores']} cores of {machine['processor']}, torch {machine['torch']}; "
+        "one thread where nothing is said.",
+        "",
+        "| `--only` | what | processor s | wall s | a second | peak MB | load before |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        lines += _lines(name, row)
+    return lines + [f"| `{name}` | not run | | | | | |" for name in missing]
+
+
+def gpu_table(told: dict[str, Any]) -> list[str]:
+    if not told:
+        return ["GPU: not run, there was none."]
+    head = f"{told['machine']['gpu']}, torch {told['machine']['torch']}:"
+    lines = [head, "", "| what | wall s | a second | peak MB of the process |", "|---|---|---|---|"]
+    for row in told["measurements"]:
+        for what, of in _parts(row):
+            if "failed" in row:
+                lines.append(f"| {what} | not run: {row['failed']} | | |")
+            else:
+                lines.append(f"| {what} | {of['wall']:.3g} | {1 / of['wall']:.3g} | {row['peak_mb']} |")
+    return lines
+
+
+def _lines(name: str, row: Row) -> list[str]:
+    load = row["load_before"]
+    if "failed" in row:
+        return [f"| `{name}` | {_parts(row)[0][0]}: not run, {row['failed']} | | | | | {load} |"]
+    return [
+        f"| `{name}` | {what} | {of['cpu']:.3g} | {of['wall']:.3g} | {1 / of['wall']:.3g} | {row['peak_mb']} | {load} |"
+        for what, of in _parts(row)
+    ]
+
+
+def _parts(row: Row) -> list[tuple[str, dict[str, float]]]:
+    """What a measurement has in the table, in words and with its seconds."""
+    many = f", {threads(row)}" if row.get("threads", 1) > 1 else ""
+    if row["kind"] == "forward":
+        ways = [way for way in _WAYS if f"{way}_wall" in row] or ["plain"]
+        parts = [(way, part) for way in ways for part in ("", "_unet") if f"{way}{part}_wall" in row or not part]
+        return [
+            (
+                f"{network(row)}{many}: {_WAYS[way]}{', U-Net alone' + _share(row, way) if part else ''}",
+                _seconds(row, f"{way}{part}_"),
+            )
+            for way, part in parts
+        ]
+    if row["kind"] == "overhead":
+        what = f"a frame of {row['edge']}^3, {row['model']}"
+        seen = f", network at {row['network_edge']}^3" if "network_edge" in row else ""
+        return [
+            (f"{what}: `propagate`, files in and out{seen}", _seconds(row)),
+            (f"{what}: the bare loop", _seconds(row, "bare_")),
+        ]
+    if row["kind"] == "sequence":
+        # Earlier ones had images in memory and counted the reference.
+        how = "files in and out" if "counted" in row else "the reference one of them"
+        what = f"a frame of {size(row)} of {row['count']}, {row['model']} by {row['strategy']}, {how}"
+        registered = f", {row['registered']} of them registered" if row["strategy"] == "motion-model" else ""
+        memory = (
+            f", {row['early_mb']:.0f} MB after a tenth, {row['late_mb']:.0f} at the end"
+            if row["count"] >= 100 and "late_mb" in row
+            else ""
+        )
+        return [(what + many + (registered if "registered" in row else "") + memory, _seconds(row))]
+    left = f", leaves {row['left_mm']:.2g} of {row['untouched_mm']:.2g} mm" if "left_mm" in row else ""
+    return [(f"a pair of {size(row)}, {row.get('method') or row['model']}{many}{left}", _seconds(row))]
+
+
+def _seconds(row: Row, prefix: str = "") -> dict[str, float]:
+    return {on: row.get(prefix + on, float("nan")) for on in ("cpu", "wall")}
+
+
+def _share(row: Row, way: str) -> str:
+    """Of what a large matrix product reaches in as many processor seconds, or seconds of a GPU."""
+    reached = row["gflop"] / row[f"{way}_unet_{'cpu' if row.get('device', 'cpu') == 'cpu' else 'wall'}"]
+    return f", {reached:.0f} GFLOP/s, {100 * reached / row['limit']:.0f} % of a matrix product's"
