@@ -1,7 +1,7 @@
 """What a cohort costs beside its registrations: how two workers compare with one, and with the same runs of
 `propagate`, and how long it takes until the first frame is there.
 
-    python -m Testing.benchmarks.cohort              # 2 patients of 24 frames of 48 voxels an edge, the fast network
+    python -m Testing.benchmarks.cohort              # 2 patients of 80 frames of 48 voxels an edge, the fast network
     python -m Testing.benchmarks.cohort --overhead   # 40 frames: one worker beside `propagate`, one more round
     python -m Testing.benchmarks.cohort --memory     # 40,000 frames whose registration is left out: memory
     python -m Testing.benchmarks.cohort --start      # 20 patients of 2000: seconds until the first frame is registered
@@ -245,7 +245,7 @@ def main() -> int:
         earlier = found.get("overhead", {})
         found["overhead"] = overhead(earlier, args.frames or 40, args.edge or 48)
     else:
-        found["workers"] = compared(args.patients or 2, args.frames or 24, args.edge or 48, args.rounds)
+        found["workers"] = compared(args.patients or 2, args.frames or 80, args.edge or 48, args.rounds)
     RESULT.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(found), encoding="utf-8")
     print(json.dumps(found, indent=1))

@@ -61,6 +61,7 @@ def scheduler_killed(soak: SmallCohort) -> Left:
     output, place = soak.output("scheduler-killed"), soak.folder / "scheduler.json"
     environment = {**os.environ, "DASK_DISTRIBUTED__NANNY__PRE_SPAWN_ENVIRON__OMP_NUM_THREADS": "1"}
     started: list[subprocess.Popen] = []
+    place.unlink(missing_ok=True)  # of an earlier call in the same folder
 
     def dask(what: str, *options: str) -> None:
         command = [sys.executable, "-m", f"distributed.cli.dask_{what}", "--scheduler-file", str(place), *options]
