@@ -18,7 +18,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +124,8 @@ class Measured:
     """One strategy on some frames.
 
     Attributes:
-        errors: by frame, voxels. strategies: by frame, what found its displacement. keys: the key frames.
+        errors: by frame, voxels. strategies: by frame, what found its displacement. keys: the key frames. apart: those
+            that were said to be unlike the others.
         seconds: processor seconds in all, without those that making and scoring the frames took.
     """
 
@@ -132,6 +133,7 @@ class Measured:
     strategies: dict[int, str]
     keys: list[int]
     seconds: float
+    apart: list[int] = field(default_factory=list)
 
 
 def measure(case: BreathingWithIntruders, model: Model, settings: PropagationSettings) -> Measured:
@@ -149,6 +151,7 @@ def measure(case: BreathingWithIntruders, model: Model, settings: PropagationSet
                 found.errors[result.index] = case.error(result)
                 found.strategies[result.index] = result.strategy
                 found.keys += [result.index] if result.keep else []
+                found.apart += [result.index] if "unlike the other frames" in result.message else []
             scoring += time.thread_time() - before
         found.seconds = time.process_time() - started - scoring - (case.seconds - made)
     return found
@@ -178,7 +181,7 @@ def main() -> None:
     direct = Measured({**apart[0].errors, **apart[1].errors}, {}, [], sum(one.seconds for one in apart))
     print(table("direct", direct, intruders), flush=True)
     both = [index for index in chosen if index not in combined.keys]
-    found = [index for index in intruders if combined.strategies[index] == "direct"]
+    found = [index for index in intruders if index in combined.apart]
     needless = [i for i in usual if combined.strategies[i] == "direct" and i not in combined.keys]
     share = len(intruders) / args.frames
     of_direct = [one.seconds / len(part) for one, part in zip(apart, (chosen, intruders))]

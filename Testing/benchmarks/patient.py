@@ -1,6 +1,7 @@
 """One patient from files to files: wall and processor seconds, memory, and how well the labels follow.
 
     python -m Testing.benchmarks.patient                # 2000 frames of 128 x 128 x 64, by motion-model on 2 cores
+    python -m Testing.benchmarks.patient --workers 2    # by `cohort`, with two workers of one core each
     python -m Testing.benchmarks.patient --frames 100 --strategy direct
 
 Frames are those of a body that breathes (`speed.sequence`), 2 MB each, not compressed. Labels of a few frames are
@@ -15,6 +16,7 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ import numpy as np
 import psutil
 import SimpleITK as sitk
 
+from Testing.benchmarks.cohort_clock import children_seconds
 from Testing.benchmarks.speed.sequence import LABELS, BreathingBody, write_frames
 
 RESULT = Path(__file__).parent / "results" / "patient.json"
 SHAPE = (64, 128, 128)
 COMPARED = 20
+NAME = "patient"
 
 
 def main() -> None:
@@ -35,7 +39,8 @@ def main() -> None:
     parser.add_argument("--shape", type=int, nargs=3, default=SHAPE, metavar=("K", "J", "I"))
     parser.add_argument("--strategy", default="motion-model")
     parser.add_argument("--model", default="any-anatomy-fast")
-    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--cores", type=int, default=2, help="that `propagate` computes with")
+    parser.add_argument("--workers", type=int, default=0, help="of a cohort of this patient; 0: `propagate` alone")
     parser.add_argument("--folder", type=Path, help="of the frames; made there where they are missing, and kept")
     args = parser.parse_args()
     body = BreathingBody(tuple(args.shape), args.frames)
@@ -43,43 +48,53 @@ def main() -> None:
         folder = args.folder or Path(scratch) / "frames"
         write_frames(body, folder)
         found = run(args, folder, Path(scratch) / "out")
-        found["dice"] = dice(body, Path(scratch) / "out")
+        found["dice"] = dice(body, Path(scratch) / "out" / NAME)
     told = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.is_file() else {}
-    told[f"{args.strategy}, {args.frames} frames"] = found
+    told[f"{args.strategy}, {args.frames} frames" + (f", {args.workers} workers" if args.workers else "")] = found
     RESULT.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
 
 
 def run(args: argparse.Namespace, folder: Path, output: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "VoxelMorphRegistrationLib", "propagate", "--sequence", str(folder)]
-    command += ["--segmentation", str(folder.parent / LABELS), "--reference-frame", "0"]
-    command += ["--output", str(output), "--strategy", args.strategy, "--model", args.model, "--progress", "none"]
+    command, cores = _command(args, folder, output), args.workers or args.cores
     environment = {**os.environ, "OMP_NUM_THREADS": str(args.cores)}
     environment["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = str(args.cores)
-    began, memory = time.time(), []
+    began, used, memory, load = time.time(), children_seconds(), [], os.getloadavg()[0]
     process = psutil.Popen(command, env=environment)
     while process.poll() is None:
-        try:
-            used = process.cpu_times()
-            memory.append((sum(1 for _ in output.glob("segmentation/*.nrrd")), process.memory_info().rss / 1e6))
-        except psutil.NoSuchProcess:
-            break
+        megabytes = 0.0
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                megabytes += one.memory_info().rss / 1e6
+        memory.append((sum(1 for _ in output.glob(f"{NAME}/segmentation/*.nrrd")), megabytes))
         time.sleep(2)
     if process.returncode:
         raise SystemExit(f"{command} ended with status {process.returncode}")
-    seconds = time.time() - began
+    seconds, used = time.time() - began, children_seconds() - used
     early = [megabytes for done, megabytes in memory if done >= args.frames / 10] or [memory[-1][1]]
     return {
         "frames": args.frames,
         "shape": list(args.shape),
-        "cores": args.cores,
+        "cores": cores,
         "minutes": round(seconds / 60, 1),
-        "processor_seconds_a_frame": round((used.user + used.system) / args.frames, 3),
+        "processor_seconds_a_frame": round(used / args.frames, 3),
         "megabytes_after_a_tenth": round(early[0]),
-        "megabytes_at_the_end": round(early[-1]),
-        "made_by": made_by(output),
-        "load_before": round(os.getloadavg()[2], 1),
+        "megabytes_at_most_after_that": round(max(early)),
+        "made_by": made_by(output / NAME),
+        "load_before": round(load, 1),
     }
+
+
+def _command(args: argparse.Namespace, folder: Path, output: Path) -> list[str]:
+    command, labels = [sys.executable, "-m", "VoxelMorphRegistrationLib"], folder.parent / LABELS
+    if args.workers:
+        table = folder.parent / "cases.csv"
+        table.write_text(f"case,sequence,segmentation,reference_frame\n{NAME},{folder},{labels},0\n", encoding="utf-8")
+        command += ["cohort", str(table), "--output", str(output), "--workers", str(args.workers), "--threads", "1"]
+        return [*command, "--set", f"strategy={args.strategy}", "--set", f"model={args.model}", "--progress", "none"]
+    command += ["propagate", "--sequence", str(folder), "--segmentation", str(labels), "--reference-frame", "0"]
+    command += ["--output", str(output / NAME), "--strategy", args.strategy, "--model", args.model]
+    return [*command, "--progress", "none"]
 
 
 def made_by(output: Path) -> dict[str, int]:

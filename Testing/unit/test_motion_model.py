@@ -137,6 +137,47 @@ def test_a_frame_unlike_all_others_is_no_key_frame_and_is_registered_directly():
     assert_led_to_reference(walk, outcomes)
 
 
+class Apart(Walk):
+    """Frame 17 looks unlike the others, but its tissue lies where theirs does."""
+
+    def at(self, image: sitk.Image) -> np.ndarray:
+        seen = super().at(image)
+        if image.GetPixel(0, 0, 0) == 17:
+            seen[..., 2] = 30
+        return seen
+
+
+def test_a_frame_that_looks_unlike_the_others_and_fits_the_model_is_named_and_not_registered():
+    walk = Apart(breath())
+    outcomes = walk.outcomes()
+    (apart,) = [one for one in outcomes if one.index == 17]
+    assert apart.strategy == "motion-model" and apart.notes[0].startswith("unlike the other frames, but")
+    assert 17 not in [pair[0] for pair in walk.pairs]
+    assert_led_to_reference(walk, outcomes)
+
+
+def test_a_direct_registration_that_is_hardly_more_similar_than_the_model_is_not_believed():
+    class OfAnotherContrast(Apart):
+        def alike(self, image: sitk.Image, displacement: sitk.Image) -> tuple[float, float]:
+            if image.GetPixel(0, 0, 0) != 17:
+                return super().alike(image, displacement)
+            return 0.3, 0.4 if self.is_right(displacement) else 0.41
+
+        def is_right(self, displacement: sitk.Image) -> bool:
+            return np.abs(moved(displacement) - (self.places[0] - self.places[17])).max() < 0.25
+
+        def register(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered:
+            found = super().register(fixed, moving, near)
+            return Registered(moves((5, 5))) if fixed.GetPixel(0, 0, 0) == 17 else found
+
+    walk = OfAnotherContrast(breath())
+    outcomes = walk.outcomes()
+    (apart,) = [one for one in outcomes if one.index == 17]
+    assert apart.strategy == "motion-model" and "no more similar: the motion model is kept" in apart.notes[0]
+    assert 17 in [pair[0] for pair in walk.pairs]
+    assert_led_to_reference(walk, outcomes)
+
+
 def test_where_the_image_speaks_against_the_combination_the_frame_is_registered():
     places = breath()
     walk = Walk(places, deceiving={index: -0.5 * places[index] for index in (11, 30)}.items(), keyframes=1)

@@ -7,10 +7,12 @@
    and finished against the reference; what is more similar in the end is taken.
 4. Every other frame: the combination of the key frames' displacements that its look asks for.
 5. It is held against the frame's own image, in and around the segmentation, by what the key frames reached. Where it
-   falls short it is finished by one registration of what is left, and where that does not do, and for the frames set
-   apart, the frame is registered directly.
+   falls short it is finished by one registration of what is left, and where that does not do the frame is registered
+   directly. A frame that was set apart is not finished, but registered directly at once.
 
-Averaging over key frames lowers the errors of a single registration, so that the combination is not only cheaper.
+Averaging over key frames lowers the errors of a single registration, so that the combination is not only cheaper: a
+direct registration is believed where it makes the frame clearly more similar, and the combination where it does not,
+as in a frame of another contrast.
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ _LESS_SIMILAR = 0.01
 # Shares of what key frames usually gain that a combination may miss. One that misses a tenth is as near the truth as a
 # registration comes (Testing/benchmarks/motion_model.py).
 _AS_GOOD, _GOOD_ENOUGH = 0.1, 0.25
+_CLEARLY = 0.25  # of the same: what a direct registration has to gain beyond the combination to be believed instead
+_APART = "unlike the other frames"
 
 Row = dict[str, str]
 
@@ -55,10 +59,15 @@ class _Basis:
     keys: list[_Key] = field(default_factory=list)
     similarity: list[tuple[float, float]] = field(default_factory=list)
 
+    @property
+    def gain(self) -> float:
+        """What key frames usually gain."""
+        before, after = np.array(self.similarity).T
+        return max(0.0, float(np.median(after - before)))
+
     def reached(self, share: float) -> float:
         """What the least similar key frame reached, less a share of what key frames usually gain."""
-        before, after = np.array(self.similarity).T
-        return float(after.min() - share * max(0.0, float(np.median(after - before))))
+        return min(after for _, after in self.similarity) - share * self.gain
 
 
 def motion_model(context: FrameContext) -> Iterator[Outcome]:
@@ -85,12 +94,12 @@ def motion_model(context: FrameContext) -> Iterator[Outcome]:
         return
     rest = [index for index in waiting if index not in choice.keys]
     for index, following in with_next(rest):
-        if index in choice.unlike or index not in looks:
-            outcome = _directly(context, index, following, "unlike the other frames, registered directly")
-        elif not basis.keys:
-            outcome = _directly(context, index, following)
+        is_apart = index in choice.unlike
+        if index not in looks or not basis.keys:
+            outcome = _directly(context, index, following, *([f"{_APART}, registered directly"] if is_apart else []))
         else:
-            outcome = context.attempt(index, following, partial(_combined, context, means, basis, looks[index], index))
+            combined = partial(_combined, context, means, basis, looks[index], index, is_apart)
+            outcome = context.attempt(index, following, combined)
         yield outcome if following is not None else replace(outcome, release=choice.keys)
 
 
@@ -214,7 +223,13 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _combined(
-    context: FrameContext, means: MotionMeans, basis: _Basis, look: np.ndarray, index: int, image: sitk.Image
+    context: FrameContext,
+    means: MotionMeans,
+    basis: _Basis,
+    look: np.ndarray,
+    index: int,
+    is_apart: bool,
+    image: sitk.Image,
 ) -> Outcome:
     """The combination that a frame's look asks for, finished or replaced where its image speaks against it."""
     keys = basis.keys
@@ -223,16 +238,21 @@ def _combined(
     outcome = Outcome(index, image, found, strategy="motion-model")
     before, after = means.alike(image, found)
     if after >= basis.reached(_AS_GOOD):
-        return outcome
-    finished = _finished(context, image, found)
-    then = means.alike(image, finished)[1]
-    if then > after:
-        outcome = replace(outcome, displacement=finished, notes=("finished by registering what was left",))
-    if max(after, then) >= max(basis.reached(_GOOD_ENOUGH), before):
-        return outcome
+        return replace(outcome, notes=(f"{_APART}, but the motion model fits its image",)) if is_apart else outcome
+    if not is_apart:
+        finished = _finished(context, image, found)
+        then = means.alike(image, finished)[1]
+        if then > after:
+            after = then
+            outcome = replace(outcome, displacement=finished, notes=("finished by registering what was left",))
+        if after >= max(basis.reached(_GOOD_ENOUGH), before):
+            return outcome
     displacement, notes = context.register(image, context.reference.image)
-    told = "the motion model does not fit this frame, registered directly"
-    return Outcome(index, image, displacement, notes=(told, *notes), strategy="direct")
+    told = _APART if is_apart else "the motion model does not fit this frame"
+    if means.alike(image, displacement)[1] < after + _CLEARLY * basis.gain:
+        told += ", and registered directly it is no more similar: the motion model is kept"
+        return replace(outcome, notes=(told, *outcome.notes))
+    return Outcome(index, image, displacement, notes=(f"{told}, registered directly", *notes), strategy="direct")
 
 
 def _finished(context: FrameContext, image: sitk.Image, displacement: sitk.Image) -> sitk.Image:

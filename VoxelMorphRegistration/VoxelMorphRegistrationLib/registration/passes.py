@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
-_SURE = 0.02  # of `structured_lncc`: a start that gains less may lead a network to a worse end than its own
+# Of `structured_lncc`: a start that gains less may lead a network to a worse end than its own rough flow. Features tell
+# which of the two, after the rough passes as well as after all of them.
+_SURE = 0.02
 _LEAST_INFORMATION = 0.7  # of what the images shared before: blur alone costs a tenth or two, a wrong match half
 
 
@@ -86,10 +88,7 @@ class Passes:
         images = image_pair(inputs)
         with self._watch.stage("network", self._device):
             start, rough = (None, None) if near else self._start(images)
-        predicted = self._predicted(inputs, start, rough)
-        if start is not None and start.gain < _SURE:
-            predicted = self._better(images, predicted, self._predicted(inputs, None, rough))
-        predicted = _faded(predicted, inputs.fading)
+        predicted = _faded(self._predicted(inputs, start, rough), inputs.fading)
         # What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer alone.
         if not self._settings.refine or (self._settings.refine == "auto" and self._in_domain):
             return predicted
@@ -101,26 +100,35 @@ class Passes:
         return self._model.card.anatomy not in ("", "any")
 
     def _start(self, images: ImagePair) -> tuple[Start | None, Flow | None]:
-        """A start that is better than the network's rough flow, where there is one, and that flow, where it was made.
+        """A start that is better than the network's rough flow, where there is one, and the rough flow of what the
+        network sees first, where it was made.
 
         Networks that are made for one anatomy know its motion; between contrasts LNCC cannot tell which is better.
         """
         if self._model.card.anatomy != "any" or choose_similarity(images) != "lncc":
             return None, None
-        rough = self._model.network.rough_flow(images.fixed, images.moving)
-        return better_start(images, rough.rough_displacement(images.shape)), rough
-
-    def _better(self, images: ImagePair, one: PassesResult, other: PassesResult) -> PassesResult:
-        with self._watch.stage("network", self._device):
-            return min(one, other, key=lambda result: structure_distance(images, result.displacement))
+        network, shape = self._model.network, images.shape
+        rough = network.rough_flow(images.fixed, images.moving)
+        alone = rough.rough_displacement(shape)
+        start = better_start(images, alone)
+        if start is None or start.gain >= _SURE:
+            return start, None if start is not None else rough
+        before = _started(start).displacement(shape)
+        further = network.rough_flow(images.fixed, sampling.warp(images.moving, before, "border"))
+        together = _after(before, further.rough_displacement(shape), further.padding)
+        if structure_distance(images, together) < structure_distance(images, alone):
+            return start, further
+        return None, rough
 
     def _predicted(self, inputs: NetworkInputs, start: Start | None, rough: Flow | None) -> PassesResult:
-        """`rough`: the network's rough flow of the inputs, which its first pass goes on from without a start."""
+        """`rough`: the network's rough flow of the fixed image and of the moving one as the start pulls it, which its
+        first pass goes on from.
+        """
         shape = tuple(inputs.grid.shape)
         flows: list[Flow] = []
         total = None
         if start is not None:
-            flows = [Flow(start.velocity, "velocity", 1, "border", _SQUARINGS)]
+            flows = [_started(start)]
             with self._integrating():
                 total = flows[0].displacement(shape)
         moving = inputs.moving
@@ -129,10 +137,10 @@ class Passes:
                 with self._integrating():
                     moving = sampling.warp(inputs.moving, total, flows[-1].padding)
             with self._watch.stage("network", self._device):
-                if rough is None or flows:
+                if rough is None:
                     flow = self._model.network.flow(inputs.fixed, moving)
                 else:
-                    flow = self._model.network.finished(inputs.fixed, moving, rough)
+                    flow, rough = self._model.network.finished(inputs.fixed, moving, rough), None
             with self._integrating():
                 total = _after(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
@@ -167,6 +175,10 @@ class Passes:
 
     def _integrating(self) -> AbstractContextManager[None]:
         return self._watch.stage("integrate", self._device)
+
+
+def _started(start: Start) -> Flow:
+    return Flow(start.velocity, "velocity", 1, "border", _SQUARINGS)
 
 
 def _faded(result: PassesResult, fading: torch.Tensor | None) -> PassesResult:
