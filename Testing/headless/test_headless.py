@@ -127,7 +127,7 @@ def test_slicer_is_left_whatever_happens_inside(tmp_path, failure, status):
     (library / "__init__.py").write_text("", encoding="utf-8")
     (library / "cli").mkdir()
     (library / "cli" / "__init__.py").touch()
-    (library / "cli" / "main.py").write_text(f"def main(arguments):\n    raise {failure}\n", encoding="utf-8")
+    (library / "cli" / "main.py").write_text(f"def start(arguments):\n    raise {failure}\n", encoding="utf-8")
     done = slicer("version", script=script, cwd=tmp_path)
     assert done.returncode == status, done.stderr
 

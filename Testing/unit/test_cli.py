@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -221,3 +222,14 @@ def test_the_options_of_every_command_are_known_before_a_heavy_library_is_import
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [] and "choose from" in done.stderr
+
+
+def test_waiting_threads_of_the_command_sleep_unless_the_environment_says_otherwise():
+    code = (
+        "import os, sys; from VoxelMorphRegistrationLib.cli.main import start; assert 'torch' not in sys.modules; "
+        "start(['models', 'nothing']); print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    without = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    for environment, policy in ((without, "PASSIVE"), ({**without, "OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        assert done.stdout.split()[-1] == policy, done.stderr

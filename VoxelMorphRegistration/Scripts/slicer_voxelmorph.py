@@ -38,9 +38,9 @@ def run(arguments: list[str]) -> int:
         except DependencyMissing as error:
             print(f"slicer-voxelmorph: {error}", file=sys.stderr)
             return 3
-        from VoxelMorphRegistrationLib.cli.main import main
+        from VoxelMorphRegistrationLib.cli.main import start
 
-        return main(arguments)
+        return start(arguments)
     except KeyboardInterrupt:
         print("slicer-voxelmorph: interrupted", file=sys.stderr)
         return 130

@@ -1,5 +1,5 @@
 import sys
 
-from .cli.main import main
+from .cli.main import start
 
-sys.exit(main())
+sys.exit(start())

@@ -83,6 +83,7 @@ def _by_measure(one: Measurement, folder: Path, args: argparse.Namespace) -> dic
     command = [sys.executable, "-m", "Testing.benchmarks.speed.measure", one.kind, json.dumps(options)]
     threads = str(options.get("threads", 1))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads}
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line sets it
     if one.kind == "forward" and args.openvino:
         path = [str(args.openvino.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)

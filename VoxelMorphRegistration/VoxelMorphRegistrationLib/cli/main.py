@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -23,6 +24,16 @@ _COMMANDS = {
     "models": ("models", "list, inspect, download, import and remove networks"),
     "worker": ("worker", "take jobs as JSON lines on standard input until it closes"),
 }
+
+
+def start(argv: Sequence[str] | None = None) -> int:
+    """`main`, at the start of a process of its own, before it has imported torch.
+
+    Threads that wait sleep: where another program has one of the cores, those that spin until it is their turn make a
+    frame take several times as long, and on a quiet machine they gain nothing.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return main(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
