@@ -64,6 +64,9 @@ def _call(command: list[str], request: dict[str, Any], folder: Path) -> None:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "VoxelMorphRegistration")]),
     }
-    done = subprocess.run([*command, str(path)], env=environment, capture_output=True, text=True, timeout=60 * _MINUTES)
+    # elastix writes a displacement where it is started, whatever it was asked for.
+    done = subprocess.run(
+        [*command, str(path)], cwd=folder, env=environment, capture_output=True, text=True, timeout=60 * _MINUTES
+    )
     if done.returncode:
         raise RuntimeError((done.stderr or done.stdout).strip().splitlines()[-1])
