@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..models.loading import Model
 
 PROTOCOL = 1
+_UNDER_WAY = 3  # frames that are registered or wait to be written when an interrupt comes; they are told of yet
+_GOES_ON = ("looking", "adapting")
 _GRACE_SECONDS = 4.0  # for the file that is being written when standard input closes
 
 
@@ -53,6 +55,7 @@ class Worker:
         self._state = threading.Lock()
         self._running: str | None = None
         self._cancelled: set[str] = set()
+        self._since_cancelled = 0  # events that only a job that goes on tells
         self._model: tuple[tuple[str, int, str], Model] | None = None
 
     def serve(self) -> Exit:
@@ -108,7 +111,7 @@ class Worker:
             if name in self._cancelled:
                 self._emit({"event": "cancelled", "job": name})
                 return
-            self._running = name
+            self._running, self._since_cancelled = name, 0
         try:
             try:
                 end = self._outcome(job)
@@ -149,12 +152,26 @@ class Worker:
                 f"{job['command']}: no job of this worker; use register, propagate, convert, models, check"
             )
         args = parse([job["command"], *job["arguments"]])
-        args.emit = lambda event: self._emit({**event, "job": job["job"]})
+        args.emit = lambda event: self._tell(job["job"], event)
         if hasattr(args, "progress"):
             args.progress = "json"
         if job["command"] in ("register", "propagate"):
             args.model = self._warm(args.model, args.device)
         return args.run(args)
+
+    def _tell(self, job: str, event: Mapping[str, Any]) -> None:
+        """An event of a job. Code in C that clears errors can drop an interrupt: a cancelled job that goes on is
+        interrupted again.
+        """
+        self._emit({**event, "job": job})
+        with self._state:
+            if job != self._running or job not in self._cancelled:
+                return
+            if event.get("event") == "frame" or event.get("name") in _GOES_ON:
+                self._since_cancelled += 1
+                if self._since_cancelled > _UNDER_WAY:
+                    self._since_cancelled = 0
+                    _thread.interrupt_main()
 
     def _warm(self, name: str | None, device: str) -> Model:
         """The network of the last job where this one wants the same."""
