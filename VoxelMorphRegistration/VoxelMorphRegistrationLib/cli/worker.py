@@ -13,6 +13,7 @@ import io
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from ..models.loading import Model
 
 PROTOCOL = 1
-_UNDER_WAY = 3  # frames that are registered or wait to be written when an interrupt comes; they are told of yet
-_GOES_ON = ("looking", "adapting")
 _GRACE_SECONDS = 4.0  # for the file that is being written when standard input closes
 
 
@@ -42,6 +41,8 @@ def run(args: argparse.Namespace) -> Exit:
     # What a library prints must not come between events: standard output becomes standard error for everyone else.
     events = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     os.dup2(2, 1)
+    # A cancellation interrupts as Ctrl-C would, which programs that a script starts in the background ignore.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return Worker(sys.stdin.buffer, events).serve()
 
 
@@ -55,7 +56,6 @@ class Worker:
         self._state = threading.Lock()
         self._running: str | None = None
         self._cancelled: set[str] = set()
-        self._since_cancelled = 0  # events that only a job that goes on tells
         self._model: tuple[tuple[str, int, str], Model] | None = None
 
     def serve(self) -> Exit:
@@ -111,7 +111,7 @@ class Worker:
             if name in self._cancelled:
                 self._emit({"event": "cancelled", "job": name})
                 return
-            self._running, self._since_cancelled = name, 0
+            self._running = name
         try:
             try:
                 end = self._outcome(job)
@@ -152,26 +152,12 @@ class Worker:
                 f"{job['command']}: no job of this worker; use register, propagate, convert, models, check"
             )
         args = parse([job["command"], *job["arguments"]])
-        args.emit = lambda event: self._tell(job["job"], event)
+        args.emit = lambda event: self._emit({**event, "job": job["job"]})
         if hasattr(args, "progress"):
             args.progress = "json"
         if job["command"] in ("register", "propagate"):
             args.model = self._warm(args.model, args.device)
         return args.run(args)
-
-    def _tell(self, job: str, event: Mapping[str, Any]) -> None:
-        """An event of a job. Code in C that clears errors can drop an interrupt: a cancelled job that goes on is
-        interrupted again.
-        """
-        self._emit({**event, "job": job})
-        with self._state:
-            if job != self._running or job not in self._cancelled:
-                return
-            if event.get("event") == "frame" or event.get("name") in _GOES_ON:
-                self._since_cancelled += 1
-                if self._since_cancelled > _UNDER_WAY:
-                    self._since_cancelled = 0
-                    _thread.interrupt_main()
 
     def _warm(self, name: str | None, device: str) -> Model:
         """The network of the last job where this one wants the same."""
