@@ -146,7 +146,10 @@ def test_a_run_by_files_shows_points_as_they_come(scene, sequence, points, tmp_p
 
 
 def test_what_cannot_be_carried_is_said_before_anything_is_changed(scene, sequence, model, points):
+    empty = scene.AddNewNodeByClass("vtkMRMLModelNode", "empty")
     count = scene.GetNumberOfNodes()
+    with pytest.raises(InputError, match="empty.*has no surface mesh"):
+        run(sequence, model, surface=empty)
     with pytest.raises(InputError, match="nothing is chosen that could be carried"):
         run(sequence, model)
     with pytest.raises(InputError, match="belong to one frame"):

@@ -153,9 +153,20 @@ class FrameSequences:
         put_beside(self._inputs.sequence, [part.sequence, browser.GetProxyNode(part.sequence)])
 
     def _made_parts(self) -> list[_Part]:
-        inputs, outputs, drawn = self._inputs, self._outputs, self._drawn
-        sequence, points, surface = inputs.sequence, inputs.points, inputs.surface
-        first = sequence_like(sequence, f"{drawn.node.GetName()} sequence", outputs.segmentation or self._given_alone())
+        outputs, drawn, sequence = self._outputs, self._drawn, self._inputs.sequence
+        points, surface = self._inputs.points, self._inputs.surface
+        landmarks = (
+            (points, self._points_at, lambda result: markups_missing(points), slicer_attributes.POINTS, outputs.points),
+            (
+                surface,
+                self._surface_at,
+                lambda result: model_without_mesh(surface),
+                slicer_attributes.SURFACE,
+                outputs.surface,
+            ),
+        )
+        alone_in = next((given for node, *_, given in landmarks if node is drawn.node), None)
+        first = sequence_like(sequence, f"{drawn.node.GetName()} sequence", outputs.segmentation or alone_in)
         # Of single slices, whose planes are looked up in the scene, a frame is made in no time.
         alone = self._frames.plane is None
         parts = []
@@ -167,27 +178,17 @@ class FrameSequences:
             given = given or first.GetNodeReference(slicer_attributes.TRANSFORMS)
             made = sequence_like(sequence, f"{sequence.GetName()} to frame {drawn.first}", given)
             parts.append(_Part(made, self._nodes.transform, None, slicer_attributes.TRANSFORMS, alone))
-        if points is drawn.node:
-            parts.insert(0, _Part(first, self._points_at, points, empty=lambda result: markups_missing(points)))
-        elif points is not None:
-            given = outputs.points or first.GetNodeReference(slicer_attributes.POINTS)
-            made = sequence_like(sequence, f"{points.GetName()} sequence", given)
-            parts.append(_Part(made, self._points_at, points, slicer_attributes.POINTS))
-        if surface is drawn.node:
-            parts.insert(0, _Part(first, self._surface_at, surface, empty=lambda result: model_without_mesh(surface)))
-        elif surface is not None:
-            given = outputs.surface or first.GetNodeReference(slicer_attributes.SURFACE)
-            made = sequence_like(sequence, f"{surface.GetName()} sequence", given)
-            parts.append(_Part(made, self._surface_at, surface, slicer_attributes.SURFACE))
+        for node, make, empty, role, given in landmarks:
+            if node is None:
+                continue
+            if node is drawn.node:
+                parts.insert(0, _Part(first, make, node, empty=empty))
+                continue
+            made = sequence_like(sequence, f"{node.GetName()} sequence", given or first.GetNodeReference(role))
+            parts.append(_Part(made, make, node, role))
         for part in parts:
             remove_other_values(part.sequence, sequence)
         return parts
-
-    def _given_alone(self) -> slicer.vtkMRMLSequenceNode | None:
-        """The sequence that was given for what is carried without a segmentation."""
-        if self._drawn.segmentation is not None:
-            return None
-        return self._outputs.surface if self._inputs.points is None else self._outputs.points
 
     def _points_at(self, result: FrameResult) -> slicer.vtkMRMLMarkupsNode:
         assert result.points is not None

@@ -63,10 +63,7 @@ def markups_missing(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNod
 
 def model_without_mesh(node: slicer.vtkMRMLModelNode) -> slicer.vtkMRMLModelNode:
     """A model node of the same name, in no scene, with nothing in it."""
-    copy = slicer.vtkMRMLModelNode()
-    copy.SetName(node.GetName())
-    copy.SetAndObservePolyData(vtk.vtkPolyData())
-    return copy
+    return _model(node, vtk.vtkPolyData())
 
 
 def surface_from_model(node: slicer.vtkMRMLModelNode, below: slicer.vtkMRMLTransformNode | None = None) -> Surface:
@@ -82,10 +79,14 @@ def surface_from_model(node: slicer.vtkMRMLModelNode, below: slicer.vtkMRMLTrans
 
 def model_at(node: slicer.vtkMRMLModelNode, surface: Surface) -> slicer.vtkMRMLModelNode:
     """A new model node, in no scene, with a surface (LPS) as its mesh."""
-    copy = slicer.vtkMRMLModelNode()
-    copy.SetName(node.GetName())
-    copy.SetAndObservePolyData(_moved(surface.mesh, _flip()))
-    return copy
+    return _model(node, _moved(surface.mesh, _flip()))
+
+
+def _model(node: slicer.vtkMRMLModelNode, mesh: vtk.vtkPolyData) -> slicer.vtkMRMLModelNode:
+    made = slicer.vtkMRMLModelNode()
+    made.SetName(node.GetName())
+    made.SetAndObservePolyData(mesh)
+    return made
 
 
 def _copy(node: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:

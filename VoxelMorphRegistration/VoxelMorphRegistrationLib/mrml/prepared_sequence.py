@@ -182,7 +182,7 @@ def _check_size(
     if drawn.segmentation is not None:
         what = "label volumes" if outputs.as_labels else "segmentations"
         bytes_a_frame[what] = label_bytes(drawn.segmentation, cropped=not outputs.as_labels)
-    if inputs.surface is not None:
+    if inputs.surface is not None and inputs.surface.GetPolyData() is not None:
         bytes_a_frame["models"] = inputs.surface.GetPolyData().GetActualMemorySize() * 1024
     if outputs.transforms:
         bytes_a_frame["transforms"] = math.prod(frames.grid(drawn.first).size) * _VECTOR_BYTES
