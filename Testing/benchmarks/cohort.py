@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 import tempfile
 import threading
@@ -30,6 +29,7 @@ import SimpleITK as sitk
 
 from Testing.benchmarks.cohort_clock import registered, side_by_side, started, timed
 from Testing.benchmarks.speed.overhead import make_case
+from Testing.support.marked_pages import between
 
 RESULT = Path(__file__).parent / "results" / "cohort.json"
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "cohorts.md"
@@ -222,8 +222,7 @@ def page(found: dict[str, Any]) -> str:
         what = f"memory of client and scheduler, MB, of {one['frames']:,} frames that are not registered"
         lines.append(f"| {what} | {told} | flat |")
     table = "\n".join(lines)
-    place = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->)", re.S)
-    return place.sub(lambda old: f"{old[1]}{table}\n{old[2]}", PAGE.read_text(encoding="utf-8"))
+    return between(PAGE.read_text(encoding="utf-8"), "measured", f"\n{table}\n")
 
 
 def main() -> int:

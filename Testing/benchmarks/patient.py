@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
 from contextlib import suppress
@@ -24,6 +23,7 @@ import numpy as np
 import psutil
 import SimpleITK as sitk
 
+from Testing.benchmarks.cohort import COMMAND, by_workers
 from Testing.benchmarks.cohort_clock import children_seconds
 from Testing.benchmarks.speed.sequence import LABELS, BreathingBody, write_frames
 
@@ -86,13 +86,22 @@ def run(args: argparse.Namespace, folder: Path, output: Path) -> dict[str, Any]:
 
 
 def _command(args: argparse.Namespace, folder: Path, output: Path) -> list[str]:
-    command, labels = [sys.executable, "-m", "VoxelMorphRegistrationLib"], folder.parent / LABELS
+    labels = folder.parent / LABELS
     if args.workers:
         table = folder.parent / "cases.csv"
         table.write_text(f"case,sequence,segmentation,reference_frame\n{NAME},{folder},{labels},0\n", encoding="utf-8")
-        command += ["cohort", str(table), "--output", str(output), "--workers", str(args.workers), "--threads", "1"]
-        return [*command, "--set", f"strategy={args.strategy}", "--set", f"model={args.model}", "--progress", "none"]
-    command += ["propagate", "--sequence", str(folder), "--segmentation", str(labels), "--reference-frame", "0"]
+        how = ["--set", f"strategy={args.strategy}", "--set", f"model={args.model}"]
+        return [*by_workers(args.workers, table, output), *how]
+    command = [
+        *COMMAND,
+        "propagate",
+        "--sequence",
+        str(folder),
+        "--segmentation",
+        str(labels),
+        "--reference-frame",
+        "0",
+    ]
     command += ["--output", str(output / NAME), "--strategy", args.strategy, "--model", args.model]
     return [*command, "--progress", "none"]
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from Testing.support.marked_pages import between
 
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "scale.md"
 RESULT = Path(__file__).parent / "results" / "scale.json"
@@ -223,10 +224,7 @@ def _disk() -> list[str]:
 
 def page() -> str:
     """The page with its tables as they are computed today."""
-    text = PAGE.read_text(encoding="utf-8")
-    return re.sub(
-        r"(<!-- computed -->\n).*?(<!-- end -->)", lambda found: f"{found[1]}{tables()}\n{found[2]}", text, flags=re.S
-    )
+    return between(PAGE.read_text(encoding="utf-8"), "computed", f"\n{tables()}\n")
 
 
 def main() -> int:

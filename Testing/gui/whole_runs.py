@@ -11,7 +11,6 @@ programs took of the processor is not counted. The network is the fast one at 5 
 from __future__ import annotations
 
 import argparse
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from Testing.support.marked_pages import between
 
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "slicer.md"
 PAIR_SIZE, FRAME_SIZE, FRAMES = (256, 256, 160), (192, 192, 96), 6
@@ -135,11 +136,8 @@ def main() -> None:
         raise SystemExit("\n".join(host.exceptions))
     print(table(found))
     if args.record:
-        text = PAGE.read_text(encoding="utf-8")
-        made = re.sub(
-            r"(<!-- gaps -->\n).*?(<!-- end -->)", lambda m: f"{m[1]}{table(found)}\n{m[2]}", text, flags=re.S
-        )
-        PAGE.write_text(made, encoding="utf-8")
+        text = between(PAGE.read_text(encoding="utf-8"), "gaps", f"\n{table(found)}\n")
+        PAGE.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

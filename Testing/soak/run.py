@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import random
-import re
 import signal
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from typing import Any
 
 from Testing.soak import changed_files, ended_processes, long_runs
 from Testing.soak.small_cohort import STRATEGIES, Asked, Left, SmallCohort
+from Testing.support.marked_pages import between
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "Testing" / "benchmarks" / "results" / "soak.json"
@@ -86,9 +86,7 @@ def page() -> str:
         lines.append(f"| `{name}` | {times} | {verdict}{found['left']} | {found['seconds']} |")
     table = "\n".join(lines)
     text = PAGE.read_text(encoding="utf-8")
-    return re.sub(
-        r"(<!-- soak -->\n).*?(<!-- end -->)", lambda found: f"{found[1]}{table}\n{found[2]}", text, flags=re.S
-    )
+    return between(text, "soak", f"\n{table}\n")
 
 
 def is_recorded(name: str, asked: Asked) -> bool:

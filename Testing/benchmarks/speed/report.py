@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from Testing.benchmarks.speed.measurements import measurements
 from Testing.benchmarks.speed.ratios import Ratio, ratios
 from Testing.benchmarks.speed.table import gpu_table, ratio_table, whole_table
+from Testing.support.marked_pages import between
 
 ROOT = Path(__file__).resolve().parents[3]
 RESULTS = ROOT / "Testing" / "benchmarks" / "results"
@@ -74,7 +74,7 @@ def tables(place: Place) -> str:
 
 def page() -> str:
     """Docs/speed.md as the results are."""
-    return _between(PAGE.read_text(encoding="utf-8"), "measured", f"\n{tables(Place.of(None))}\n")
+    return between(PAGE.read_text(encoding="utf-8"), "measured", f"\n{tables(Place.of(None))}\n")
 
 
 def readme() -> str:
@@ -83,12 +83,7 @@ def readme() -> str:
     aims = ["" if ratio.aim is None else f" ({ratio.aim:g})" for ratio in brief]
     words = ", ".join(f"{ratio.brief} {ratio.cpu:g}{aim}" for ratio, aim in zip(brief, aims))
     # One line: the README has a limit of its own.
-    return _between(README.read_text(encoding="utf-8"), "speed", f"\n  {words}")
-
-
-def _between(text: str, mark: str, content: str) -> str:
-    place = re.compile(rf"(<!-- {mark} -->).*?(<!-- end -->)", re.S)
-    return place.sub(lambda old: f"{old[1]}{content}{old[2]}", text)
+    return between(README.read_text(encoding="utf-8"), "speed", f"\n  {words}")
 
 
 def draw(rows: Rows, path: Path) -> None:
