@@ -96,3 +96,12 @@ def test_slicers_build_registers_the_generic_tests_of_the_module_and_its_self_te
     assert re.search(
         r"if\(BUILD_TESTING\).*slicer_add_python_unittest\(SCRIPT \$\{MODULE_NAME\}\.py\)", text, re.DOTALL
     )
+
+
+def test_no_file_of_the_repository_is_larger_than_five_megabytes():
+    git = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if git.returncode != 0:
+        pytest.skip("this is no clone of the repository, so that nothing says which files are its own")
+    tracked = [ROOT / name for name in git.stdout.split("\0") if name]
+    assert tracked
+    assert [path.name for path in tracked if path.is_file() and path.stat().st_size > 5_000_000] == []
