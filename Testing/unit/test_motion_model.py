@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ class Walk:
         self.finished, self.kept = frozenset(finished), kept or {}
         self.pairs: list[tuple[int, int]] = []
         self.looked: list[int] = []
+        self.reads: list[int] = []
         self.stop_after_looks = None
 
     grid = LOOKS
@@ -87,6 +89,7 @@ class Walk:
 
         class Frames(ImageFrames):
             def __getitem__(self, index):
+                walk.reads.append(index)
                 if index in walk.unreadable:
                     raise InputError(f"frame {index}: broken")
                 return super().__getitem__(index)
@@ -118,6 +121,25 @@ def test_few_frames_are_registered_and_the_others_come_where_they_belong():
     assert made.count("direct") == len(walk.pairs) and set(made) == {"direct", "motion-model"}
     assert [one.index for one in outcomes if one.keep] == [pair[0] for pair in walk.pairs]
     assert set(outcomes[-1].release) == {pair[0] for pair in walk.pairs}
+
+
+def test_while_a_key_frame_is_registered_the_next_one_is_read():
+    following = []
+
+    class Waiting(Walk):
+        def register(self, fixed, moving, near=False):
+            index, until = int(fixed.GetPixel(0, 0, 0)), time.monotonic() + 2
+            while self.reads[-1] == index and time.monotonic() < until:
+                time.sleep(0.001)
+            following.append(self.reads[-1])
+            return super().register(fixed, moving, near)
+
+    walk = Waiting(breath())
+    outcomes = walk.outcomes()
+    keys = [one.index for one in outcomes if one.keep]
+    assert len(keys) > 2 and following[: len(keys) - 1] == keys[1:]
+    after_the_looks = walk.reads[len(walk.places) - 1 :]
+    assert sorted(after_the_looks) == list(range(1, len(walk.places)))
 
 
 def test_as_many_key_frames_are_registered_as_are_asked_for():

@@ -76,9 +76,13 @@ class FrameReader:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def read(self, index: int, ahead: int | None = None) -> sitk.Image:
-        """The frame; while it is worked on, frame `ahead` is read. Raises what reading it raises."""
+        """The frame; while it is worked on, frame `ahead` is read. Raises what reading it raises.
+
+        One frame is read ahead at most: another one takes its place, and none leaves it as it is.
+        """
         pending = self._ahead.pop(index, None) or self._thread.submit(self._frames.__getitem__, index)
-        self._ahead = {} if ahead is None else {ahead: self._thread.submit(self._frames.__getitem__, ahead)}
+        if ahead is not None and ahead not in self._ahead:
+            self._ahead = {ahead: self._thread.submit(self._frames.__getitem__, ahead)}
         return pending.result()
 
     def name(self, index: int) -> str:

@@ -85,14 +85,15 @@ def motion_model(context: FrameContext) -> Iterator[Outcome]:
     looks = look_at(context, means, others)
     choice = _chosen(means, looks, others, earlier)
     basis = _Basis()
-    for index in choice.keys:
-        if index in looks:
-            outcome = _key(context, means, index, looks, basis)
-            if index not in context.finished:
-                yield outcome
+    keys = [index for index in choice.keys if index in looks]
+    rest = [index for index in waiting if index not in choice.keys]
+    for index, following in zip(keys, [*keys[1:], next(iter(rest), None)]):
+        # Who makes key frames for others has to know, should one end the process, which one it was.
+        outcome = _key(context, means, index, None if means.keys_only else following, looks, basis)
+        if index not in context.finished:
+            yield outcome
     if means.keys_only:
         return
-    rest = [index for index in waiting if index not in choice.keys]
     for index, following in with_next(rest):
         is_apart = index in choice.unlike
         if index not in looks or not basis.keys:
@@ -173,7 +174,12 @@ def _curve(modes: Modes, stacked: np.ndarray, numbers: np.ndarray, choice: Choic
 
 
 def _key(
-    context: FrameContext, means: MotionMeans, index: int, looks: Mapping[int, np.ndarray], basis: _Basis
+    context: FrameContext,
+    means: MotionMeans,
+    index: int,
+    following: int | None,
+    looks: Mapping[int, np.ndarray],
+    basis: _Basis,
 ) -> Outcome:
     """A key frame's outcome; it joins the basis, unless it fails or is less similar than it was."""
     kept = context.recall(index) if index in context.finished else None
@@ -190,7 +196,7 @@ def _key(
             basis.keys.append(_Key(index, looks[index], found.displacement))
         return found
 
-    return context.attempt(index, None, find)
+    return context.attempt(index, following, find)
 
 
 def _registered_key(
