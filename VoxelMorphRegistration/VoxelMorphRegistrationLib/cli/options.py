@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 from ..refinement.similarities import SIMILARITIES
-from ..registration.choices import ALIGNMENTS, LABEL_INTERPOLATIONS
+from ..registration.choices import ALIGNMENTS, LABEL_INTERPOLATIONS, PRECISIONS
 from ..registration.presets import PRESETS, preset
 
 
@@ -71,6 +71,12 @@ def add_registration_options(parser: argparse.ArgumentParser, align: str) -> Non
     )
     group.add_argument("--device", default="auto", metavar="auto|cpu|cuda:0", help="(default: %(default)s)")
     group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="of the U-Net's convolutions; auto is half on a GPU that has units for it (default: %(default)s)",
+    )
+    group.add_argument(
         "--seed", type=int, default=0, help="of what --adapt draws; a registration draws nothing (default: %(default)s)"
     )
 
@@ -112,6 +118,7 @@ def settings_from(args: argparse.Namespace) -> dict[str, Any]:
         "refine_similarity": args.refine_similarity,
         "label_interpolation": args.label_interpolation,
         "device": args.device,
+        "precision": args.precision,
         "seed": args.seed,
         "preset": args.preset or "",
     }

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .precision import in_float32
 from .slab_unet import Convolution, SlabUnet, leaky
 
 DEFAULT_FEATURES = ((16, 32, 32, 32), (32, 32, 32, 32, 32, 16, 16))
@@ -101,7 +102,7 @@ class VxmDense(nn.Module):
         self.flow = convolution(dimension, self.unet_model.outputs, dimension)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.flow(self.unet_model(images))
+        return in_float32(self.flow, self.unet_model(images))
 
     def slab_unet(self) -> SlabUnet | None:
         """The same layers to be computed slab by slab; None in two dimensions, and where two upsamplings or more are

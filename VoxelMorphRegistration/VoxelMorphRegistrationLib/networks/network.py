@@ -13,6 +13,7 @@ from ..flow.sampling import Padding
 from .compiled import CompiledUnets, Prediction
 from .inference import fast_convolutions, in_slabs, predicting
 from .output import Flow
+from .precision import half_convolutions
 from .slab_unet import SlabUnet
 
 
@@ -90,14 +91,15 @@ class Network(nn.Module):
         images = torch.cat([source, target], dim=1)
         if unet is not None:
             return unet(images)
-        with fast_convolutions():
+        with half_convolutions(images) or fast_convolutions():
             return self.module(images)
 
     def fast_unet(self, image: torch.Tensor) -> Prediction | None:
         """What predicts from stacked images (1, C, *shape), of the kind of `image`, sooner than the module; None where
         the module itself has to.
         """
-        slabs = self.slab_unet() if in_slabs(image) else None
+        in_float32 = half_convolutions(image) is None
+        slabs = self.slab_unet() if in_float32 and in_slabs(image) else None
         if slabs is None:
             return None
 

@@ -11,6 +11,7 @@ from ..errors import DependencyMissing, InputError
 from . import slab_unet
 from .inference import fast_convolutions
 from .network import Network
+from .precision import half_convolutions, in_float32
 from .slab_unet import SlabUnet
 
 
@@ -66,6 +67,10 @@ class PairwiseNetwork(Network):
         unet = self.fast_unet(source)
         if unet is not None:
             return unet(torch.cat([source, target], dim=1))
+        half = half_convolutions(source)
+        if half is not None:
+            with half:
+                return in_float32(module.flow_layer, module.model(torch.cat([source, target], dim=1)))
         with fast_convolutions():
             velocity = module(source, target, return_field_type="svf")
         # The class keeps its last velocity field (and, in training, the graph behind it) alive until the next call.

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from .dense import convolution, leaky_relu
+from .precision import in_float32
 
 
 class StridedConvolution(nn.Module):
@@ -73,7 +74,7 @@ class StridedUnet(nn.Module):
             skip = self._skip_after(position)
             if skip is not None:
                 x = torch.cat([F.interpolate(x, scale_factor=2, mode="nearest"), levels[skip]], dim=1)
-        return self.flow(x)
+        return in_float32(self.flow, x)
 
     def _skip_after(self, position: int) -> int | None:
         """The encoder level (0: the images) joined in, after upsampling, behind decoder convolution `position`."""

@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..network_space.grid import network_grid
 from ..network_space.inputs import NormalisedImage
 from ..networks.inference import predicting
+from ..networks.precision import convolving_in
 from ..networks.pyramid import PyramidNetwork
 from ..space.checks import cleaned
 from ..space.grid import Grid
@@ -52,6 +53,7 @@ class CoarseLook:
 
     def __init__(self, registrar: Registrar, reference: sitk.Image) -> None:
         self._model = _pyramid(registrar.model, reference.GetDimension())
+        self._convolutions = registrar.convolutions
         spacing = registrar.settings.network_spacing
         self._full = network_grid(reference, self._model.card.space, spacing).grid
         self._moving = self._averaged(reference, "reference frame", registrar.initial_transform)
@@ -67,7 +69,7 @@ class CoarseLook:
         network = self._model.network
         assert isinstance(network, PyramidNetwork)
         velocity = None
-        with torch.no_grad(), predicting(fixed):
+        with torch.no_grad(), predicting(fixed), convolving_in(self._convolutions):
             for factor in _PASSES:
                 velocity = network.improve(fixed, self._moving, velocity, factor)
         assert velocity is not None

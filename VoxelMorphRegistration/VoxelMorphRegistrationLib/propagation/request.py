@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..files.images import read_image
 from ..files.markups import read_points
 from ..files.meshes import read_surface
-from ..registration.settings import Settings
+from ..registration.settings import Settings, precision_name
 from .choices import StrategyName
 from .frame_files import Wanted
 from .frames import Frames, open_frames, select_frames
@@ -22,6 +22,9 @@ from .settings import PropagationSettings
 if TYPE_CHECKING:
     from ..models.loading import Model
     from ..space.grid import Grid
+
+#: Options of a pair that say where and how fast, or that are files: they are told elsewhere in a record.
+_ELSEWHERE = ("device", "precision", "initial_transform")
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Request:
     def describe(self, propagation: Propagation) -> Run:
         """The record of a run: what changes results (`Run.settings`, model, inputs), and what says where and when."""
         strategy = propagation.settings.strategy
-        settings = {name: value for name, value in self.pair.items() if name not in ("device", "initial_transform")}
+        settings = {name: value for name, value in self.pair.items() if name not in _ELSEWHERE}
         settings |= {
             "strategy": strategy,
             "adapt": self.adapt,
@@ -121,6 +124,7 @@ class Request:
         circumstances = {
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "device": str(propagation.registrar.device),
+            "precision": precision_name(propagation.registrar.convolutions),
             "sequence": self.sequence,
             "frames": self.frames,
             "arguments": list(self.arguments),

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 Alignment = Literal["none", "centers", "rigid", "affine"]
 LabelInterpolation = Literal["nearest", "smooth"]
+Precision = Literal["auto", "float32", "half"]
 
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 LABEL_INTERPOLATIONS: tuple[LabelInterpolation, ...] = get_args(LabelInterpolation)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)

@@ -16,13 +16,14 @@ from ..network_space.grid import finer_grid, network_grid
 from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
 from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import Coverage, check_overlap
+from ..networks.precision import convolving_in
 from ..space.checks import cleaned
 from ..space.grid import Grid
 from .alignment import align, scaling_note
-from .passes import Passes
+from .passes import Passes, PassesResult
 from .prepared import FinerImages, MovingImage, PreparedPair
 from .result import Provenance, Registration
-from .settings import Settings, resolve_device
+from .settings import Settings, precision_name, resolve_device, resolve_precision
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Registrar:
     Attributes:
         settings: those it was made with.
         model: the loaded model.
-        device: where it computes.
+        device: where it computes. convolutions: what the U-Net is computed in there.
         space: what the model's card says of the images its network takes.
     """
 
@@ -58,6 +59,7 @@ class Registrar:
         """
         self.settings = settings or Settings()
         self.device = resolve_device(self.settings.device)
+        self.convolutions = resolve_precision(self.settings.precision, self.device)
         self.model = _loaded(model, self.device)
         self.space = self.model.card.space
         self._initial, self._initial_notes = _initial_transform(
@@ -93,14 +95,26 @@ class Registrar:
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, near: bool, watch: Stopwatch
     ) -> Registration:
         pair, finer = self._prepared(fixed, moving, mask, watch)
-        with _memory_errors(self.device):
-            found = Passes(self.model, self.settings, watch, self.device).run(pair.inputs, finer, near)
+        found, convolutions = self._found(pair, finer, near, watch)
         with watch.stage("integrate"):
             displacement = forward_displacement(found.displacement, pair.inputs.grid, pair.fixed_grid, pair.alignment)
         card = self.model.card
-        made_by = self.settings.align, card.metric, self.settings.preset
+        made_by = self.settings.align, card.metric, self.settings.preset, precision_name(convolutions)
         provenance = Provenance(card.name, self.model.sha256, str(self.device), *made_by)
         return Registration(pair, found, displacement, provenance, watch)
+
+    def _found(
+        self, pair: PreparedPair, finer: FinerImages | None, near: bool, watch: Stopwatch
+    ) -> tuple[PassesResult, torch.dtype]:
+        """What the passes find, and in what they convolved: in float32 where half precision overflows."""
+        passes = Passes(self.model, self.settings, watch, self.device)
+        for convolutions in dict.fromkeys([self.convolutions, torch.float32]):
+            with _memory_errors(self.device), convolving_in(convolutions):
+                found = passes.run(pair.inputs, finer, near)
+            if convolutions == torch.float32 or bool(found.displacement.isfinite().all()):
+                break
+            pair.inputs.notes.append("half precision cannot hold this network's values: computed again in float32")
+        return found, convolutions
 
     def _prepared(
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch

@@ -41,6 +41,7 @@ class Provenance:
         alignment: the kind of start before the network.
         metric: of the similarity that is reported.
         preset: the preset its settings come from, '' for none.
+        precision: of the U-Net's convolutions, 'float32' or 'half'.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Provenance:
     alignment: Alignment
     metric: Metric
     preset: str = ""
+    precision: str = "float32"
 
 
 class Registration:
@@ -165,8 +167,8 @@ class Registration:
             return displacements.folded_percent(self.displacement)
 
     def report(self) -> dict[str, Any]:
-        """What `--report` writes, ready for JSON: version, model {name, sha256}, device, preset, alignment (its kind),
-        alignment_matrix (homogeneous, LPS mm, fixed point to moving point; None where it is not linear), network_grid
+        """What `--report` writes, ready for JSON: version, model {name, sha256}, device, precision, preset, alignment
+        (its kind), alignment_matrix (homogeneous, LPS mm, fixed point to moving; None where not linear), network_grid
         {size, spacing}, start (what found it: 'network', 'coarse LNCC', 'discrete search'), refinement (None, or
         {similarity, updates, similarity_before, similarity_after, accepted}), similarity {metric, untouched, before,
         after}, folded_percent, doubts, notes, seconds.
@@ -176,6 +178,7 @@ class Registration:
             "version": __version__,
             "model": {"name": made.model, "sha256": made.sha256},
             "device": made.device,
+            "precision": made.precision,
             "preset": made.preset,
             "alignment": made.alignment,
             "alignment_matrix": _matrix(self.alignment, self.network_grid.dimension),

@@ -11,8 +11,9 @@ import torch
 
 from ..errors import InputError
 from ..network_space.space import check_spacing
+from ..networks.precision import HALF, computes_half
 from ..refinement.similarities import SIMILARITIES, Similarity
-from .choices import ALIGNMENTS, LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
+from .choices import ALIGNMENTS, LABEL_INTERPOLATIONS, PRECISIONS, Alignment, LabelInterpolation, Precision
 from .presets import preset
 
 
@@ -38,6 +39,8 @@ class Settings:
         refine_similarity: what refinement maximises: 'lncc' for images of one contrast, 'mind' for images of two;
             'auto' decides by how the pair correlates.
         device: 'auto' (a GPU where there is one), 'cpu', 'cuda:0'.
+        precision: of the U-Net's convolutions: 'float32', 'half' (on a GPU alone), 'auto' (half on a GPU that has units
+            for it). All else is float32 always.
         seed: changes nothing, since a registration draws nothing at random; taken so that earlier scripts run.
         label_interpolation: 'nearest' or 'smooth', for those who warp labels by these settings.
         preset: the preset these come from, by name, for the report; '' for none. It sets nothing: see `of_preset`.
@@ -52,6 +55,7 @@ class Settings:
     refine: int | Literal["auto"] = 0
     refine_similarity: Similarity | Literal["auto"] = "auto"
     device: str = "auto"
+    precision: Precision = "auto"
     seed: int = 0
     label_interpolation: LabelInterpolation = "nearest"
     preset: str = ""
@@ -85,6 +89,8 @@ class Settings:
             raise InputError(
                 f"refine similarity {self.refine_similarity!r}: unknown; use one of auto, {', '.join(SIMILARITIES)}"
             )
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision!r}: unknown; use one of {', '.join(PRECISIONS)}")
         if self.preset:
             preset(self.preset)
         if self.label_interpolation not in LABEL_INTERPOLATIONS:
@@ -108,3 +114,20 @@ def resolve_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise InputError(f"device {name!r}: is not supported; use auto, cpu or cuda:0")
     return device
+
+
+def resolve_precision(name: Precision, device: torch.device) -> torch.dtype:
+    """What the U-Net's convolutions are computed in on a device.
+
+    Raises:
+        InputError: half precision is asked of a CPU, which would take longer for it.
+    """
+    if name == "half" and device.type != "cuda":
+        raise InputError(f"precision 'half': {device} computes in float32; use 'auto', or a GPU")
+    half = name == "half" or (name == "auto" and computes_half(device))
+    return HALF if half else torch.float32
+
+
+def precision_name(convolutions: torch.dtype) -> str:
+    """What a report calls it: 'half' or 'float32'."""
+    return "half" if convolutions == HALF else "float32"

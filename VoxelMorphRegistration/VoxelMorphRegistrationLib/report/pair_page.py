@@ -74,7 +74,7 @@ def write_pair_page(pair: Pair, path: str | Path, anonymous: bool = False) -> Pa
         scale_jacobian=_gradient(_JACOBIAN),
         numbers=_numbers(report, view),
         settings_line=" · ".join(
-            (f"network {model_name(model, anonymous)}", f"align {report['alignment']}", f"device {report['device']}")
+            (f"network {model_name(model, anonymous)}", f"align {report['alignment']}", _device(report))
         ),
         sha256=str(model["sha256"]),
         seconds=[(name, duration(value)) for name, value in report["seconds"].items() if value],
@@ -216,6 +216,11 @@ def _verdict(report: dict[str, Any], view: _PairView) -> tuple[str, str, list[st
     if doubts or folded > _FOLDED_PERCENT or after <= before or report["notes"]:
         return "look", "Look closely before this is used.", reasons
     return "fine", "Nothing stands out. Look at the pictures all the same.", reasons
+
+
+def _device(report: dict[str, Any]) -> str:
+    half = " in half precision" if report.get("precision") == "half" else ""
+    return f"device {report['device']}{half}"
 
 
 def _numbers(report: dict[str, Any], view: _PairView) -> list[tuple[str, str, str]]:

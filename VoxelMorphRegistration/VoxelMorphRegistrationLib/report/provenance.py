@@ -95,7 +95,8 @@ def seconds_table(run: RunFolder) -> list[tuple[str, float]]:
 def machine_lines(run: Run) -> list[tuple[str, str]]:
     """Device, processors, system and versions."""
     circumstances, versions = run.circumstances, run.versions
-    lines = [("device", str(circumstances.get("device", "unknown")))]
+    half = ", U-Net in half precision" if circumstances.get("precision") == "half" else ""
+    lines = [("device", str(circumstances.get("device", "unknown")) + half)]
     if circumstances.get("cores"):
         lines.append(("processor cores", str(circumstances["cores"])))
     lines.append(("system", str(versions.get("platform", "unknown"))))
