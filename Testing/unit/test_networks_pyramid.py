@@ -164,6 +164,23 @@ def test_the_last_pass_is_repeated_only_while_that_makes_the_images_more_similar
     assert _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
 
 
+def test_pairs_of_one_batch_are_what_they_are_alone_however_many_passes_each_needs(images, monkeypatch):
+    network, passes = _network(pyramid=[2, 1, 1], further_windows=[3, 3, 3]), []
+    one_pass = network._after_pass
+    monkeypatch.setattr(network, "_after_pass", lambda *given: passes.append(1) or one_pass(*given))
+    for parameter in network.module.flow_layer.parameters():
+        torch.nn.init.zeros_(parameter)  # the cues alone, which do gain
+    pairs = [(images[0], images[0]), (images[0], images[0].roll(2, 2)), (images[0], images[1])]
+    alone, needed = [], []
+    for pair in pairs:
+        passes.clear()
+        alone.append(network(*pair).field.detach())
+        needed.append(len(passes))
+    together = network(*(torch.cat(part) for part in zip(*pairs))).field.detach()
+    assert len(set(needed)) > 1
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [{"cue_windows": 7}, {"cue_windows": [4]}, {"cue_windows": [1]}, {"further_windows": [4]}, {"further_windows": 3}],

@@ -8,9 +8,10 @@ transposed matrices, so gradients cost the same and need no code.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
+
+from .transfers import constant
 
 
 def apply_separable(values: torch.Tensor, matrices: Sequence[torch.Tensor | None]) -> torch.Tensor:
@@ -36,24 +37,24 @@ def box_matrices(
     shape: Sequence[int], width: int, stride: int = 1, device: torch.device | str = "cpu"
 ) -> list[torch.Tensor]:
     """Matrices that sum over windows of `width` (odd) voxels an axis, centred on every `stride`-th; outside is 0."""
-    return [_box(n, width, stride).to(device) for n in shape]
+    return [constant(device, _box, n, width, stride) for n in shape]
 
 
 def box_smoothed(values: torch.Tensor, times: int = 1) -> torch.Tensor:
     """Means over 3 voxels an axis of (B, C, *shape), cut ones at the borders, taken so many times."""
-    return apply_separable(values, [_means(n, times).to(values) for n in values.shape[2:]])
+    return apply_separable(values, [constant(values.device, _means, n, times).to(values) for n in values.shape[2:]])
 
 
 def gaussian_matrices(shape: Sequence[int], sigma: float, device: torch.device | str = "cpu") -> list[torch.Tensor]:
     """Matrices that smooth with a Gaussian of `sigma` voxels, weights renormalised at borders; 0 changes nothing."""
-    return [_gaussian(n, float(sigma)).to(device) for n in shape]
+    return [constant(device, _gaussian, n, float(sigma)) for n in shape]
 
 
 def resize_matrices(
     shape: Sequence[int], new_shape: Sequence[int], device: torch.device | str = "cpu"
 ) -> list[torch.Tensor]:
     """Matrices of linear resampling between grids that share first and last voxel centres (align_corners=True)."""
-    return [_resize(n, m).to(device) for n, m in zip(shape, new_shape)]
+    return [constant(device, _resize, n, m) for n, m in zip(shape, new_shape)]
 
 
 def interpolation_matrix(n: int, positions: torch.Tensor) -> torch.Tensor:
@@ -61,19 +62,16 @@ def interpolation_matrix(n: int, positions: torch.Tensor) -> torch.Tensor:
     return (1 - (positions[:, None].double() - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
 
 
-@lru_cache(maxsize=256)
 def _box(n: int, width: int, stride: int) -> torch.Tensor:
     centres = torch.arange((n - 1) % stride // 2, n, stride)[:, None]
     return ((centres - torch.arange(n)[None]).abs() <= width // 2).float()
 
 
-@lru_cache(maxsize=256)
 def _means(n: int, times: int) -> torch.Tensor:
     box = _box(n, 3, 1).double()
     return torch.linalg.matrix_power(box / box.sum(1, keepdim=True), times).float()
 
 
-@lru_cache(maxsize=256)
 def _gaussian(n: int, sigma: float) -> torch.Tensor:
     if sigma <= 0:
         return torch.eye(n)
@@ -82,7 +80,6 @@ def _gaussian(n: int, sigma: float) -> torch.Tensor:
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
-@lru_cache(maxsize=256)
 def _resize(n: int, m: int) -> torch.Tensor:
     position = torch.linspace(0, n - 1, m, dtype=torch.float64) if m > 1 else torch.tensor([(n - 1) / 2.0]).double()
     return interpolation_matrix(n, position).float()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from .filters import box_smoothed
 from .sampling import Padding, warp
+from .transfers import constant
 
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
@@ -70,7 +71,12 @@ def resize_flow(
     old = flow.shape[2:]
     if scale is None:
         scale = tuple((n - 1) / max(m - 1, 1) for n, m in zip(shape, old))
-    factors = torch.as_tensor(scale, dtype=flow.dtype, device=flow.device).expand(dimension)
+    scales = tuple(scale) if isinstance(scale, (tuple, list)) else (scale,) * dimension
+    factors = constant(flow.device, _factors, *scales).to(flow.dtype)
     if tuple(old) != tuple(shape):
         flow = F.interpolate(flow, size=tuple(shape), mode=_INTERPOLATION[dimension], align_corners=True)
     return flow * factors.view(1, dimension, *([1] * dimension))
+
+
+def _factors(*scales: float) -> torch.Tensor:
+    return torch.tensor(scales, dtype=torch.float64)

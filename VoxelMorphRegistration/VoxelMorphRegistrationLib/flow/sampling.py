@@ -14,6 +14,8 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
+from .transfers import constant
+
 Padding = Literal["zeros", "border"]
 _WORTH_SHARING = 20_000  # positions; fewer are sampled sooner than shared out
 
@@ -49,8 +51,8 @@ def normalised_positions(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Te
     """
     moved = []
     for axis, n in enumerate(shape):
-        along = torch.arange(flow.shape[2 + axis], dtype=torch.float64) * _extent(n) - 1.0
-        along = along.view([-1 if a == axis else 1 for a in range(len(shape))]).to(flow.device, torch.float32)
+        along = constant(flow.device, _ramp, flow.shape[2 + axis], _extent(n))
+        along = along.view([-1 if a == axis else 1 for a in range(len(shape))])
         moved.append(torch.add(along, flow[:, axis].float(), alpha=_extent(n)))
     return torch.stack(moved[::-1], dim=1)
 
@@ -76,6 +78,11 @@ def sample_normalised(
     sampled = grid_sample(image.expand(parts, *image.shape[1:]), flat)
     sampled = sampled.reshape(parts, image.shape[1], each).transpose(0, 1).reshape(1, image.shape[1], -1)
     return sampled[..., :count].view(1, image.shape[1], *out)
+
+
+def _ramp(count: int, step: float) -> torch.Tensor:
+    """-1 and `count` - 1 steps on, float32 of exact numbers."""
+    return (torch.arange(count, dtype=torch.float64) * step - 1.0).float()
 
 
 def _extent(n: int) -> float:

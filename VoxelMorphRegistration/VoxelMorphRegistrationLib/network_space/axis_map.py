@@ -82,8 +82,8 @@ def regrid(
         if outside is not None and not inside.all():
             view = [1] * array.dim()
             view[1 + axis] = count
-            keep = torch.as_tensor(inside, device=array.device).view(view)
-            array = torch.where(keep, array, torch.full((), outside, dtype=array.dtype, device=array.device))
+            keep = torch.from_numpy(inside).to(array.device, non_blocking=True).view(view)
+            array = torch.where(keep, array, outside)
     return array.contiguous()
 
 
@@ -99,7 +99,9 @@ def _smoothed(array: torch.Tensor, axis: int, positions: np.ndarray, sigma: floa
     """Smoothing and linear interpolation of one axis as one matrix, so that only what is kept is computed."""
     smoothing = gaussian_matrices([array.shape[axis]], sigma)[0].double()
     return _multiplied(
-        array, axis, (interpolation_matrix(array.shape[axis], torch.from_numpy(positions)) @ smoothing).to(array)
+        array,
+        axis,
+        (interpolation_matrix(array.shape[axis], torch.from_numpy(positions)) @ smoothing).to(array, non_blocking=True),
     )
 
 
@@ -120,6 +122,8 @@ def _along(array: torch.Tensor, axis: int, positions: np.ndarray) -> torch.Tenso
         index = np.rint(positions).astype(np.int64)
         if np.array_equal(index, np.arange(index[0], index[0] + len(index))):
             return array.narrow(axis, int(index[0]), len(index))
-        return array.index_select(axis, torch.as_tensor(index, device=array.device))
+        return array.index_select(axis, torch.from_numpy(index).to(array.device, non_blocking=True))
     # Gathering along the last axis of an array takes ten times as long as the product.
-    return _multiplied(array, axis, interpolation_matrix(array.shape[axis], torch.from_numpy(positions)).to(array))
+    return _multiplied(
+        array, axis, interpolation_matrix(array.shape[axis], torch.from_numpy(positions)).to(array, non_blocking=True)
+    )

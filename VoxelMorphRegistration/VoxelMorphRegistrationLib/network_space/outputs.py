@@ -13,6 +13,7 @@ import SimpleITK as sitk
 import torch
 
 from ..flow import sampling
+from ..flow.transfers import fetched, sent
 from ..space import displacement
 from ..space.affine import linear_parts
 from ..space.grid import Grid
@@ -72,18 +73,18 @@ def network_vectors(
         sampled = regrid(flow[0], axis_map, target.shape)
         for axis, count in enumerate(target.shape):
             source = axis_map.axes[axis]
-            weight = _blend(torch.as_tensor(axis_map.positions(axis, count)), flow.shape[2 + source]).to(sampled)
+            weight = _blend(torch.as_tensor(axis_map.positions(axis, count)), flow.shape[2 + source])
             if not bool((weight == 1).all()):
                 view = [1] * sampled.dim()
                 view[1 + axis] = count
-                sampled = sampled * weight.view(view)
+                sampled = sampled * weight.to(sampled, non_blocking=True).view(view)
     else:
-        position = index_positions(target, network_grid, entry).to(flow.device)
+        position = sent(index_positions(target, network_grid, entry), flow.device)
         sampled = sampling.sample(flow, position[None], "border")[0]
         for axis, size in enumerate(flow.shape[2:]):
             sampled = sampled * _blend(position[axis], size)
-    axes = torch.as_tensor(network_grid.axes[:, ::-1].copy(), dtype=sampled.dtype, device=sampled.device)
-    return torch.tensordot(axes, sampled, dims=1).cpu()
+    axes = torch.from_numpy(network_grid.axes[:, ::-1].copy()).to(sampled, non_blocking=True)
+    return fetched(torch.tensordot(axes, sampled, dims=1))
 
 
 def index_positions(target: Grid, source: Grid, entry: tuple[np.ndarray, np.ndarray] | None = None) -> torch.Tensor:

@@ -27,6 +27,7 @@ The algorithm, for a pair (fixed, moving) and the factors (4, 2, 1), starting fr
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -133,14 +134,20 @@ class PyramidNetwork(PairwiseNetwork):
         self._check(fixed, moving)
         planned = [(factor, self.cue_windows) for factor in factors]
         further = [(self.factors[-1], (window, *self.cue_windows[1:])) for window in further_windows]
-        similarities: list[float] = []  # before each pass at the last factor: the gain of the pass just done is unknown
+        similarities: list[torch.Tensor] = []  # before each pass at the last factor: that of the one done is unknown
+        gaining: list[bool] = []  # of each pair of the batch, once there is a choice
         for number, (factor, windows) in enumerate([*planned, *further]):
-            if number >= len(planned) and not _still_gains(similarities):
-                break
+            if number >= len(planned):
+                gaining = _still_gaining(similarities, len(fixed))
+                if not any(gaining):
+                    break
             pair = self._warped_pair(fixed, moving, velocity, factor)
             if further and factor == self.factors[-1]:
                 similarities.append(_similarity(*pair, self.cue_windows[0]))
-            velocity = self._after_pass(velocity, pair, factor, windows, tuple(fixed.shape[2:]))
+            after = self._after_pass(velocity, pair, factor, windows, tuple(fixed.shape[2:]))
+            if velocity is not None and not all(gaining):
+                after = torch.stack([new if goes_on else old for goes_on, new, old in zip(gaining, after, velocity)])
+            velocity = after
         assert velocity is not None, "a pyramid has at least one pass"
         return Flow(velocity, self.kind, 1, self.padding, self.squarings)
 
@@ -196,10 +203,18 @@ class PyramidNetwork(PairwiseNetwork):
         if unet is not None:
             update = both_orders(unet, fixed, moving, windows, self._smoothing(windows))
         else:
-            update = self._one_order(fixed, moving, windows)
-            if self.symmetric:
-                update = 0.5 * (update - self._one_order(moving, fixed, windows))
+            predict = self._in_both_orders if self.symmetric else self._one_order
+            update = predict(fixed, moving, windows)
         return update[(slice(None), slice(None), *(slice(n) for n in shape))]
+
+    def _in_both_orders(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
+        """Half the difference of both orders of the pair; on a GPU they are one batch, with half as many kernels."""
+        if fixed.device.type == "cuda" and not torch.is_grad_enabled():
+            with suppress(torch.cuda.OutOfMemoryError):
+                images = torch.cat([fixed, moving]), torch.cat([moving, fixed])
+                one, other = self._one_order(*images, windows).chunk(2)
+                return 0.5 * (one - other)
+        return 0.5 * (self._one_order(fixed, moving, windows) - self._one_order(moving, fixed, windows))
 
     def _one_order(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
         if not windows:
@@ -217,15 +232,19 @@ class PyramidNetwork(PairwiseNetwork):
         return _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
 
 
-def _still_gains(similarities: list[float]) -> bool:
-    return len(similarities) >= 2 and similarities[-1] - similarities[-2] >= _WORTHWHILE
+def _still_gaining(similarities: list[torch.Tensor], count: int) -> list[bool]:
+    """Of each pair of a batch whether the pass before the last one was worth it."""
+    if len(similarities) < 2:
+        return [False] * count
+    before, after = torch.stack(similarities[-2:]).tolist()
+    return [late - early >= _WORTHWHILE for early, late in zip(before, after)]
 
 
-def _similarity(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> float:
-    """The mean squared local correlation of two images, 0 to 1, each window weighted by its own.
+def _similarity(fixed: torch.Tensor, moving: torch.Tensor, window: int) -> torch.Tensor:
+    """(B,), the mean squared local correlation of two images each, 0 to 1, each window weighted by its own.
 
     Windows on empty surroundings correlate with nothing and so have no weight.
     """
     with torch.no_grad(), torch.autocast(fixed.device.type, enabled=False):
-        local = LocalCorrelation(fixed.float(), window, stride=2).local(moving.float())
-        return float(local.square().sum() / local.sum().clamp_min(1e-6))
+        local = LocalCorrelation(fixed.float(), window, stride=2).local(moving.float()).flatten(1)
+        return local.square().sum(1) / local.sum(1).clamp_min(1e-6)

@@ -9,6 +9,7 @@ import torch
 
 from ..flow import integration, sampling
 from ..flow.sampling import Padding
+from ..flow.transfers import sent
 from ..network_space.inputs import NetworkInputs, NormalisedImage, on_network_grid
 from ..network_space.intensity import IntensityRule
 from ..refinement.pair import ImagePair
@@ -39,7 +40,7 @@ class PreparedPair:
         if self.alignment is None:
             return self.inputs.moving
         seen = on_network_grid(self.moving, self.inputs.grid, None, self.intensity, "moving image")
-        return seen.to(self.inputs.moving.device)
+        return sent(seen, self.inputs.moving.device)
 
 
 def image_pair(inputs: NetworkInputs) -> ImagePair:
@@ -61,9 +62,9 @@ class FinerImages:
         """The images on the finer grid, (1, 1, *grid.shape), the moving one through the alignment and then pulled by a
         displacement (1, d, *network shape) in network voxels.
         """
-        moving = self.moving.on(self.grid, self.alignment).to(self.device)
+        moving = sent(self.moving.on(self.grid, self.alignment), self.device)
         moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
-        return ImagePair(self.fixed.on(self.grid, None).to(self.device), moving)
+        return ImagePair(sent(self.fixed.on(self.grid, None), self.device), moving)
 
 
 class MovingImage:
@@ -97,7 +98,7 @@ class MovingImage:
             known_grid, known_alignment, tensor = self._sampled
             if known_alignment is alignment and known_grid.same_as(grid, 1e-6):
                 return tensor
-        tensor = self.normalised().on(grid, alignment).to(self._device)
+        tensor = sent(self.normalised().on(grid, alignment), self._device)
         self._sampled = (grid, alignment, tensor)
         return tensor
 

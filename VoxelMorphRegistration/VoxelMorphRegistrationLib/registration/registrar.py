@@ -12,6 +12,7 @@ import torch
 
 from ..errors import InputError
 from ..files.itk_transforms import read_transform
+from ..flow.transfers import sent
 from ..network_space.grid import finer_grid, network_grid
 from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
 from ..network_space.outputs import forward_displacement
@@ -131,10 +132,10 @@ class Registrar:
         grid, grid_notes = network_grid(fixed, self.space, self.settings.network_spacing, mask)
         normalised = NormalisedImage.of(fixed, self.model.card.intensity, "fixed image")
         inputs = NetworkInputs(
-            fixed=normalised.on(grid, None).to(self.device),
+            fixed=sent(normalised.on(grid, None), self.device),
             moving=kept.on(grid, alignment),
             grid=grid,
-            mask=None if mask is None else mask_on_network_grid(mask, grid).to(self.device),
+            mask=None if mask is None else sent(mask_on_network_grid(mask, grid), self.device),
             notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
         )
         scaling = scaling_note(alignment)
@@ -208,10 +209,10 @@ def _compare_only(inputs: NetworkInputs, coverage: Coverage) -> None:
 
     The fixed image is cut where the moving one is: an edge that one image has alone pulls the tissue beside it.
     """
-    covered = coverage.covered.to(inputs.fixed.device)
+    covered = sent(coverage.covered, inputs.fixed.device)
     inputs.fixed = torch.where(covered > 0, inputs.fixed, inputs.fixed.min())
     inputs.mask = covered if inputs.mask is None else inputs.mask * covered
-    inputs.fading = coverage.fading().to(inputs.fixed.device)
+    inputs.fading = sent(coverage.fading(), inputs.fixed.device)
     if coverage.note is not None:
         inputs.notes.append(coverage.note)
 
