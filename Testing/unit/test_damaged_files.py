@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import re
 import shlex
@@ -114,14 +115,11 @@ def test_a_stream_that_found_no_room_once_is_never_gone_on_with(tmp_path, monkey
     written(path, sitk.JoinSeries([noise(seed=n) for n in range(4)]))
     frames = open_frames(path)
 
-    class Full:
+    class Full(io.BytesIO):
         def write(self, block):
             raise OSError(28, "No space left on device")
 
-        def close(self):
-            pass
-
-    monkeypatch.setattr(frames._series._data, "_stream", Full())
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda prefix: Full())
     for index in (0, 1, 3):
         refused(lambda index=index: frames[index], "no room")
 

@@ -75,6 +75,7 @@ def run(args: argparse.Namespace) -> Exit:
     from ..cohort.run import Cohort, CohortSettings
     from ..cohort.workers import WorkerSettings, connected
     from ..files.detached import check_name
+    from ..files.temporary import remove_left
 
     table, output = Path(args.table), Path(args.output).absolute()
     check_name(output)
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> Exit:
     reader = RowReader(table.absolute().parent, args.set)
     settings = WorkerSettings(args.workers, args.threads, args.scheduler, args.dashboard)
     models = Models()
-    cases = read_cases(table, output, reader, models, args.overwrite)
+    cases = read_cases(table, output, reader, models, args.overwrite, _note)
     if args.dry_run:
         cohort_dry_run.tell(cases, models, output, settings)
         return Exit.DONE
@@ -91,6 +92,7 @@ def run(args: argparse.Namespace) -> Exit:
         progress = CohortProgress(args.progress, len(cases), sum(case.frames for case in cases), args.emit)
         how = CohortSettings(args.overwrite, args.chunk, not args.no_report)
         results = Cohort(cases, output, client, models, progress, how).run()
+    remove_left()  # By workers that were ended before they could.
     return _told(args, output, results, progress)
 
 
@@ -172,6 +174,10 @@ class _RowParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message.replace("argument --", "").replace("the following arguments are required", "lacks"))
+
+
+def _note(message: str) -> None:
+    print(f"note: {message}", file=sys.stderr, flush=True)
 
 
 def _told(args: argparse.Namespace, output: Path, results: list[Result], progress: Any) -> Exit:

@@ -25,8 +25,6 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
         f"frames          {count} of {len(propagation.frames)} in {args.sequence}, reference "
         f"{', '.join(str(r.index) for r in propagation.references)}"
     )
-    if propagation.frames.preparation:
-        print(f"reading         {propagation.frames.preparation}")
     print(f"strategy        {propagation.settings.strategy}")
     print(f"frame grid      {size_text(reference.GetSize())} voxels of {size_text(reference.GetSpacing())} mm")
     print(

@@ -18,6 +18,7 @@ from ..propagation.choices import STRATEGY_NAMES
 from . import dry_run
 from .exit_status import Exit
 from .options import add_registration_options, add_run_options, add_verbose_option, millimetres, positive, settings_from
+from .reading import open_sequence
 from .run_folder_sink import RunFolderSink
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> Exit:
     from ..propagation.progress import Progress
 
     request = request_of(args)
-    propagation = request.open()
+    propagation = request.open(frames=open_sequence(request, args))
     for reference in propagation.references:
         for note in reference.notes:
             print(f"note: frame {reference.index}: {note}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,7 +49,12 @@ class Case:
 
 
 def read_cases(
-    table: str | Path, output: str | Path, parser: RowParser, models: Models, overwrite: bool = False
+    table: str | Path,
+    output: str | Path,
+    parser: RowParser,
+    models: Models,
+    overwrite: bool = False,
+    told: Callable[[str], None] = lambda note: None,
 ) -> list[Case]:
     """The rows of a table, in its order, once all of them can be run: sequences are there, segmentations lie on their
     frames, networks load, folders hold nothing else.
@@ -59,6 +64,7 @@ def read_cases(
             option of a propagation. Paths are relative to it.
         models: keeps the networks that were loaded.
         overwrite: what folders hold does not matter.
+        told: called with what a person should know of a row, before a frame of it is read.
 
     Raises InputError, naming all faults, a line each.
     """
@@ -89,7 +95,7 @@ def read_cases(
             continue
         given = {column: cell for column, cell in given.items() if column not in wrong}
         try:
-            cases.append(_checked(name, output / name, parser.request(given, output / name), models, overwrite))
+            cases.append(_checked(name, output / name, parser.request(given, output / name), models, overwrite, told))
         except (InputError, OSError) as error:
             faults.append(f"{where}: {error_summary(error)}")
     if faults:
@@ -98,8 +104,13 @@ def read_cases(
     return cases
 
 
-def _checked(name: str, folder: Path, request: Request, models: Models, overwrite: bool) -> Case:
-    propagation = request.open(models.of(request))
+def _checked(
+    name: str, folder: Path, request: Request, models: Models, overwrite: bool, told: Callable[[str], None]
+) -> Case:
+    frames = request.open_frames()
+    for note in (*frames.notes, *([frames.preparation] if frames.preparation else [])):
+        told(f"{name}: {note}")
+    propagation = request.open(models.of(request), frames)
     if not overwrite:
         check_run(folder, request.describe(propagation))
     return Case(name, folder, request, len(propagation.select))

@@ -123,7 +123,8 @@ class Cohort:
     def _open(self, case: Case, workers: int) -> None:
         """Open a patient's folder; one that is finished, or cannot be opened, ends at once."""
         try:
-            propagation = case.request.open(self._models.of(case.request))
+            # What is made of a compressed sequence stays as long as the patient does, for all workers of this machine.
+            propagation = case.request.open(self._models.of(case.request), case.request.open_frames(shared=True))
             run = case.request.describe(propagation)
             if not self._settings.overwrite:
                 rows = finished_rows(case.folder, run, propagation)

@@ -93,7 +93,7 @@ def _propagation(unit: Unit) -> Propagation:
     request = on_device(unit.request, device_of_this_process())
     if _opened is None or _opened[0] != request:
         _opened = None  # Two patients need not be in memory at once.
-        _opened = (request, request.open(_models.of(request)))
+        _opened = (request, request.open(_models.of(request), request.open_frames(shared=True)))
     return _opened[1]
 
 

@@ -95,7 +95,7 @@ def image_information(path: Path) -> sitk.ImageFileReader:
     """A reader that knows the header of a file; raises InputError for one that claims more than it can hold."""
     reader = header_of(path)
     numbers = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
-    check_expansion(path, numbers * number_bytes(reader), _stored(path))
+    check_expansion(path, numbers * number_bytes(reader), stored_bytes(path))
     return reader
 
 
@@ -188,7 +188,7 @@ def number_bytes(reader: sitk.ImageFileReader) -> int:
     return int(bits.group()) // 8 if bits else 1
 
 
-def _stored(path: Path) -> int:
+def stored_bytes(path: Path) -> int:
     """Bytes of the file, and of those of the same name that may hold its voxels."""
     stem = path.name.split(".")[0]
     others = [entry for entry in path.parent.glob(f"{glob.escape(stem)}.*") if entry.is_file() and entry != path]

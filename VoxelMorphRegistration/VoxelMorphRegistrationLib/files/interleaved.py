@@ -8,52 +8,56 @@ voxels; memory holds some megabytes of it.
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import InputError
 from .compressed import CutShort, unpack
 from .nrrd import NrrdHeader
-from .random_access import RandomAccess
+from .random_access import PreparedAccess, Told
 
 _BLOCK = 1 << 24
 _MORE = 1 << 24  # bytes that may follow the voxels
 
 
-def in_order(header: NrrdHeader) -> RandomAccess:
+def in_order(header: NrrdHeader, shared: bool = False) -> PreparedAccess:
     """The frames of a file whose fastest axis is the list, one after the other.
 
-    Raises InputError when the file is cut short or damaged, and when there is no room.
+    `prepare` and `read` raise InputError when the file is cut short or damaged, and when there is no room.
+
+    Args:
+        shared: see `PreparedAccess`.
     """
     frames, voxels = header.sizes[0], math.prod(header.sizes[1:])
     width = frames * header.dtype.itemsize
-    try:
-        storage = tempfile.TemporaryFile(prefix="voxelmorph-sequence-")
+
+    def work(storage: BinaryIO, told: Told) -> int:
         target = np.memmap(storage, header.dtype, "w+", shape=(frames, voxels))
         done = 0
         for block in _whole_voxels(header, width, voxels * width):
             values = np.frombuffer(block, header.dtype).reshape(-1, frames)
             target[:, done : done + len(values)] = values.T
             done += len(values)
+            told(done / voxels)
         target.flush()
-    except OSError as error:
-        raise InputError(
-            f"{header.path}: no room to rearrange it in {tempfile.gettempdir()}; free space, or point TMPDIR elsewhere"
-        ) from error
-    if done < voxels:
-        raise InputError(f"{header.path}: the file is cut short; copy or download it again")
-    return RandomAccess(header.path, storage)
+        if done < voxels:
+            raise InputError(f"{header.path}: the file is cut short; copy or download it again")
+        return voxels * width
+
+    packed = "compressed, and " if header.encoding == "gzip" else ""
+    why = f"{packed}its frames are interleaved: put in order in one pass over the file, into"
+    return PreparedAccess(header.data, voxels * width, why, work, shared)
 
 
 def _whole_voxels(header: NrrdHeader, width: int, whole: int) -> Iterator[bytes]:
     """The file's voxels in blocks of whole ones, `width` bytes each."""
     waiting, length, taken = [], 0, 0
-    most = max(width, _BLOCK // width * width)
+    most, limit = max(width, _BLOCK // width * width), 2 * whole + _MORE
     for block in _blocks(header):
         taken += len(block)
-        if header.encoding == "gzip" and taken > 2 * whole + _MORE:
+        if header.encoding == "gzip" and taken > limit:
             raise InputError(f"{header.path}: holds more than its header says; copy or export it again")
         waiting.append(block)
         length += len(block)

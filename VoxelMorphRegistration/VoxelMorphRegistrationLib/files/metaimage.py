@@ -7,7 +7,10 @@ Format: https://itk.org/Wiki/ITK/MetaIO/Documentation
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import InputError
 from .compressed import check_packed
@@ -20,11 +23,51 @@ _VOXEL_BYTES = {
     "MET_LONG": 8, "MET_ULONG": 8, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
 }  # fmt: skip
 _DATA = "ElementDataFile"
+#: Of those that are as large everywhere.
+_NUMBERS = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
 
 
-def check_metaimage(path: Path) -> None:
+@dataclass(frozen=True)
+class PlainVoxels:
+    """Where the voxels of a file lie, one number each, the first axis the fastest.
+
+    Attributes:
+        data: the file. offset: bytes before them. dtype: byte order included.
+        packed: whether they are compressed by zlib. stored: bytes they take then.
+    """
+
+    data: Path
+    offset: int
+    dtype: np.dtype
+    packed: bool
+    stored: int | None
+
+
+def plain_voxels(path: Path) -> PlainVoxels | None:
+    """Of a file that passed `check_metaimage`; None where its header says more of them than ITK and this know alike."""
+    fields, offset = _header(path)
+    kind = _NUMBERS.get(fields.get("ElementType", ""))
+    plain = fields.get("HeaderSize", "0") == "0" and fields.get("ElementNumberOfChannels", "1") == "1"
+    if kind is None or not plain or any(key.startswith("ElementToIntensity") for key in fields):
+        return None
+    local = fields[_DATA].upper() == "LOCAL"
+    order = ">" if _is_true(fields, "BinaryDataByteOrderMSB") or _is_true(fields, "ElementByteOrderMSB") else "<"
+    packed = _is_true(fields, "CompressedData")
+    stored = int(fields["CompressedDataSize"]) if packed and "CompressedDataSize" in fields else None
+    return PlainVoxels(
+        path if local else beside(path, fields[_DATA]), offset if local else 0, np.dtype(order + kind), packed, stored
+    )
+
+
+def check_metaimage(path: Path, voxels: bool = True) -> None:
     """Raises InputError, naming the file, for one that is cut short or damaged, or whose voxels lie elsewhere than
     beside it, or that has no whole header (ITK reads on behind a damaged line, and may end the process).
+
+    Args:
+        voxels: unpack compressed ones to see whether they are damaged; who unpacks them later finds that as well.
     """
     if not path.name.lower().endswith(_SUFFIXES) or not path.is_file():
         return
@@ -54,7 +97,7 @@ def check_metaimage(path: Path) -> None:
             f"{path}: its header says HeaderSize {skipped} of voxels that follow it in the same file, where readers do "
             "not agree what is skipped; save it again"
         )
-    if fields.get("CompressedData", "").lower() not in ("true", "1"):
+    if not _is_true(fields, "CompressedData"):
         if data.stat().st_size < offset + max(skipped, 0) + needed:
             raise InputError(f"{path}: the file is cut short; copy or download it again")
         if data != path and "HeaderSize" not in fields and needed:
@@ -68,7 +111,7 @@ def check_metaimage(path: Path) -> None:
     held = data.stat().st_size - offset
     if held < (stored or 1):
         raise InputError(f"{path}: the file is cut short; copy or download it again")
-    if needed:
+    if needed and voxels:
         check_packed(data, offset, "zlib", needed, stored)
 
 
@@ -87,6 +130,10 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
         if key.strip() == _DATA:
             break
     return fields, offset
+
+
+def _is_true(fields: dict[str, str], key: str) -> bool:
+    return fields.get(key, "").lower() in ("true", "1")
 
 
 def _check_lengths(fields: dict[str, str]) -> None:

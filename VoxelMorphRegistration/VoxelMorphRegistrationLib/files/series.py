@@ -1,10 +1,11 @@
 """One file that holds a whole sequence (4D NRRD, `.seq.nrrd`, 4D NIfTI, ...), read one frame at a time.
 
-Of an uncompressed file only the frame's own bytes are read. A gzip stream cannot be entered in the middle: it is
+Of an uncompressed file only the frame's own bytes are read. A compressed stream cannot be entered in the middle: it is
 decompressed once, whole, into a temporary file (as large as the voxels) that frames are then read from; the checksum at
 its end says if any frame can be believed. A NRRD whose list axis is the fastest (Slicer up to 5.8) is put in order in
-one pass into such a file as well (`interleaved`). Either way memory holds one frame. Other formats go through
-SimpleITK, which may decompress the whole file for each frame.
+one pass into such a file as well (`interleaved`). `preparation` tells of the pass before it is done, and it is done by
+`prepare` or by the first frame that is read. Either way memory holds one frame. Other formats go through SimpleITK,
+which decompresses a compressed file from its beginning for each frame.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ from ..space.grid import Grid
 from .compressed import check_claimed, check_expansion, is_gzip
 from .detached import check_readable
 from .dicom import check_dicom_file
-from .images import check_image, header_of, image_information
+from .images import check_image, header_of, image_information, number_bytes, stored_bytes
 from .interleaved import in_order
+from .metaimage import PlainVoxels, check_metaimage, plain_voxels
 from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
-from .random_access import RandomAccess
+from .random_access import RandomAccess, Told, unpacked
 
 if TYPE_CHECKING:
     import nibabel
@@ -40,13 +42,15 @@ class SeriesFile:
     """The frames of one file. Safe to read from one thread at a time.
 
     Attributes:
-        count: of frames.
+        count: of frames. frame_bytes: of the voxels of one, as they are stored.
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
         values: the index value of each frame, as text.
-        preparation: what has to be done before the first frame can be read, '' for nothing worth mentioning.
+        preparation: what has to be done before the first frame can be read, '' for nothing; of a file whose frames
+            each cost more than their own bytes, that.
     """
 
     count: int
+    frame_bytes: int
     preparation = ""
     index_name, index_unit, index_type = "frame", "", "numeric"
     values: list[str]
@@ -54,13 +58,24 @@ class SeriesFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def prepare(self, told: Told = lambda share: None) -> None:
+        """Do what has to be done before the first frame; `told` is called with the share that is done.
+
+        Raises InputError when it cannot be done.
+        """
+
     def read(self, index: int) -> sitk.Image:
         """Raises InputError, naming file and frame, when it cannot be read whole."""
         raise NotImplementedError
 
 
-def open_series(path: Path) -> SeriesFile:
-    """Raises InputError when the file is missing, damaged, or holds no sequence of scalar 3D (or, in NRRD, 2D)
+def open_series(path: Path, shared: bool = False) -> SeriesFile:
+    """The frames of a file; no voxel is read yet.
+
+    Args:
+        shared: other processes read the file too, and one temporary file serves them all where one is needed.
+
+    Raises InputError when the file is missing, its header damaged, or holds no sequence of scalar 3D (or, in NRRD, 2D)
     images.
     """
     name = path.name.lower()
@@ -68,9 +83,13 @@ def open_series(path: Path) -> SeriesFile:
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; write or copy it again")
     if name.endswith((".nrrd", ".nhdr")):
-        return _NrrdSeries(path)
+        return _NrrdSeries(path, shared)
     if name.endswith((".nii", ".nii.gz")):
-        return _NiftiSeries(path)
+        return _NiftiSeries(path, shared)
+    if name.endswith((".mha", ".mhd")):
+        check_metaimage(path, voxels=False)  # ITK ends the process over some damaged headers.
+        if (voxels := plain_voxels(path)) is not None:
+            return _MetaImageSeries(path, voxels, shared)
     return _ItkSeries(path)
 
 
@@ -80,17 +99,22 @@ class _RawSeries(SeriesFile):
     def __init__(self, path: Path, grid: Grid, dtype: np.dtype, data: RandomAccess, offset: int) -> None:
         super().__init__(path)
         self._grid, self._dtype, self._data, self._offset = grid, dtype, data, offset
-        if not 0 <= offset < _BLOCK:
-            raise InputError(f"{path}: its header says that voxels begin at byte {offset}; copy or export it again")
-        frame = math.prod(grid.size) * dtype.itemsize
-        check_expansion(path, frame, data.stored)
+        self.frame_bytes = math.prod(grid.size) * dtype.itemsize
+        stored = data.path.stat().st_size
+        check_expansion(path, self.frame_bytes, stored)
         # Each frame has an index value in memory, so a header that claims millions is met before.
-        check_claimed(path, offset + self.count * frame, data.stored)
+        check_claimed(path, offset + self.count * self.frame_bytes, stored)
+
+    @property
+    def preparation(self) -> str:  # type: ignore[override]
+        return self._data.preparation
+
+    def prepare(self, told: Told = lambda share: None) -> None:
+        self._data.prepare(told)
 
     def read(self, index: int) -> sitk.Image:
-        size = math.prod(self._grid.size) * self._dtype.itemsize
-        found = self._data.read(self._offset + index * size, size, self._offset + self.count * size)
-        if len(found) < size:
+        found = self._data.read(self._offset + index * self.frame_bytes, self.frame_bytes)
+        if len(found) < self.frame_bytes:
             raise InputError(f"{self.path}: frame {index} is cut short; copy or download the file again")
         array = np.frombuffer(found, self._dtype).reshape(self._grid.shape)
         return self._grid.image(self._scaled(array.astype(self._dtype.newbyteorder("="), copy=False)))
@@ -100,17 +124,24 @@ class _RawSeries(SeriesFile):
 
 
 class _NrrdSeries(_RawSeries):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: bool) -> None:
         header = read_nrrd_header(path)
         axis = _list_axis(header)
         self.count = header.sizes[axis]
-        check_claimed(path, math.prod(header.sizes) * header.dtype.itemsize, header.data.stat().st_size)
-        if axis == len(header.sizes) - 1:
-            data = RandomAccess.open(header.data, header.offset, header.encoding == "gzip")
-        elif axis == 0:
-            data = in_order(header)
-            self.preparation = "its frames are interleaved: put in order in one pass over the file, into a temporary"
-            self.preparation += f" file of {math.prod(header.sizes) * header.dtype.itemsize / 1e6:.0f} MB"
+        whole, stored = math.prod(header.sizes) * header.dtype.itemsize, header.data.stat().st_size
+        check_claimed(path, whole, stored)
+        data: RandomAccess
+        if axis == 0 and self.count > 1:
+            if header.encoding == "raw" and stored < header.offset + whole:
+                raise InputError(f"{path}: the file is cut short; copy or download it again")
+            data = in_order(header, shared)
+        elif axis in (0, len(header.sizes) - 1):
+            packed = header.encoding == "gzip"
+            data = (
+                unpacked(path, header.data, header.offset, "gzip", whole, shared=shared)
+                if packed
+                else RandomAccess(header.data, header.offset)
+            )
         else:
             raise InputError(f"{path}: its list axis lies between the others; save the sequence again in Slicer")
         super().__init__(path, _nrrd_grid(header, axis), header.dtype, data, 0)
@@ -137,7 +168,7 @@ class _NrrdSeries(_RawSeries):
 
 
 class _NiftiSeries(_RawSeries):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, shared: bool) -> None:
         header = nifti_header(path)
         if header is not None:
             check_spacing(path, header, 3)
@@ -156,7 +187,11 @@ class _NiftiSeries(_RawSeries):
             raise InputError(f"{path}: its header is damaged ({error_summary(error)}); export it again") from error
         self._slope, self._intercept = slope or 1.0, intercept or 0.0
         self.count = size[3]
-        super().__init__(path, _spatial_grid(reader), dtype, RandomAccess.open(path, 0, is_gzip(path)), offset)
+        data = RandomAccess(path)
+        if is_gzip(path):
+            whole = max(0, offset) + math.prod(size) * dtype.itemsize
+            data = unpacked(path, path, 0, "gzip", whole, shared=shared)
+        super().__init__(path, _spatial_grid(reader), dtype, data, offset)
         self._describe(header)
 
     def _describe(self, header: nibabel.Nifti1Header) -> None:
@@ -176,6 +211,21 @@ class _NiftiSeries(_RawSeries):
         return (array * self._slope + self._intercept).astype(np.float32)
 
 
+class _MetaImageSeries(_RawSeries):
+    def __init__(self, path: Path, voxels: PlainVoxels, shared: bool) -> None:
+        reader = header_of(path)
+        size = reader.GetSize()
+        if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
+            raise _no_sequence(path, size, reader.GetNumberOfComponents())
+        self.count = size[3]
+        self.values = [str(index) for index in range(self.count)]
+        data = RandomAccess(voxels.data, voxels.offset)
+        if voxels.packed:
+            whole = math.prod(size) * voxels.dtype.itemsize
+            data = unpacked(path, voxels.data, voxels.offset, "zlib", whole, voxels.stored, shared)
+        super().__init__(path, _spatial_grid(reader), voxels.dtype, data, 0)
+
+
 class _ItkSeries(SeriesFile):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -187,6 +237,12 @@ class _ItkSeries(SeriesFile):
         self._grid = _spatial_grid(reader)
         self.count = reader.GetSize()[3]
         self.values = [str(index) for index in range(self.count)]
+        self.frame_bytes = math.prod(self._grid.size) * number_bytes(reader)
+        if stored_bytes(path) < self.count * self.frame_bytes:
+            self.preparation = (
+                "compressed in a way that every frame is unpacked from the file's beginning, which is slow; save the "
+                "sequence as one .nrrd file"
+            )
 
     def read(self, index: int) -> sitk.Image:
         reader = sitk.ImageFileReader()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -13,7 +14,8 @@ import vtk
 
 from ..errors import InputError
 from ..files import slicer_attributes
-from ..propagation.frames import open_frames
+from ..propagation.frames import Frames, open_frames
+from ..propagation.record import describe_file
 from ..space.grid import Grid
 from .sequences import SequenceFrames, browser_of, tell_apart, update_proxies
 from .volumes import as_3d, describe, update_volume
@@ -27,7 +29,7 @@ class DiskFrames(SequenceFrames):
     def __init__(self, sequence: slicer.vtkMRMLSequenceNode) -> None:
         super().__init__(sequence)
         self.source = Path(sequence.GetAttribute(slicer_attributes.SOURCE))
-        self._frames = open_frames(self.source)
+        self._frames = _opened(self.source)
         self.plane = None
         if len(self._frames) != len(self):
             raise InputError(
@@ -68,7 +70,7 @@ def add_disk_sequence(scene: slicer.vtkMRMLScene, source: str | Path) -> slicer.
     cannot be read; nothing is added to the scene then.
     """
     source = Path(source).absolute()
-    frames = open_frames(source)
+    frames = _opened(source)
     first = as_3d(frames[0])
     name = scene.GenerateUniqueName(source.name.partition(".")[0] or "frames")
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
@@ -103,6 +105,17 @@ def lacks_voxels(sequence: slicer.vtkMRMLSequenceNode) -> bool:
         return False
     image = volume.GetImageData()
     return image is None or image.GetNumberOfPoints() <= 1
+
+
+def _opened(source: Path) -> Frames:
+    """The frames of a source. One file stays open: what a compressed one is unpacked into serves all its frames."""
+    is_one_file = source.is_file() and source.suffix.lower() != ".txt"
+    return _one_file(source, describe_file(source)) if is_one_file else open_frames(source)
+
+
+@lru_cache(maxsize=2)
+def _one_file(source: Path, version: str) -> Frames:
+    return open_frames(source)
 
 
 def _fill(volume: slicer.vtkMRMLVolumeNode, image: sitk.Image) -> None:

@@ -138,7 +138,7 @@ class _Loader:
 
     def _label_sequence(self, path: Path) -> slicer.vtkMRMLSequenceNode:
         series = open_series(path)
-        self._check_size("label volumes", _bytes(series.read(0)) * series.count)
+        self._check_size("label volumes", series.frame_bytes * series.count)
         title = self._scene.GenerateUniqueName(f"{self._folder.name} segmentation")
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         storage = self._scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -27,11 +27,19 @@ class Frames:
 
     Attributes:
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
-        preparation: what has to be done before the first frame can be read, '' for nothing worth mentioning.
+        preparation: what has to be done before the first frame can be read (see `prepare`), '' for nothing.
+        notes: what is doubtful about which files are the frames, and in which order.
     """
 
     index_name, index_unit, index_type = "frame", "", "numeric"
     preparation = ""
+    notes: Sequence[str] = ()
+
+    def prepare(self, told: Callable[[float], None] = lambda share: None) -> None:
+        """Do what has to be done before the first frame can be read; reading one does it otherwise.
+
+        `told` is called with the share, 0 to 1, that is done. Raises InputError when it cannot be done.
+        """
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -92,8 +100,15 @@ class SeriesFrames(Frames):
     """All frames in one file."""
 
     def __init__(self, series: SeriesFile) -> None:
-        self._series, self.preparation = series, series.preparation
+        self._series = series
         self.index_name, self.index_unit, self.index_type = series.index_name, series.index_unit, series.index_type
+
+    @property
+    def preparation(self) -> str:  # type: ignore[override]
+        return self._series.preparation
+
+    def prepare(self, told: Callable[[float], None] = lambda share: None) -> None:
+        self._series.prepare(told)
 
     def __len__(self) -> int:
         return self._series.count
@@ -135,7 +150,9 @@ class ReadableFrames(Sequence):
 
 
 def open_frames(
-    source: Frames | str | Path | Sequence[str | Path | sitk.Image], without: Collection[str | Path] = ()
+    source: Frames | str | Path | Sequence[str | Path | sitk.Image],
+    without: Collection[str | Path] = (),
+    shared: bool = False,
 ) -> Frames:
     """The frames of `source`; none of them is read yet.
 
@@ -145,6 +162,7 @@ def open_frames(
             images. What is named like a frame of a folder and cannot be read is a frame that fails, so that those
             behind it keep their numbers.
         without: files that are no frames although they may lie among them: the segmentation, a mask.
+        shared: other processes read the sequence too, and what `preparation` says is done once for all of them.
 
     Raises InputError when nothing is there, what is there is no sequence, or a folder mixes kinds of images.
     """
@@ -162,7 +180,7 @@ def open_frames(
         if not found:
             raise InputError(f"{source}: no file has such a name; check the pattern, and put it in quotes")
         return FileFrames(frames_among(found, str(source), without))
-    return SeriesFrames(open_series(path))
+    return SeriesFrames(open_series(path, shared))
 
 
 def select_frames(text: str | None, count: int) -> list[int]:

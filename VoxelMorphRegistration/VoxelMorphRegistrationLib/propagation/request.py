@@ -95,9 +95,12 @@ class Request:
             surface=read_surface(self.surface) if self.surface else None,
         )
 
-    def open_frames(self) -> Frames:
-        """The sequence; segmentation and mask are no frames although they may lie among them."""
-        return open_frames(self.sequence, [*self.segmentations, *([self.mask] if self.mask else [])])
+    def open_frames(self, shared: bool = False) -> Frames:
+        """The sequence; segmentation and mask are no frames although they may lie among them.
+
+        For `shared` see `frames.open_frames`.
+        """
+        return open_frames(self.sequence, [*self.segmentations, *([self.mask] if self.mask else [])], shared)
 
     def describe(self, propagation: Propagation) -> Run:
         """The record of a run: what changes results (`Run.settings`, model, inputs), and what says where and when."""
