@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -16,6 +16,11 @@ from .label_boxes import Box, label_boxes
 from .label_warping import SmoothWarper
 from .nearest_warping import warp_nearest
 from .segment import Segment, generated_segment
+
+if TYPE_CHECKING:
+    import torch
+
+    from .device_warping import DeviceWarper
 
 
 @dataclass(frozen=True)
@@ -169,16 +174,44 @@ class Segmentation:
             )
         return replace(self, layers=layers)
 
-    def warp(self, displacement: sitk.Image, interpolation: Literal["nearest", "smooth"] = "nearest") -> Segmentation:
+    def warp(
+        self,
+        displacement: sitk.Image,
+        interpolation: Literal["nearest", "smooth"] = "nearest",
+        device: torch.device | None = None,
+    ) -> Segmentation:
         """Pulled onto the displacement's grid, each layer by itself; the pixel type and all segments are kept.
 
-        `nearest` takes the voxel x + u(x) falls in; `smooth` see `label_warping`. What lies outside is 0.
+        `nearest` takes the voxel x + u(x) falls in; `smooth` see `label_warping`. What lies outside is 0. With a GPU as
+        `device` its copy of the labels is warped there, and stays for the next displacement.
         """
-        if interpolation == "nearest":
+        layers = None
+        if device is not None and device.type == "cuda":
+            layers = self._warped_on(device, displacement, interpolation)
+        if layers is None and interpolation == "nearest":
             layers = [warp_nearest(layer, displacement) for layer in self.layers]
-        else:
+        elif layers is None:
             layers = [warper.warp(displacement) for warper in self._smooth_warpers]
         return replace(self, layers=tuple(layers))
+
+    def _warped_on(
+        self, device: torch.device, displacement: sitk.Image, interpolation: Literal["nearest", "smooth"]
+    ) -> list[sitk.Image] | None:
+        """The layers, warped on a GPU; None where it has no room for that."""
+        import torch
+
+        from .device_warping import DeviceWarper
+
+        try:
+            if device not in self._on_devices:
+                self._on_devices[device] = [DeviceWarper(layer, device) for layer in self.layers]
+            return [warper.warp(displacement, interpolation) for warper in self._on_devices[device]]
+        except torch.cuda.OutOfMemoryError:
+            return None
+
+    @cached_property
+    def _on_devices(self) -> dict[torch.device, list[DeviceWarper]]:
+        return {}
 
     @cached_property
     def _smooth_warpers(self) -> list[SmoothWarper]:

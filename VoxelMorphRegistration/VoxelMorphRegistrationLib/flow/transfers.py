@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -28,6 +29,14 @@ def sent(values: torch.Tensor, device: torch.device | str) -> torch.Tensor:
     if device.type != "cuda" or values.device.type != "cpu":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True)
+
+
+def sent_array(values: np.ndarray, device: torch.device | str) -> torch.Tensor:
+    """`sent` for an array that may be another's; the tensor is nobody else's."""
+    device = torch.device(device)
+    host = torch.empty(values.shape, dtype=torch.from_numpy(values[:0].copy()).dtype, pin_memory=device.type == "cuda")
+    np.copyto(host.numpy(), values)
+    return host.to(device, non_blocking=True)
 
 
 def fetched(values: torch.Tensor) -> torch.Tensor:

@@ -192,7 +192,8 @@ class Propagation:
         return Registered(registration.displacement, registration.notes)
 
     def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:
-        carried = Carried(self.points, self.surface, self.settings.registration.label_interpolation)
+        interpolation, device = self.settings.registration.label_interpolation, self.registrar.device
+        carried = Carried(self.points, self.surface, interpolation, device)
         return ResultMaker(self.frames, reference, carried, measure, self.settings.strategy)
 
     def _motion(self, reference: Reference, measure: FrameQuality, alone: bool) -> MotionMeans | None:

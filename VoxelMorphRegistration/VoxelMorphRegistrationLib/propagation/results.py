@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from ..annotations.points import Points
 from ..annotations.segmentation import Segmentation
@@ -29,11 +30,12 @@ _UNSOLVED_MM = 0.1
 
 @dataclass(frozen=True)
 class Carried:
-    """What is carried from a reference frame, and how labels are warped."""
+    """What is carried from a reference frame, how labels are warped, and where."""
 
     points: Points | None
     surface: Surface | None
     label_interpolation: LabelInterpolation
+    device: torch.device
 
 
 class ResultMaker:
@@ -92,7 +94,7 @@ class ResultMaker:
             )
         labels = None
         if reference.segmentation is not None:
-            labels = reference.segmentation.warp(displacement, carried.label_interpolation)
+            labels = reference.segmentation.warp(displacement, carried.label_interpolation, carried.device)
         quality = self._measure.measure(image, displacement, labels)
         points, surface, unsolved = _moved(carried, displacement)
         if unsolved:
