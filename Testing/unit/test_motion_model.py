@@ -64,7 +64,13 @@ class Walk:
         self.reads: list[int] = []
         self.stop_after_looks = None
 
-    grid = LOOKS
+    grid, together = LOOKS, 1
+
+    def seen(self, image: sitk.Image) -> sitk.Image:
+        return image
+
+    def at_all(self, images: list[sitk.Image]) -> list[np.ndarray]:
+        return [self.at(image) for image in images]
 
     def at(self, image: sitk.Image) -> np.ndarray:
         index = int(image.GetPixel(0, 0, 0))

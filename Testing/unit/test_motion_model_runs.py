@@ -74,7 +74,7 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_voxels(case, tmp_path, monkeypat
 
         return limited
 
-    monkeypatch.setattr(CoarseLook, "at", counted(CoarseLook.at))
+    monkeypatch.setattr(CoarseLook, "at_all", counted(CoarseLook.at_all))
     monkeypatch.setattr(ResultMaker, "make", counted(ResultMaker.make))
     statuses = []
     while not statuses or (statuses[-1] != 0 and len(statuses) < 12):

@@ -28,6 +28,7 @@ from ..space import displacement as displacements
 from ..space.grid import Grid
 from .context import FrameContext, Outcome, with_next
 from .motion_model_fit import FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
+from .motion_model_looks import look_at
 from .motion_model_means import MotionMeans
 from .motion_model_store import Choice
 
@@ -109,33 +110,6 @@ def _directly(context: FrameContext, index: int, following: int | None, *notes: 
     if outcome.failure is not None:
         return outcome
     return replace(outcome, notes=(*notes, *outcome.notes), strategy="direct")
-
-
-def look_at(context: FrameContext, means: MotionMeans, indices: Sequence[int]) -> dict[int, np.ndarray]:
-    """The look at each frame that can be read: as an earlier run kept it, or a new one."""
-    looks: dict[int, np.ndarray] = {}
-    missing = []
-    for index in indices:
-        kept = means.store.look(index)
-        if kept is None:
-            missing.append(index)
-        else:
-            looks[index] = kept
-    for done, (index, following) in enumerate(with_next(missing)):
-        means.told(done / len(missing))
-        seen: list[np.ndarray] = []
-
-        def find(image: sitk.Image, index: int = index, seen: list[np.ndarray] = seen) -> Outcome:
-            seen.append(means.look.at(image))
-            return Outcome(index)
-
-        context.attempt(index, following, find)  # A frame that fails says so when its turn comes.
-        if seen and np.isfinite(seen[0]).all():
-            looks[index] = seen[0]
-            means.store.keep_look(index, seen[0])
-    if missing:
-        means.told(1.0)
-    return {index: looks[index] for index in indices if index in looks}
 
 
 def _chosen(

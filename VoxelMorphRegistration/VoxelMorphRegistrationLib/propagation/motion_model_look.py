@@ -8,7 +8,7 @@ further passes find no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
+from ..flow.transfers import fetched, sent
 from ..network_space.grid import network_grid
 from ..network_space.inputs import NormalisedImage
+from ..networks.batches import in_halves, pairs_together
 from ..networks.inference import predicting
 from ..networks.precision import convolving_in
 from ..networks.pyramid import PyramidNetwork
@@ -63,24 +65,46 @@ class CoarseLook:
         self.grid = Grid.from_matrix(size, matrix)
         self.identity = f"{self._model.sha256} {spacing} {self._full.size} {_PASSES}"
 
+    @property
+    def together(self) -> int:
+        """How many frames are best looked at together: as many as the GPU has room for, on a CPU one."""
+        return pairs_together(self._model.device, self._moving.numel())
+
     def at(self, frame: sitk.Image) -> np.ndarray:
         """The coarse velocity that pulls the reference onto a frame: (*grid.shape, d), LPS mm, float16."""
-        fixed = self._averaged(frame, "frame", None)
-        network = self._model.network
+        return self.at_all([self.seen(frame)])[0]
+
+    def seen(self, frame: sitk.Image) -> torch.Tensor:
+        """All of a frame that `at_all` wants, some ten thousand values on the network's device."""
+        return self._averaged(frame, "frame", None)
+
+    def at_all(self, seen: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """What `at` gives of several frames, looked at together."""
+        return in_halves(self._looks, seen)
+
+    def _looks(self, seen: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        looks = self._computed(seen, self._convolutions)
+        if self._convolutions != torch.float32 and not np.isfinite(looks).all():
+            looks = self._computed(seen, torch.float32)  # Half precision cannot hold this network's values.
+        return list(looks)
+
+    def _computed(self, seen: Sequence[torch.Tensor], convolutions: torch.dtype) -> np.ndarray:
+        network, fixed = self._model.network, torch.cat(list(seen))
         assert isinstance(network, PyramidNetwork)
+        moving = self._moving.expand_as(fixed)
         velocity = None
-        with torch.no_grad(), predicting(fixed), convolving_in(self._convolutions):
+        with torch.no_grad(), predicting(fixed), convolving_in(convolutions):
             for factor in _PASSES:
-                velocity = network.improve(fixed, self._moving, velocity, factor)
+                velocity = network.improve(fixed, moving, velocity, factor)
         assert velocity is not None
-        velocity = _AVERAGE_TO[velocity.shape[1]](velocity, self.grid.shape)
+        velocity = fetched(_AVERAGE_TO[velocity.shape[1]](velocity, self.grid.shape))
         axes = torch.as_tensor(self._full.axes[:, ::-1].copy(), dtype=torch.float32) * _AVERAGED
-        return torch.tensordot(axes, velocity[0].float().cpu(), dims=1).movedim(0, -1).numpy().astype(np.float16)
+        return torch.einsum("cd,bd...->b...c", axes, velocity.float()).numpy().astype(np.float16)
 
     def _averaged(self, image: sitk.Image, name: str, transform: sitk.Transform | None) -> torch.Tensor:
         image, _ = cleaned(image, name)
         normalised = NormalisedImage.of(image, self._model.card.intensity, name)
-        tensor = normalised.on(self._full, transform).to(self._model.device)
+        tensor = sent(normalised.on(self._full, transform), self._model.device)
         return _AVERAGE[image.GetDimension()](tensor, _AVERAGED, ceil_mode=True)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -19,7 +19,12 @@ class Look(Protocol):
     @property
     def grid(self) -> Grid: ...
 
-    def at(self, frame: sitk.Image) -> np.ndarray: ...
+    @property
+    def together(self) -> int: ...
+
+    def seen(self, frame: sitk.Image) -> Any: ...
+
+    def at_all(self, seen: Sequence[Any]) -> list[np.ndarray]: ...
 
 
 @dataclass(frozen=True)

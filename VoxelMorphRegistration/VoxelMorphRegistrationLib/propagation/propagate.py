@@ -22,8 +22,8 @@ from ..space.grid import Grid
 from .context import FrameContext, FrameReader, Registered
 from .failure import SuccessiveFailures
 from .frames import Frames, open_frames
-from .motion_model import look_at
 from .motion_model_look import CoarseLook
+from .motion_model_looks import look_at
 from .motion_model_means import MotionMeans
 from .motion_model_store import MotionStore, read_modes
 from .quality import FrameQuality, near
