@@ -64,7 +64,7 @@ class Walk:
         self.reads: list[int] = []
         self.stop_after_looks = None
 
-    grid, together = LOOKS, 1
+    grid, together, prepare = LOOKS, 1, None
 
     def seen(self, image: sitk.Image) -> sitk.Image:
         return image

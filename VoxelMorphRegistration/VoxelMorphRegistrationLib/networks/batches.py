@@ -7,9 +7,7 @@ from typing import TypeVar
 
 import torch
 
-_BYTES = (
-    2400  # of a voxel of one pair in a pass, motion cues and U-Net, of both orders at once; a bundled network's peak
-)
+_BYTES = 2400  # a voxel of a pair in one pass; of them a bundled network takes 704, and convolutions some room to work
 _SHARE = 0.5  # of the memory that is free
 _MOST = 64  # more fill no GPU better
 

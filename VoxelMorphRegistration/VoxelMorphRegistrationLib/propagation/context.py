@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import SimpleITK as sitk
 
 from ..errors import DependencyMissing
+from ..registration.ahead import Prepare
 from .choices import StrategyName
 from .failure import Failure
 from .frames import Frames
@@ -75,15 +77,22 @@ class FrameReader:
     def __exit__(self, *error: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def read(self, index: int, ahead: int | None = None) -> sitk.Image:
-        """The frame; while it is worked on, frame `ahead` is read. Raises what reading it raises.
+    def read(self, index: int, ahead: int | None = None, prepare: Prepare | None = None) -> sitk.Image:
+        """The frame; while it is worked on, frame `ahead` is read, and prepared. Raises what reading it raises.
 
         One frame is read ahead at most: another one takes its place, and none leaves it as it is.
         """
         pending = self._ahead.pop(index, None) or self._thread.submit(self._frames.__getitem__, index)
         if ahead is not None and ahead not in self._ahead:
-            self._ahead = {ahead: self._thread.submit(self._frames.__getitem__, ahead)}
+            self._ahead = {ahead: self._thread.submit(self._read, ahead, prepare)}
         return pending.result()
+
+    def _read(self, index: int, prepare: Prepare | None) -> sitk.Image:
+        image = self._frames[index]
+        if prepare is not None:
+            with suppress(Exception):  # Whoever asks for what was prepared meets it again.
+                prepare(image)
+        return image
 
     def name(self, index: int) -> str:
         """What people call the frame."""
@@ -101,6 +110,7 @@ class FrameContext:
         recall: the displacement that was kept of a finished frame, None when there is none.
         keyframe_step: for strategy keyframes.
         motion: for strategy motion-model.
+        prepare: what `register` does with a frame alone, for the thread that reads; None where that would gain nothing.
     """
 
     reference: Reference
@@ -111,6 +121,7 @@ class FrameContext:
     recall: Callable[[int], sitk.Image | None] = lambda index: None
     keyframe_step: int = 1
     motion: MotionMeans | None = None
+    prepare: Prepare | None = None
 
     def itself(self) -> Iterator[Outcome]:
         """The reference, where it is wanted."""
@@ -118,28 +129,33 @@ class FrameContext:
         if index in self.indices and index not in self.finished:
             yield Outcome(index, self.reference.image)
 
-    def attempt(self, index: int, ahead: int | None, find: Callable[[sitk.Image], Outcome]) -> Outcome:
+    def attempt(
+        self, index: int, ahead: int | None, find: Callable[[sitk.Image], Outcome], prepare: Prepare | None = None
+    ) -> Outcome:
         """The outcome of `find` for the frame's image; any error of reading or finding becomes a failed outcome.
 
-        Raises DependencyMissing and ImportError alone.
+        Meanwhile frame `ahead` is read, and prepared where a way is given. Raises DependencyMissing and ImportError
+        alone.
         """
         image = None
         try:
-            image = self.reader.read(index, ahead)
+            image = self.reader.read(index, ahead, prepare)
             return find(image)
         except OF_THE_RUN:
             raise
         except Exception as error:
             return Outcome(index, image, failure=Failure.of(error, self.reader.name(index)))
 
-    def direct(self, index: int, ahead: int | None = None, keep: bool = False) -> Outcome:
-        """The frame registered with the reference."""
+    def direct(
+        self, index: int, ahead: int | None = None, keep: bool = False, prepare: Prepare | None = None
+    ) -> Outcome:
+        """The frame registered with the reference; see `attempt`."""
 
         def find(image: sitk.Image) -> Outcome:
             displacement, notes = self.register(image, self.reference.image)
             return Outcome(index, image, displacement, notes=tuple(notes), keep=keep)
 
-        return self.attempt(index, ahead, find)
+        return self.attempt(index, ahead, find, prepare)
 
     def recalled(self, index: int) -> Outcome:
         """The displacement of a frame that an earlier run finished: as it was kept, or else registered again."""

@@ -9,6 +9,7 @@ further passes find no more.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ from ..networks.batches import in_halves, pairs_together
 from ..networks.inference import predicting
 from ..networks.precision import convolving_in
 from ..networks.pyramid import PyramidNetwork
+from ..registration.ahead import Ahead, Prepare
 from ..space.checks import cleaned
 from ..space.grid import Grid
 
@@ -56,6 +58,7 @@ class CoarseLook:
     def __init__(self, registrar: Registrar, reference: sitk.Image) -> None:
         self._model = _pyramid(registrar.model, reference.GetDimension())
         self._convolutions = registrar.convolutions
+        self._ahead = Ahead(partial(self._averaged, name="frame", transform=None))
         spacing = registrar.settings.network_spacing
         self._full = network_grid(reference, self._model.card.space, spacing).grid
         self._moving = self._averaged(reference, "reference frame", registrar.initial_transform)
@@ -76,7 +79,12 @@ class CoarseLook:
 
     def seen(self, frame: sitk.Image) -> torch.Tensor:
         """All of a frame that `at_all` wants, some ten thousand values on the network's device."""
-        return self._averaged(frame, "frame", None)
+        return self._ahead.of(frame)
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """`seen` ahead, for the thread that reads frames; None on a CPU, which would gain nothing."""
+        return self._ahead.prepare if self._model.device.type == "cuda" else None
 
     def at_all(self, seen: Sequence[torch.Tensor]) -> list[np.ndarray]:
         """What `at` gives of several frames, looked at together."""

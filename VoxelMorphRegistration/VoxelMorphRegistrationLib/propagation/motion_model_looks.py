@@ -31,7 +31,8 @@ def look_at(context: FrameContext, means: MotionMeans, indices: Sequence[int]) -
             waiting[index] = means.look.seen(image)
             return Outcome(index)
 
-        context.attempt(index, following, keep)  # A frame that fails says so when its turn comes.
+        # A frame that fails says so when its turn comes.
+        context.attempt(index, following, keep, means.look.prepare)
         if len(waiting) >= together or following is None:
             for seen, look in _found(means, waiting).items():
                 if np.isfinite(look).all():

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import SimpleITK as sitk
 
+from ..registration.ahead import Prepare
 from ..space.grid import Grid
 from .motion_model_store import MotionStore
 
@@ -21,6 +22,9 @@ class Look(Protocol):
 
     @property
     def together(self) -> int: ...
+
+    @property
+    def prepare(self) -> Prepare | None: ...
 
     def seen(self, frame: sitk.Image) -> Any: ...
 

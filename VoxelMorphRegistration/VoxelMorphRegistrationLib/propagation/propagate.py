@@ -17,6 +17,7 @@ from ..annotations.segment import Segment
 from ..annotations.surface import Surface
 from ..errors import InputError
 from ..network_space.grid import network_grid
+from ..registration.ahead import Prepare
 from ..registration.registrar import Registrar
 from ..space.grid import Grid
 from .context import FrameContext, FrameReader, Registered
@@ -173,6 +174,7 @@ class Propagation:
                     recall,
                     self.settings.keyframe_step,
                     self._motion(reference, measure, len(groups) == 1),
+                    self._prepare(mask),
                 )
                 maker = self._maker(reference, measure)
                 outcomes = STRATEGIES[self.settings.strategy](context)
@@ -190,6 +192,10 @@ class Propagation:
     ) -> Registered:
         registration = self.registrar.register(fixed, moving, mask, near)
         return Registered(registration.displacement, registration.notes)
+
+    def _prepare(self, mask: sitk.Image | None) -> Prepare | None:
+        """On a GPU the processor is free to do so; on a CPU it has enough to do."""
+        return partial(self.registrar.prepare, mask=mask) if self.registrar.device.type == "cuda" else None
 
     def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:
         interpolation, device = self.settings.registration.label_interpolation, self.registrar.device

@@ -37,7 +37,7 @@ def direct(context: FrameContext) -> Iterator[Outcome]:
         if index == reference.index:
             yield Outcome(index, reference.image)
         else:
-            yield context.direct(index, following)
+            yield context.direct(index, following, prepare=context.prepare)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def _one_step(context: FrameContext, reached: _Reached, index: int, following: i
         release = () if reached.index == context.reference.index else (reached.index,)
         return Outcome(index, image, whole, notes=tuple(notes), keep=True, release=release)
 
-    return context.attempt(index, following, find)
+    return context.attempt(index, following, find, context.prepare)
 
 
 @dataclass(frozen=True)

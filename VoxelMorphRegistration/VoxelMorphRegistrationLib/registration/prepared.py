@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
 import torch
@@ -10,11 +11,15 @@ import torch
 from ..flow import integration, sampling
 from ..flow.sampling import Padding
 from ..flow.transfers import sent
-from ..network_space.inputs import NetworkInputs, NormalisedImage, on_network_grid
+from ..network_space.grid import network_grid
+from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid, on_network_grid
 from ..network_space.intensity import IntensityRule
 from ..refinement.pair import ImagePair
 from ..space.checks import cleaned
 from ..space.grid import Grid
+
+if TYPE_CHECKING:
+    from ..models.card import Card
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,42 @@ class FinerImages:
         moving = sent(self.moving.on(self.grid, self.alignment), self.device)
         moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
         return ImagePair(sent(self.fixed.on(self.grid, None), self.device), moving)
+
+
+@dataclass(frozen=True, eq=False)
+class FixedImage:
+    """A fixed image made ready for a network, which takes no other image and can be done ahead.
+
+    Attributes:
+        image: the one given, with voxels that are not finite replaced.
+        normalised: with the network's intensities, on its own grid. sampled: on the network's `grid`, (1, 1, *shape).
+        mask: where the images are compared, on that grid too; None for everywhere.
+        notes: what was done to it, and to the grid, that a person should know.
+    """
+
+    image: sitk.Image
+    normalised: NormalisedImage
+    grid: Grid
+    sampled: torch.Tensor
+    mask: torch.Tensor | None
+    notes: tuple[tuple[str, ...], tuple[str, ...]]
+
+    @classmethod
+    def of(
+        cls,
+        image: sitk.Image,
+        mask: sitk.Image | None,
+        card: Card,
+        spacing: float | str | None,
+        device: torch.device,
+    ) -> FixedImage:
+        """Raises InputError for an image that nothing can be done with, and a mask that is zero everywhere."""
+        image, notes = cleaned(image, "fixed image")
+        grid, grid_notes = network_grid(image, card.space, spacing, mask)
+        normalised = NormalisedImage.of(image, card.intensity, "fixed image")
+        sampled = sent(normalised.on(grid, None), device)
+        on_grid = None if mask is None else sent(mask_on_network_grid(mask, grid), device)
+        return cls(image, normalised, grid, sampled, on_grid, (notes, grid_notes))
 
 
 class MovingImage:

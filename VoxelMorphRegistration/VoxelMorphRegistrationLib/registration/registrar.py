@@ -13,16 +13,16 @@ import torch
 from ..errors import InputError
 from ..files.itk_transforms import read_transform
 from ..flow.transfers import sent
-from ..network_space.grid import finer_grid, network_grid
-from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid
+from ..network_space.grid import finer_grid
+from ..network_space.inputs import NetworkInputs
 from ..network_space.outputs import forward_displacement
 from ..network_space.overlap import Coverage, check_overlap
 from ..networks.precision import convolving_in
-from ..space.checks import cleaned
 from ..space.grid import Grid
+from .ahead import Ahead
 from .alignment import align, scaling_note
 from .passes import Passes, PassesResult
-from .prepared import FinerImages, MovingImage, PreparedPair
+from .prepared import FinerImages, FixedImage, MovingImage, PreparedPair
 from .result import Provenance, Registration
 from .settings import Settings, precision_name, resolve_device, resolve_precision
 from .stopwatch import Stopwatch
@@ -67,6 +67,7 @@ class Registrar:
             self.settings.initial_transform, self.model.network.dimension
         )
         self._moving: MovingImage | None = None
+        self._fixed = Ahead(self._ready)
 
     def register(
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None = None, near: bool = False
@@ -86,6 +87,15 @@ class Registrar:
         watch = Stopwatch()
         with watch.stage("total"):
             return self._register(fixed, moving, mask, near, watch)
+
+    def prepare(self, fixed: sitk.Image, mask: sitk.Image | None = None) -> None:
+        """What `register` does with the fixed image and its mask alone, ahead of it and in any thread.
+
+        Raises:
+            InputError: as `register` does.
+        """
+        self._check_dimension(fixed, "fixed image")
+        self._fixed.prepare(fixed, mask)
 
     @property
     def initial_transform(self) -> sitk.Transform | None:
@@ -123,20 +133,18 @@ class Registrar:
         """The pair for the network, and for the end of refinement where the images show more than on its grid."""
         self._check_dimension(fixed, "fixed image")
         self._check_dimension(moving, "moving image")
-        fixed, fixed_notes = cleaned(fixed, "fixed image")
-        kept = self._kept(moving)
+        ready, kept = self._fixed.of(fixed, mask), self._kept(moving)
+        grid = ready.grid
         with watch.stage("align"):
-            alignment = align(fixed, kept.image, self.settings.align, self._initial, mask)
-        fixed_grid, moving_grid = Grid.of(fixed), Grid.of(kept.image)
+            alignment = align(ready.image, kept.image, self.settings.align, self._initial, mask)
+        fixed_grid, moving_grid = Grid.of(ready.image), Grid.of(kept.image)
         check_overlap(fixed_grid, moving_grid, alignment)
-        grid, grid_notes = network_grid(fixed, self.space, self.settings.network_spacing, mask)
-        normalised = NormalisedImage.of(fixed, self.model.card.intensity, "fixed image")
         inputs = NetworkInputs(
-            fixed=sent(normalised.on(grid, None), self.device),
+            fixed=ready.sampled,
             moving=kept.on(grid, alignment),
             grid=grid,
-            mask=None if mask is None else sent(mask_on_network_grid(mask, grid), self.device),
-            notes=[*self._initial_notes, *fixed_notes, *kept.notes, *grid_notes],
+            mask=ready.mask,
+            notes=[*self._initial_notes, *ready.notes[0], *kept.notes, *ready.notes[1]],
         )
         scaling = scaling_note(alignment)
         if scaling is not None:
@@ -149,7 +157,10 @@ class Registrar:
         if finer is None:
             kept.release()
             return pair, None
-        return pair, FinerImages(normalised, kept.normalised(), finer, alignment, self.device)
+        return pair, FinerImages(ready.normalised, kept.normalised(), finer, alignment, self.device)
+
+    def _ready(self, fixed: sitk.Image, mask: sitk.Image | None) -> FixedImage:
+        return FixedImage.of(fixed, mask, self.model.card, self.settings.network_spacing, self.device)
 
     def _kept(self, moving: sitk.Image) -> MovingImage:
         """The moving image, as it is from the last pair where that had the very same one."""
