@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import slicer
 
-from Testing.support.moving_body import draw
+from Testing.support.moving_body import TIMES, draw
 from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.beside import at_once
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles, own_file
 from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
 from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
+from VoxelMorphRegistrationLib.mrml.runs import load_run
 from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.propagation.frames import open_frames
+from VoxelMorphRegistrationLib.propagation.motion_model_store import MotionStore
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +146,69 @@ def test_a_run_that_finds_nothing_new_leaves_frames_to_be_edited(scene, sequence
     assert list(at_once(again.catch_up())) == []
     again.finish()
     assert browser_of(sequence).GetSaveChanges(live.output)
+
+
+def rows_of(path):
+    with open(path, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_run_of_the_panel_knows_the_sequence_s_name_and_the_index_value_of_each_frame(
+    scene, sequence, weights, tmp_path
+):
+    ready, files = computed(sequence, draw(scene), tmp_path, weights, "--strategy", "motion-model")
+    assert [row["index_value"] for row in rows_of(tmp_path / "frames.csv")] == list(TIMES)
+    written = open_frames(str(files.sequence))
+    assert (written.name(2), written.index_name, written.index_unit) == ("frame 2 of cine", "trigger time", "ms")
+    record = json.loads((tmp_path / "run.json").read_text())["circumstances"]
+    assert record["sequence_name"] == "cine" and record["index"] == {"name": "trigger time", "unit": "ms"}
+    pages = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(f'"{time}"' in pages for time in TIMES) and '{"title": "trigger time", "unit": "ms"}' in pages
+    run = load_run(tmp_path, scene=scene)
+    assert run.segmentation.GetName() == "cine segmentation"
+    assert (run.segmentation.GetIndexName(), run.segmentation.GetIndexUnit()) == ("trigger time", "ms")
+    assert [run.segmentation.GetNthIndexValue(number) for number in range(4)] == list(TIMES)
+    beside = load_run(tmp_path, sequence)
+    assert beside.browser is browser_of(sequence)
+
+
+def test_the_breathing_curve_of_a_run_of_the_panel_is_over_the_sequence_s_times(scene, sequence, tmp_path):
+    store = MotionStore(tmp_path, prepared(sequence, draw(scene)).frames, 0)
+    store.write_curve([{"index": str(index), "mode_1_mm": "0.5", "frame": ""} for index in range(4)])
+    assert [(row["index"], row["index_value"]) for row in rows_of(tmp_path / "motion.csv")] == list(zip("0123", TIMES))
+
+
+@pytest.mark.parametrize("as_segmentations", [False, True])
+def test_a_run_that_an_earlier_version_of_the_panel_numbered_is_loaded_by_its_numbers(
+    scene, sequence, weights, tmp_path, as_segmentations
+):
+    files = SequenceFiles(prepared(sequence, draw(scene)), tmp_path)
+    list(at_once(files.write()))
+    scratch = tmp_path / "scratch"
+    (scratch / "sequence.json").unlink()
+    (scratch / "frames.txt").write_text("".join(f"frames/{number:05d}.nrrd\n" for number in range(4)))
+    options = ["--sequence", scratch / "frames.txt", *files.options(), "--model", weights, "--output", tmp_path]
+    assert main(["propagate", *map(str, options), "--progress", "none", "--no-report"]) == 0
+    assert [row["index_value"] for row in rows_of(tmp_path / "frames.csv")] == list("0123")
+    run = load_run(tmp_path, sequence, as_segmentations)
+    assert [run.segmentation.GetNthIndexValue(number) for number in range(4)] == list(TIMES)
+    held = [run.segmentation.GetDataNodeAtValue(time).GetAttribute("VoxelMorph.Frame") for time in TIMES]
+    assert as_segmentations or held == list("0123")
+    # The same run, continued now: its frames stay, and get their times.
+    assert compute(files, tmp_path, weights) == 1  # its list is not written yet
+    list(at_once(files.write()))
+    made = (tmp_path / "segmentation" / "0002.nrrd").stat().st_mtime_ns
+    assert compute(files, tmp_path, weights) == 0
+    assert [row["index_value"] for row in rows_of(tmp_path / "frames.csv")] == list(TIMES)
+    assert (tmp_path / "segmentation" / "0002.nrrd").stat().st_mtime_ns == made
+
+
+def test_a_numbered_run_of_another_number_of_frames_is_not_of_this_sequence(scene, sequence, weights, tmp_path):
+    files = SequenceFiles(prepared(sequence, draw(scene)), tmp_path)
+    list(at_once(files.write()))
+    paths = sorted(str(path) for path in (tmp_path / "scratch" / "frames").glob("*"))
+    (tmp_path / "three.txt").write_text("\n".join(paths[:3]))
+    options = ["--sequence", tmp_path / "three.txt", *files.options(), "--model", weights, "--output", tmp_path]
+    assert main(["propagate", *map(str, options), "--progress", "none", "--no-report"]) == 0
+    with pytest.raises(InputError, match="is not in .*cine"):
+        load_run(tmp_path, sequence)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import re
 import zlib
@@ -221,7 +222,7 @@ CASES: dict[str, dict[str, Case]] = {
     },
 }
 ROWS = [(table, name) for table, cases in CASES.items() for name in cases]
-ALSO = {"sequence": {".txt", "a folder"}}
+ALSO = {"sequence": {".txt", ".json", "a folder"}}
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +282,17 @@ def test_lists_and_folders_of_frames_are_sequences(tmp_path):
     listed.write_text("# none\n")
     with pytest.raises(InputError, match="lists no file"):
         open_frames(listed)
+    listed = tmp_path / "list.json"
+    first, second = ({"file": f"frames/frame{n}.nrrd", "value": value} for n, value in ((10, "0.5"), (1, "2")))
+    listed.write_text(json.dumps({"index": {"name": "time", "unit": "s"}, "frames": [first, second]}))
+    frames = open_frames(listed)
+    assert [frames.value(0), frames.file(1).name, frames.index_name, frames.index_unit] == [
+        "0.5", "frame1.nrrd", "time", "s",
+    ]  # fmt: skip
+    for wrong in ([first, first], [], [{"file": "frames/frame1.nrrd"}], [{"file": 1, "value": "1"}], 7):
+        listed.write_text(json.dumps({"frames": wrong}))
+        with pytest.raises(InputError, match="list.json: is no list of frames"):
+            open_frames(listed)
     sitk.WriteImage(sitk.Cast(image(), sitk.sitkUInt8), str(folder / "other.nii.gz"))
     with pytest.raises(InputError, match="other.nii.gz"):
         open_frames(folder)

@@ -15,7 +15,7 @@ function makeFramesTable(data, marking, choose) {
   const differs = data.values.some((value, n) => value !== "" && value !== String(data.frames[n]));
   const columns = [
     { title: "frame", unit: "", values: data.frames },
-    ...(differs ? [{ title: "value", unit: "", values: data.values, words: true }] : []),
+    ...(differs ? [{ ...data.index, values: data.values, words: true }] : []),
     { title: "status", unit: "", values: data.status, words: true },
     { title: "what stands out", unit: "", values: data.odd, words: true, long: true },
     ...data.columns,

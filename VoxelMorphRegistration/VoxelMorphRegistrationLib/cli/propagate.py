@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sequence",
         required=True,
         metavar="S",
-        help="4D file, .seq.nrrd, folder, 'pattern*.nrrd', or .txt with one path a line",
+        help="4D file, .seq.nrrd, folder, 'pattern*.nrrd', .txt with one path a line, or .json with index values too",
     )
     parser.add_argument(
         "--segmentation",

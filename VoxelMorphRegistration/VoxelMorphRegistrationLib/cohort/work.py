@@ -25,6 +25,7 @@ class WatchedFrames(Frames):
 
     def __init__(self, frames: Frames, unit: Unit) -> None:
         self._frames, self._unit = frames, unit
+        self.title = frames.title
         self.index_name, self.index_unit, self.index_type = frames.index_name, frames.index_unit, frames.index_type
 
     def __len__(self) -> int:

@@ -16,6 +16,7 @@ import slicer
 
 from ..errors import InputError, error_summary
 from ..files.atomic import atomic_write
+from ..files.frame_lists import FrameList, write_frame_list
 from ..files.markups import write_points
 from ..files.meshes import write_surface
 from ..files.segmentations import write_segmentation
@@ -25,6 +26,7 @@ from .disk_sequences import source_of
 from .prepared_sequence import PreparedSequence
 
 _SEQUENCE_FILES = (".seq.nrrd", ".nii", ".nii.gz")
+_LIST, _EARLIER_LIST = "sequence.json", "frames.txt"
 _IMAGE_FILES = (".nrrd", ".nii", ".nii.gz", ".mha")
 
 
@@ -80,12 +82,9 @@ class SequenceFiles:
         self._folder = run_folder / "scratch"
         own = source_of(prepared.inputs.sequence) or own_file(prepared.inputs.sequence, _SEQUENCE_FILES)
         # A run folder that began with written frames goes on with them: to a run another file is another frame.
-        self._by_path = own is not None and not self._list.is_file()
-        self.sequence = own if own is not None and self._by_path else self._list
-
-    @property
-    def _list(self) -> Path:
-        return self._folder / "frames.txt"
+        began = any((self._folder / name).is_file() for name in (_LIST, _EARLIER_LIST))
+        self._by_path = own is not None and not began
+        self.sequence = own if own is not None and self._by_path else self._folder / _LIST
 
     def write(self) -> Generator[Any, Any, None]:
         """Write frame after frame; yields the share that is done after each, and pieces (see `beside`)."""
@@ -105,7 +104,10 @@ class SequenceFiles:
             sums[name] = yield Beside(partial(_write_if_other, image, self._folder / "frames" / name, known.get(name)))
             yield (index + 1) / len(frames)
         _write_if_new(self._folder / "sums.json", json.dumps(sums, indent=0))
-        _write_if_new(self._list, "".join(f"frames/{name}\n" for name in sums))
+        files = tuple(self._folder / "frames" / name for name in sums)
+        values = tuple(frames.value(index) for index in range(len(frames)))
+        name, index_of = self._prepared.inputs.sequence.GetName() or "", (frames.index_name, frames.index_unit)
+        write_frame_list(FrameList(files, values, name, *index_of, frames.index_type), self._folder / _LIST)
 
     def options(self) -> list[str]:
         """The command line's options for what was drawn; its files are written when this is called."""

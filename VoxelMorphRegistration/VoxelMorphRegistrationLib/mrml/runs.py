@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 import slicer
@@ -16,6 +17,7 @@ from ..errors import InputError
 from ..files.displacements import read_displacement
 from ..files.segmentations import read_segmentation
 from ..files.series import open_series
+from ..propagation.record import RunRecord
 from ..propagation.table import plain_cell
 from .segmentations import colour_table, update_segmentation_node
 from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like, tell_apart
@@ -23,6 +25,8 @@ from .tables import plot_volumes, table_from_csv
 from .transforms import update_transform
 from .volumes import describe
 
+_BECOMES = "becomes"  # beside a row's columns: the index value of its frame in the sequence of volumes
+_FAR_BEYOND = 10**9  # of any index value
 _MARKUPS = {
     "Fiducial": "Fiducial",
     "PointList": "Fiducial",
@@ -65,12 +69,15 @@ def load_run(
     """
     folder = Path(folder)
     scene = scene or (volumes.GetScene() if volumes is not None else slicer.mrmlScene)
-    rows = _rows(folder)
+    rows, facts = _rows(folder), _facts(folder)
     if volumes is not None:
+        if _says_only_numbers(rows, volumes, facts):
+            values = [volumes.GetNthIndexValue(number) for number in range(volumes.GetNumberOfDataNodes())]
+            rows = [{**row, _BECOMES: values[int(row["index"])]} for row in rows]
         _check_belongs(folder, rows, volumes)
     before = set(_node_ids(scene))
     try:
-        return _Loader(folder, rows, volumes, scene, memory_limit).load(as_segmentations)
+        return _Loader(folder, rows, facts, volumes, scene, memory_limit).load(as_segmentations)
     except BaseException:
         for identifier in [one for one in _node_ids(scene) if one not in before]:
             node = scene.GetNodeByID(identifier)
@@ -81,9 +88,18 @@ def load_run(
 
 class _Loader:
     def __init__(
-        self, folder: Path, rows: list[dict[str, str]], volumes, scene: slicer.vtkMRMLScene, limit: int | None
+        self,
+        folder: Path,
+        rows: list[dict[str, str]],
+        facts: Mapping[str, Any],
+        volumes: slicer.vtkMRMLSequenceNode | None,
+        scene: slicer.vtkMRMLScene,
+        limit: int | None,
     ) -> None:
         self._folder, self._rows, self._volumes, self._scene, self._limit = folder, rows, volumes, scene, limit
+        self._name = str(facts.get("sequence_name") or folder.name)
+        index = facts.get("index")
+        self._index: Mapping[str, str] = index if isinstance(index, dict) else {}
         labels = self._files("segmentation", ".nrrd")
         self._drawn = _best(labels[0][1]) if labels else None
 
@@ -105,14 +121,14 @@ class _Loader:
                 save_as_one_file(sequence)
             colours = None
             if is_labels and self._drawn is not None:
-                colours = colour_table(self._scene, self._drawn.flattened().segments, f"{self._folder.name} labels")
+                colours = colour_table(self._scene, self._drawn.flattened().segments, f"{self._name} labels")
             master = self._volumes or run.segmentation or sequence
             if browser_of(master) is None:
-                name = self._scene.GenerateUniqueName(f"{self._folder.name} browser")
+                name = self._scene.GenerateUniqueName(f"{self._name} browser")
                 browser = self._scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", name)
                 browser.SetAndObserveMasterSequenceNodeID(master.GetID())
             run.browser = browse_along(sequence, master, colours=colours)
-        run.table = table_from_csv(self._scene, self._folder / "frames.csv", f"{self._folder.name} frames")
+        run.table = table_from_csv(self._scene, self._folder / "frames.csv", f"{self._name} frames")
         names = (
             {} if self._drawn is None else {one.label: one.name for one in self._drawn.with_distinct_labels().segments}
         )
@@ -127,10 +143,13 @@ class _Loader:
         if not files:
             return None
         self._check_size(name, bytes_each * len(files))
-        title = self._scene.GenerateUniqueName(f"{self._folder.name} {name}")
+        title = self._scene.GenerateUniqueName(f"{self._name} {name}")
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         if self._volumes is not None:
             sequence_like(self._volumes, title, sequence)
+        elif self._index:
+            sequence.SetIndexName(self._index.get("name") or sequence.GetIndexName())
+            sequence.SetIndexUnit(self._index.get("unit") or "")
         tell_apart(sequence, [value for value, _ in files])
         for value, path in files:
             sequence.SetDataNodeAtValue(read(path), value)
@@ -139,7 +158,7 @@ class _Loader:
     def _label_sequence(self, path: Path) -> slicer.vtkMRMLSequenceNode:
         series = open_series(path)
         self._check_size("label volumes", series.frame_bytes * series.count)
-        title = self._scene.GenerateUniqueName(f"{self._folder.name} segmentation")
+        title = self._scene.GenerateUniqueName(f"{self._name} segmentation")
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         storage = self._scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
         tell_apart(sequence, series.values)
@@ -149,6 +168,7 @@ class _Loader:
             # Browsing together needs one index name and unit; the values are checked already.
             sequence.SetIndexName(self._volumes.GetIndexName())
             sequence.SetIndexUnit(self._volumes.GetIndexUnit())
+            _give_values(sequence, {row["index_value"]: row[_BECOMES] for row in self._rows if _BECOMES in row})
         return sequence
 
     def _files(self, name: str, end: str) -> list[tuple[str, Path]]:
@@ -159,7 +179,7 @@ class _Loader:
             if stem.isdigit():
                 numbered[int(stem)] = path
         found = [
-            (self._value(row["index_value"]), numbered.get(int(row["index"])))
+            (self._value(row.get(_BECOMES) or row["index_value"]), numbered.get(int(row["index"])))
             for row in self._rows
             if row.get("status") != "failed"
         ]
@@ -192,9 +212,43 @@ def _rows(folder: Path) -> list[dict[str, str]]:
     return rows
 
 
+def _facts(folder: Path) -> Mapping[str, Any]:
+    """What run.json says of where and when; nothing where it is not there."""
+    try:
+        record = RunRecord.read(folder / "run.json")
+    except InputError:
+        record = None
+    runs = record.runs if record is not None else []
+    return {name: value for run in runs for name, value in run.circumstances.items()}
+
+
+def _says_only_numbers(
+    rows: list[dict[str, str]], volumes: slicer.vtkMRMLSequenceNode, facts: Mapping[str, Any]
+) -> bool:
+    """Whether frames and volumes can be told to belong together by their numbers alone: on one side the index values
+    are nothing but these, as of a folder of files, or of a run that earlier versions of the panel began.
+    """
+    count = volumes.GetNumberOfDataNodes()
+    if facts.get("total") != count or any(int(row["index"]) >= count for row in rows):
+        return False
+    of_volumes = [volumes.GetNthIndexValue(number) for number in range(count)]
+    return all(row["index_value"] == row["index"] for row in rows) or of_volumes == [str(n) for n in range(count)]
+
+
+def _give_values(sequence: slicer.vtkMRMLSequenceNode, becomes: Mapping[str, str]) -> None:
+    """Give data nodes other index values, in two steps: the new one of a frame may be the old one of another."""
+    tell_apart(sequence, list(becomes.values()))
+    aside = {old: str(_FAR_BEYOND + number) for number, old in enumerate(becomes)}
+    for steps in (aside, {aside[old]: new for old, new in becomes.items()}):
+        for old, new in steps.items():
+            if sequence.GetDataNodeAtValue(old) is not None:
+                sequence.UpdateIndexValue(old, new)
+
+
 def _check_belongs(folder: Path, rows: list[dict[str, str]], volumes: slicer.vtkMRMLSequenceNode) -> None:
     # Slicer reads numbers of single precision, and says whether one is there within its tolerance.
-    strange = [row["index_value"] for row in rows if volumes.GetItemNumberFromIndexValue(row["index_value"]) < 0]
+    values = [row.get(_BECOMES) or row["index_value"] for row in rows]
+    strange = [value for value in values if volumes.GetItemNumberFromIndexValue(value) < 0]
     if strange:
         raise InputError(
             f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence "

@@ -198,6 +198,8 @@ class RunFolder:
         self._files.remove_leftovers()
         names = {one.label: one.name for one in self._named}
         self._table = FrameTable(self.path / "frames.csv", [one.label for one in segments], names)
+        for index, row in rows.items():
+            row["index_value"] = self._value(index, row)  # Earlier versions did not know those of Slicer's panel.
         self._table.start(rows)
         remove_parts(self.path)
         return rows

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
 from ..files.detached import check_no_pipe
+from ..files.frame_lists import FrameList, read_frame_list
 from ..files.images import read_image
 from ..files.series import SeriesFile, open_series
 from ..space.checks import check_geometry, check_scalar
@@ -26,11 +27,13 @@ class Frames:
     `len(frames)`, `frames[i]` (raises InputError, naming the frame, when it cannot be read).
 
     Attributes:
+        title: what a person calls them all, where that is not the name of their file or folder; '' else.
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
         preparation: what has to be done before the first frame can be read (see `prepare`), '' for nothing.
         notes: what is doubtful about which files are the frames, and in which order.
     """
 
+    title = ""
     index_name, index_unit, index_type = "frame", "", "numeric"
     preparation = ""
     notes: Sequence[str] = ()
@@ -96,6 +99,21 @@ class FileFrames(Frames):
         return self._paths[index]
 
 
+class ListedFrames(FileFrames):
+    """One file a frame, with the index values of a list."""
+
+    def __init__(self, listed: FrameList, paths: Sequence[Path]) -> None:
+        super().__init__(paths)
+        self._values, self.title = listed.values, listed.sequence
+        self.index_name, self.index_unit, self.index_type = listed.index_name, listed.index_unit, listed.index_type
+
+    def name(self, index: int) -> str:
+        return f"frame {index} of {self.title}" if self.title else super().name(index)
+
+    def value(self, index: int) -> str:
+        return self._values[index]
+
+
 class SeriesFrames(Frames):
     """All frames in one file."""
 
@@ -158,9 +176,9 @@ def open_frames(
 
     Args:
         source: a 4D file or `.seq.nrrd`; a folder of images, or of DICOM folders, in natural order (2 before 10); a
-            pattern such as 'scan/*.nii.gz'; a `.txt` file with one path a line, relative to it; a list of paths or of
-            images. What is named like a frame of a folder and cannot be read is a frame that fails, so that those
-            behind it keep their numbers.
+            pattern such as 'scan/*.nii.gz'; a `.txt` file with one path a line, relative to it; a `.json` list with
+            the frames' index values (`files.frame_lists`); a list of paths or of images. What is named like a frame of
+            a folder and cannot be read is a frame that fails, so that those behind it keep their numbers.
         without: files that are no frames although they may lie among them: the segmentation, a mask.
         shared: other processes read the sequence too, and what `preparation` says is done once for all of them.
 
@@ -175,6 +193,9 @@ def open_frames(
         return FileFrames(frames_in_folder(path, without))
     if path.suffix.lower() == ".txt" and path.exists():
         return FileFrames(frames_in_list(_listed(path), str(path), without))
+    if path.suffix.lower() == ".json" and path.exists():
+        listed = read_frame_list(path)
+        return ListedFrames(listed, frames_in_list(listed.files, str(path), without))
     if not path.exists() and glob.has_magic(str(source)):
         found = [Path(name) for name in glob.glob(str(source), recursive=True)]
         if not found:

@@ -26,6 +26,7 @@ from ..space.grid import Grid
 from .frames import Frames
 from .motion_model_fit import Modes
 from .record import describe_file
+from .table import quoted_cells
 
 CURVE = "motion.csv"
 MODELS = "motion-model*.npz"
@@ -137,9 +138,15 @@ class MotionStore:
             self._save(self._folder / name, content)
 
     def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """The rows of this reference's frames, ascending; where there are other references, their frames' rows stay."""
+        """The rows of this reference's frames, ascending; where there are other references, their frames' rows stay.
+
+        Each gets its frame's index value, where frames have one that is not their number.
+        """
         if self._folder is None:
             return
+        values = {row["index"]: self._frames.value(int(row["index"])) for row in rows}
+        if any(index != value for index, value in values.items()):
+            rows = [quoted_cells({"index": row["index"], "index_value": values[row["index"]], **row}) for row in rows]
         path = self._folder / CURVE
         earlier: list[dict[str, str]] = []
         if path.is_file() and not self._alone:

@@ -134,8 +134,11 @@ class Request:
             "working_folder": os.getcwd(),
             "wanted": len(propagation.select),
             "total": len(propagation.frames),
+            "index": {"name": propagation.frames.index_name, "unit": propagation.frames.index_unit},
             "cores": os.cpu_count(),
         }
+        if propagation.frames.title:
+            circumstances["sequence_name"] = propagation.frames.title
         frames = describe_frames(propagation.frames)
         return Run(settings, model, self._inputs(propagation.frames), frames, circumstances, installed_versions())
 

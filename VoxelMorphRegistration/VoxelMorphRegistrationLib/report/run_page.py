@@ -126,6 +126,14 @@ class _Names:
             return "" if self._anonymous else value
         return value
 
+    def index(self) -> dict[str, str]:
+        """What the index values are, as the title of a column and its unit."""
+        told = self._run.latest.circumstances.get("index")
+        if self._anonymous or not isinstance(told, dict):
+            return {"title": "value", "unit": ""}
+        name = str(told.get("name") or "value")
+        return {"title": "value" if name == "frame" else name, "unit": str(told.get("unit") or "")}
+
     def frame_file(self, index: int) -> str:
         recorded = self._run.latest.frame(index) or ""
         return "" if self._anonymous else recorded.partition(" | ")[0]
@@ -172,6 +180,7 @@ def _data(run: RunFolder, names: _Names, settings: PageSettings) -> dict[str, An
         "key": f"voxelmorph-marks:{run.runs[0].fingerprint[:16]}:{run.runs[0].circumstances.get('started', '')}",
         "frames": [int(row["index"]) for row in run.rows],
         "values": [names.value(row) for row in run.rows],
+        "index": names.index(),
         "status": [row["status"] for row in run.rows],
         "odd": [names.words(row.get("flag") or "") for row in run.rows],
         "columns": [{"title": title, "unit": unit, "values": values} for title, unit, values in columns],

@@ -87,6 +87,9 @@ class SequenceJob(WorkerJob):
             self._show()
         elif event["event"] == "stage" and event["name"] == "assembling":
             self._progress(None, _("Assembling the sequence ..."))
+        elif event["event"] == "stage" and event["name"] == "preparing":
+            said = _("Unpacking the file of the frames: {percent} %")
+            self._progress(None, said.format(percent=round(100 * event["share"])))
         elif event["event"] == "stage" and event["name"] == "looking":
             said = _("Looking at all frames before any is found: {percent} %")
             self._progress(None, said.format(percent=round(100 * event["share"])))
