@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 
 from Testing.benchmarks.speed.sequence import BreathingBody
+from VoxelMorphRegistrationLib.annotations.device_warping import DeviceWarper
+from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.networks.precision import HALF, convolving_in
+from VoxelMorphRegistrationLib.propagation.motion_model_look import CoarseLook
 from VoxelMorphRegistrationLib.propagation.propagate import propagate
-from VoxelMorphRegistrationLib.registration.registrar import register
+from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
+from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_precision
 
 SHAPE = (24, 32, 32)
 TOLERANCE = 0.02  # voxels: convolutions sum in another order, and 8 passes follow each other
+
+
+@pytest.fixture(params=["cpu", "cuda:0"])
+def any_device(request) -> str:
+    """For what is quick everywhere."""
+    if request.param != "cpu" and not torch.cuda.is_available():
+        pytest.skip(f"{request.param}: there is no such device here")
+    return request.param
 
 
 @pytest.fixture(params=["cuda:0"])
@@ -29,7 +44,8 @@ def body() -> BreathingBody:
     return BreathingBody(SHAPE, 24)
 
 
-def test_a_network_predicts_the_same_field(device):
+def test_a_network_predicts_the_same_field(any_device):
+    device = any_device
     torch.manual_seed(0)
     network = build_network({"class": "VxmDense", "ndim": 3, "features": [[8, 16, 16], [16, 16, 16, 8, 8]]})
     fixed, moving = torch.rand(2, 1, 1, *SHAPE)
@@ -43,14 +59,73 @@ def test_a_network_predicts_the_same_field(device):
 
 def test_a_pair_gets_the_same_displacement(device, body):
     here = register(body[5], body[0], "any-anatomy-fast", align="none", device="cpu").displacement
-    there = register(body[5], body[0], "any-anatomy-fast", align="none", device=device).displacement
-    apart = sitk.GetArrayFromImage(here) - sitk.GetArrayFromImage(there)
-    assert np.abs(apart).max() < TOLERANCE * min(here.GetSpacing())
+    for precision in ("float32", "half"):
+        found = register(body[5], body[0], "any-anatomy-fast", align="none", device=device, precision=precision)
+        assert found.report()["precision"] == precision and not found.notes
+        apart = sitk.GetArrayFromImage(here) - sitk.GetArrayFromImage(found.displacement)
+        assert np.abs(apart).max() < TOLERANCE * min(here.GetSpacing())
 
 
-@pytest.mark.parametrize("strategy", ["direct", "motion-model"])
+def test_half_precision_is_what_a_gpu_with_units_for_it_takes(device):
+    major = torch.cuda.get_device_properties(device).major
+    assert (resolve_precision("auto", torch.device(device)) == HALF) == (major >= 7)
+
+
+def test_a_prediction_does_not_wait_for_the_processor(device, body):
+    model = load_model("any-anatomy-fast", torch.device(device))
+    fixed, moving = torch.rand(2, 1, 1, *SHAPE, device=device)
+    for convolutions in (torch.float32, HALF):
+        with convolving_in(convolutions):
+            model.network.flow(fixed, moving).displacement(SHAPE)
+            torch.cuda.set_sync_debug_mode("error")
+            try:
+                model.network.flow(fixed, moving).displacement(SHAPE)
+            finally:
+                torch.cuda.set_sync_debug_mode("default")
+
+
+def test_stages_are_timed_by_the_device(device, body):
+    found = register(body[5], body[0], "any-anatomy-fast", align="none", device=device)
+    assert 0 < found.seconds["network"] < found.seconds["total"]
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "smooth"])
+def test_labels_are_warped_as_on_the_processor(any_device, body, interpolation):
+    labels, field = body.labels(), body.true_displacement(5)
+    expected = Segmentation.of(labels).warp(field, interpolation).layers[0]
+    warper = DeviceWarper(labels, torch.device(any_device))
+    for _ in range(2):
+        found = warper.warp(field, interpolation)
+        differ = sitk.GetArrayFromImage(found) != sitk.GetArrayFromImage(expected)
+        assert differ.mean() < 2e-4 and found.GetPixelID() == labels.GetPixelID()
+
+
+def test_frames_are_looked_at_together_as_alone(any_device, body):
+    registrar = Registrar("any-anatomy-fast", Settings(align="none", device=any_device))
+    look = CoarseLook(registrar, body[0])
+    frames = [body[index] for index in (1, 3, 5)]
+    alone = np.stack([look.at(frame) for frame in frames]).astype(np.float32)
+    together = np.stack(look.at_all([look.seen(frame) for frame in frames])).astype(np.float32)
+    # On a GPU other convolutions are chosen for a batch, of 11 binary digits each.
+    tolerance = (1e-4 if any_device == "cpu" else TOLERANCE) * min(look.grid.spacing) / 8
+    np.testing.assert_allclose(together, alone, atol=tolerance, rtol=2**-10)
+    assert look.together == 1 if any_device == "cpu" else look.together > 1
+
+
+def test_a_frame_prepared_by_another_thread_is_registered_as_one_that_was_not(device, body):
+    registrar = Registrar("any-anatomy-fast", Settings(align="none", device=device))
+    image, reference = body[5], body[0]
+    plain = sitk.GetArrayFromImage(registrar.register(image, reference).displacement)
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(registrar.prepare, image).result()
+        found = sitk.GetArrayFromImage(registrar.register(image, reference).displacement)
+        assert np.abs(found - plain).max() < TOLERANCE * min(image.GetSpacing())
+
+
+@pytest.mark.parametrize("strategy", ["direct", "sequential", "motion-model"])
 def test_a_sequence_gets_the_same_labels(device, body, strategy):
-    chosen = range(6) if strategy == "direct" else range(24)
+    chosen = range(24) if strategy == "motion-model" else range(6)
     frames = [body[index] for index in chosen]
     volumes = {}
     for where in ("cpu", device):

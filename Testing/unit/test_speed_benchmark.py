@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Testing.benchmarks.speed import report
+from Testing.benchmarks.speed import on_device, report
 from Testing.benchmarks.speed.measurements import measurements
 from Testing.benchmarks.speed.ratios import ratios
 from Testing.benchmarks.speed.report import Place
-from Testing.benchmarks.speed.sequence import KNOWN, BreathingBody
+from Testing.benchmarks.speed.sequence import KNOWN, TRUTH, BreathingBody, frames_folder, write_frames
+from Testing.benchmarks.speed.table import gpu_table
 from Testing.benchmarks.speed.tools import register_by_tool
+from Testing.support.registration_cases import random_model
 
 MACHINE = {"processor": "one", "cores": 2, "torch": "2", "gpu": None}
 
@@ -93,3 +95,30 @@ def test_the_true_displacement_takes_frame_0_to_a_frame():
 def test_results_are_json_that_any_reader_takes():
     for gpu in (False, True):
         json.dumps(Place.of(None).told(gpu), allow_nan=False)
+
+
+def test_what_a_device_does_is_measured_and_told_where_there_is_none_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_device, "_REPEATS", 1)
+    shape, told = (16, 16, 16), {}
+    body = BreathingBody(shape, KNOWN + 1)
+    write_frames(body, frames_folder(tmp_path, list(shape)))
+    sitk.WriteImage(body.true_displacement(KNOWN), str(frames_folder(tmp_path, list(shape)).parent / TRUTH))
+    for name, kind, options in (
+        ("gpu-precision-any-anatomy-fast", on_device.precision, {"model": random_model()}),
+        ("gpu-looks", on_device.looks, {"model": "any-anatomy-fast"}),
+        ("gpu-labels", on_device.label_warps, {}),
+    ):
+        found = kind(list(shape), folder=tmp_path, **options)
+        told[name] = {
+            "name": name,
+            "kind": kind.__name__,
+            "shape": list(shape),
+            "peak_mb": 500,
+            "model": "one",
+            **found,
+        }
+    assert told["gpu-precision-any-anatomy-fast"]["largest_voxels"] == 0
+    assert told["gpu-looks"]["apart_voxels"] < 0.01 and told["gpu-looks"]["together"] == 1
+    assert told["gpu-labels"]["nearest_apart"] == told["gpu-labels"]["smooth_apart"] == 0
+    lines = gpu_table({"machine": {**MACHINE, "gpu": "none"}, "measurements": list(told.values())})
+    assert len(lines) == 4 + 2 + 3 + 4 and not any("nan" in line for line in lines)

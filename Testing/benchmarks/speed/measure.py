@@ -18,6 +18,7 @@ import torch
 
 from Testing.benchmarks.speed.clock import Clock, fastest, peak_megabytes
 from Testing.benchmarks.speed.forward import forward
+from Testing.benchmarks.speed.on_device import label_warps, looks, precision
 from Testing.benchmarks.speed.overhead import opened, overhead
 from Testing.benchmarks.speed.sequence import KNOWN, LABELS, frames_by_another_process
 from VoxelMorphRegistrationLib.models.loading import load_model
@@ -115,7 +116,7 @@ def _frames(stack: ExitStack, folder: Path | None, shape: list[int], count: int)
     return frames_by_another_process(folder, shape, count)
 
 
-KINDS = {one.__name__: one for one in (forward, direct, pair, sequence, overhead)}
+KINDS = {one.__name__: one for one in (forward, direct, pair, sequence, overhead, precision, looks, label_warps)}
 
 
 def main() -> None:

@@ -116,4 +116,10 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
     for model, size in ((DEFAULT, PATIENT), *((FAST, size) for size in SIZES)):
         options = {"shape": _shape(size, quick), "model": model, "repeats": 1, **where}
         pairs[f"gpu-pair-{model}-{'x'.join(map(str, reversed(size)))}"] = Measurement("direct", options)
-    return {**forward, **strategies, **pairs}
+    asked = {"shape": _shape(PATIENT, quick), **where}
+    parts = {
+        **{f"gpu-precision-{one}": Measurement("precision", {**asked, "model": one}) for one in (FAST, DEFAULT)},
+        "gpu-looks": Measurement("looks", {**asked, "model": FAST}),
+        "gpu-labels": Measurement("label_warps", asked),
+    }
+    return {**forward, **parts, **strategies, **pairs}

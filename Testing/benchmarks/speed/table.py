@@ -72,6 +72,8 @@ def _parts(row: Row) -> list[tuple[str, dict[str, float]]]:
             (f"{what}: `propagate`, files in and out{seen}", _seconds(row)),
             (f"{what}: the bare loop", _seconds(row, "bare_")),
         ]
+    if row["kind"] in _ON_DEVICE:
+        return _ON_DEVICE[row["kind"]](row)
     if row["kind"] == "sequence":
         # Earlier ones had images in memory and counted the reference.
         how = "files in and out" if "counted" in row else "the reference one of them"
@@ -85,6 +87,45 @@ def _parts(row: Row) -> list[tuple[str, dict[str, float]]]:
         return [(what + many + (registered if "registered" in row else "") + memory, _seconds(row))]
     left = f", leaves {row['left_mm']:.2g} of {row['untouched_mm']:.2g} mm" if "left_mm" in row else ""
     return [(f"a pair of {size(row)}, {row.get('method') or row['model']}{many}{left}", _seconds(row))]
+
+
+def _precision_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
+    what = f"a pair of {size(row)}, {row['model']}"
+    if "auto_wall" not in row:
+        return [(f"{what}: in two precisions", {})]
+    busy = f"the device works {100 * row['busy']:.0f} % of it" if row["busy"] == row["busy"] else "busy: not told"
+    apart = f"at most {row['largest_voxels']:.2g} voxels from float32, {row['mean_voxels']:.1g} in the mean"
+    kind = "half precision" if row["half"] else "float32 by auto"
+    return [
+        (f"{what}: float32", _seconds(row, "float32_")),
+        (f"{what}: {kind}, {busy}, {apart}", _seconds(row, "auto_")),
+    ]
+
+
+def _look_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
+    what = f"a coarse look at a frame of {size(row)}, {row['model']}"
+    if "together" not in row:
+        return [(what, {})]
+    counts = sorted(int(name.removesuffix("_wall")) for name in row if name.endswith("_wall") and name[0].isdigit())
+    told = f", at most {row['apart_voxels']:.1g} voxels from one alone; {row['together']:.0f} are taken"
+    parts = [(f"{what}, {count} together", _seconds(row, f"{count}_")) for count in counts]
+    parts[-1] = (parts[-1][0] + told, parts[-1][1])
+    return [(f"{what}: made ready for it", _seconds(row, "ready_")), *parts]
+
+
+def _label_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
+    what = f"labels of {size(row)}"
+    if "nearest_wall" not in row:
+        return [(f"{what}, warped", {})]
+    parts = []
+    for kind in ("nearest", "smooth"):
+        apart = f"{1e6 * row[f'{kind}_apart']:.0f} of a million voxels differ"
+        parts.append((f"{what}, {kind}, by the processor", _seconds(row, f"{kind}_processor_")))
+        parts.append((f"{what}, {kind}, by the device, {apart}", _seconds(row, f"{kind}_")))
+    return parts
+
+
+_ON_DEVICE = {"precision": _precision_parts, "looks": _look_parts, "label_warps": _label_parts}
 
 
 def _seconds(row: Row, prefix: str = "") -> dict[str, float]:
