@@ -179,3 +179,91 @@ def test_a_frame_whose_name_is_not_utf_8_fails_alone_and_can_be_written_about(tm
         frames[0]
     assert frames.name(0).encode() == rb"frame 0 (frame1\udce9.nrrd)"
     assert frames[1].GetSize() == (6, 6, 6)
+
+
+def test_numbers_have_signs_where_some_names_have_a_dash_and_others_none_and_that_is_said(tmp_path):
+    write(tmp_path, "f-1.nrrd", "f0.nrrd", "f1.nrrd", "f-10.nrrd")
+    for source in (tmp_path, str(tmp_path / "f*.nrrd")):
+        frames = open_frames(source)
+        assert names(frames) == ["f-10.nrrd", "f-1.nrrd", "f0.nrrd", "f1.nrrd"]
+        assert frames.order.startswith("f-10.nrrd, f-1.nrrd, f0.nrrd, f1.nrrd (numbers are read with their signs")
+        assert len(frames.notes) == 1 and "f-10.nrrd is the first and f1.nrrd the last" in frames.notes[0]
+
+
+def test_times_before_and_after_are_in_the_order_of_their_numbers(tmp_path):
+    write(tmp_path, "t-0.5s.nrrd", "t0.25s.nrrd", "t-1.5s.nrrd", "t0.1s.nrrd")
+    assert names(open_frames(tmp_path)) == ["t-1.5s.nrrd", "t-0.5s.nrrd", "t0.1s.nrrd", "t0.25s.nrrd"]
+
+
+def test_a_dash_in_all_names_is_a_dash_and_a_dry_run_gives_the_order_that_follows(tmp_path):
+    write(tmp_path, *(f"scan-{number}.nrrd" for number in (10, 9, 1, 2, 3, 4, 5)))
+    frames = open_frames(tmp_path)
+    assert names(frames) == [f"scan-{number}.nrrd" for number in (1, 2, 3, 4, 5, 9, 10)]
+    assert frames.order.startswith(
+        "scan-1.nrrd, scan-2.nrrd, scan-3.nrrd, ..., scan-5.nrrd, scan-9.nrrd, scan-10.nrrd ("
+    )
+    assert "a dash before them as a dash" in frames.order and frames.notes == []
+
+
+@pytest.mark.parametrize("one, other", [("2024-1-2", "2024-1-10"), ("p3-frame2", "p3-frame10"), ("1.5", "1.20")])
+def test_a_dash_or_point_between_numbers_is_none_of_a_number(tmp_path, one, other):
+    write(tmp_path, f"{one}.nrrd", f"{other}.nrrd")
+    frames = open_frames(tmp_path)
+    assert names(frames) == [f"{one}.nrrd", f"{other}.nrrd"]
+    # Decimal places or parts of a version: only these can be read in two ways.
+    assert bool(frames.order) == (one == "1.5")
+
+
+def test_a_dry_run_prints_the_order_where_names_can_be_read_in_two_ways(tmp_path, capsys):
+    from Testing.support.propagation_cases import frame, labels, weights_file
+    from VoxelMorphRegistrationLib.cli.main import main
+
+    (tmp_path / "frames").mkdir()
+    for number in (-1, 0, 1):
+        sitk.WriteImage(frame(number), str(tmp_path / "frames" / f"f{number}.nrrd"))
+    sitk.WriteImage(labels(0), str(tmp_path / "labels.nrrd"))
+    given = ["--sequence", tmp_path / "frames", "--segmentation", tmp_path / "labels.nrrd", "--reference-frame", 1]
+    given += ["--model", weights_file(tmp_path), "--output", tmp_path / "out", "--dry-run"]
+    assert main(["propagate", *map(str, given)]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("order           f-1.nrrd, f0.nrrd, f1.nrrd (")
+    assert "note: " in printed.err and "read with their signs" in printed.err
+
+
+def test_several_kinds_of_numbered_names_are_all_frames_and_that_is_said(tmp_path):
+    write(tmp_path, "exhale1.nrrd", "exhale2.nrrd", "inhale1.nrrd", "inhale2.nrrd")
+    (note,) = open_frames(tmp_path).notes
+    assert "2 kinds of names" in note and "exhale1.nrrd and 1 more, inhale1.nrrd and 1 more" in note
+
+
+def test_a_folder_of_folders_of_images_is_refused_with_what_each_holds(tmp_path):
+    write(tmp_path / "images", "a1.nrrd", "a2.nrrd")
+    write(tmp_path / "labels", "a1.nrrd", "a2.nrrd", dtype=np.uint8)
+    with pytest.raises(
+        InputError, match=r"images \(a1.nrrd and 1 more\), labels .*give the folder .*such as .*images$"
+    ):
+        open_frames(tmp_path)
+    write(tmp_path / "old", "x.nrrd")
+    with pytest.raises(InputError, match=r"old \(x.nrrd\)"):
+        open_frames(tmp_path)
+
+
+def test_a_folder_with_one_image_in_each_of_its_folders_is_refused_with_the_pattern(tmp_path):
+    for number in range(3):
+        write(tmp_path / f"phase{number}", "image.nii.gz")
+    with pytest.raises(InputError, match=r"phase2 \(image.nii.gz\); give a pattern .*'.*/\*/image.nii.gz'"):
+        open_frames(tmp_path)
+    assert len(open_frames(str(tmp_path / "*" / "image.nii.gz"))) == 3
+
+
+def test_folders_of_images_beside_dicom_folders_are_refused_and_one_named_like_them_fails(tmp_path):
+    for index in range(2):
+        dicom(tmp_path / f"phase{index}", start=10 * index)
+    write(tmp_path / "phase2", "stray.nrrd")
+    frames = open_frames(tmp_path)
+    assert names(frames) == ["phase0", "phase1", "phase2"]
+    with pytest.raises(InputError, match="phase2"):
+        frames[2]
+    write(tmp_path / "drawn", "phase0.nrrd", "phase1.nrrd")
+    with pytest.raises(InputError, match=r"beside 3 others: drawn \(phase0.nrrd and 1 more\)"):
+        open_frames(tmp_path)

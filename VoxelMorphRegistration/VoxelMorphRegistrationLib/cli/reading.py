@@ -22,6 +22,8 @@ def open_sequence(request: Request, args: argparse.Namespace) -> Frames:
     frames = request.open_frames()
     for note in frames.notes:
         print(f"note: {note}", file=sys.stderr)
+    if frames.order and args.dry_run:
+        print(f"order           {frames.order}")
     if frames.preparation and args.dry_run:
         print(f"reading         {frames.preparation}", flush=True)
     elif frames.preparation:

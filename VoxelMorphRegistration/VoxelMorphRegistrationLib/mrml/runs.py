@@ -187,7 +187,9 @@ class _Loader:
 
     def _value(self, text: str) -> str:
         """An index value as the sequence of volumes writes it."""
-        number = -1 if self._volumes is None else self._volumes.GetItemNumberFromIndexValue(text)
+        if self._volumes is None:
+            return text
+        number = self._volumes.GetItemNumberFromIndexValue(text)
         return text if number < 0 else self._volumes.GetNthIndexValue(number)
 
     def _check_size(self, what: str, needed: int) -> None:

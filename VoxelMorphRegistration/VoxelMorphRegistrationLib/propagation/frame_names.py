@@ -13,22 +13,12 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..files.dicom import holds_dicom, read_dicom
 from ..files.images import header_of
+from .frame_order import IMAGE_ENDINGS, in_order, natural_order, pattern_of, stem_of, told_signs
 
-_IMAGE_SUFFIXES = (
-    ".nii.gz", ".nrrd", ".nhdr", ".nii", ".mha", ".mhd", ".hdr", ".tif", ".tiff", ".png", ".jpg", ".bmp", ".vtk",
-)  # fmt: skip
 _NO_FRAME = (".seg.nrrd", ".seg.nhdr")
 _DRAWN = {"seg", "segmentation", "segmentations", "mask", "masks", "label", "labels", "labelmap", "gt", "groundtruth"}
+_FOLDERS_SHOWN = 5
 _REMEDY = "give the frames alone as a pattern in quotes (such as 'DIR/frame*.nrrd') or a .txt with one path a line"
-
-
-def natural_order(path: str | Path) -> list[tuple[int, int, str]]:
-    """A sorting key by which `frame2` comes before `frame10`."""
-    return [
-        (0, int(part), "") if part.isdecimal() else (1, 0, part.lower())
-        for part in re.split(r"(\d+)", str(path))
-        if part
-    ]
 
 
 def frames_in_folder(folder: Path, without: Collection[str | Path] = ()) -> list[Path]:
@@ -45,9 +35,10 @@ def frames_in_folder(folder: Path, without: Collection[str | Path] = ()) -> list
         return frames_among(files, str(folder), without)
     folders = [entry for entry in visible if entry.is_dir() and _holds_something(entry)]
     if folders:
-        alike = {_pattern(entry.name) for entry in folders}
-        others = [entry for entry in visible if entry not in folders and _pattern(entry.name) in alike]
-        return sorted([*folders, *others], key=lambda entry: natural_order(entry.name))
+        _refuse_folders_of_images(folder, folders)
+        alike = {pattern_of(entry) for entry in folders}
+        others = [entry for entry in visible if entry not in folders and pattern_of(entry) in alike]
+        return in_order([*folders, *others])
     if holds_dicom(folder):
         read_dicom(folder)  # Several volumes in one folder are told better there.
         raise InputError(f"{folder}: holds one DICOM volume; give a folder with one such folder a frame")
@@ -67,15 +58,14 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
     left_out: list[Path] = []
     for path in paths:
         (left_out if _identity(path) in drawn else left).append(path)
-    # Without its ending, by which `scan.nrrd` would come after `scan1.nrrd`.
-    left.sort(key=lambda path: natural_order(path.parent / _stem(path.name)))
+    left = in_order(left)
     if not left:
         raise InputError(f"{where}: holds no image but the segmentation; give the folder of the frames")
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in left:
-        groups[_pattern(_stem(path.name))].append(path)
+        groups[pattern_of(path)].append(path)
     for path in left_out:
-        pattern = _pattern(_stem(path.name))
+        pattern = pattern_of(path)
         if "#" in pattern and pattern in groups:
             raise InputError(
                 f"{where}: {path.name} is given as segmentation or mask and named like the frames "
@@ -83,12 +73,27 @@ def frames_among(paths: Iterable[Path], where: str, without: Collection[str | Pa
             )
     stems: dict[str, Path] = {}
     for path in left:
-        other = stems.setdefault(str(path.parent / _stem(path.name)), path)
+        other = stems.setdefault(str(path.parent / stem_of(path.name)), path)
         if other is not path:
             raise InputError(f"{where}: {other.name} and {path.name} are one frame twice; {_REMEDY}")
     if len(groups) > 1:
         _refuse_mixture(where, groups)
     return left
+
+
+def doubts_among(paths: Sequence[Path], where: str) -> list[str]:
+    """What a person should know of frames that were found by their names: numbers that are taken to have signs, and
+    several kinds of names.
+    """
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[pattern_of(path)].append(path)
+    signs = told_signs(paths, where)
+    numbered = [group for pattern, group in groups.items() if "#" in pattern]
+    if signs or len(numbered) < 2:
+        return signs
+    kinds = ", ".join(_examples(group) for group in numbered)
+    return [f"{where}: holds {len(numbered)} kinds of names, all of which are taken for frames: {kinds}"]
 
 
 def frames_in_list(paths: Sequence[Path], where: str, without: Collection[str | Path] = ()) -> list[Path]:
@@ -100,8 +105,37 @@ def frames_in_list(paths: Sequence[Path], where: str, without: Collection[str | 
     return list(paths)
 
 
+def _refuse_folders_of_images(folder: Path, folders: Sequence[Path]) -> None:
+    """Folders are frames where they hold DICOM; what holds image files is told here, and not by the first frame."""
+    images = {entry: _images_in(entry) for entry in folders}
+    images = {entry: names for entry, names in images.items() if names and not holds_dicom(entry)}
+    frames = {pattern_of(entry) for entry in folders if entry not in images}
+    odd = {entry: names for entry, names in images.items() if pattern_of(entry) not in frames}
+    if not odd:
+        return  # One that is named like the others keeps its number, and fails.
+    ordered = sorted(odd, key=lambda entry: (bool(_DRAWN & _words(entry.name)), natural_order(entry.name)))
+    told = [f"{entry.name} ({_examples([entry / name for name in odd[entry]])})" for entry in ordered]
+    more = f" and {len(told) - _FOLDERS_SHOWN} more" if len(told) > _FOLDERS_SHOWN else ""
+    beside = f" beside {len(folders) - len(odd)} others" if len(odd) < len(folders) else ""
+    remedy = f"the folder of the frames, such as {ordered[0]}"
+    if len(odd) > 2 and max(map(len, odd.values())) == 1:
+        remedy = f"a pattern in quotes, such as '{folder}/*/{odd[ordered[0]][0]}'"
+    raise InputError(
+        f"{folder}: holds no image files but folders of them{beside}: {', '.join(told[:_FOLDERS_SHOWN])}{more}; "
+        f"give {remedy}"
+    )
+
+
+def _images_in(folder: Path) -> list[str]:
+    try:
+        names = (name for name in os.listdir(folder) if not name.startswith("."))
+        return sorted((name for name in names if name.lower().endswith(IMAGE_ENDINGS)), key=natural_order)
+    except OSError:
+        return []
+
+
 def _refuse_mixture(where: str, groups: dict[str, list[Path]]) -> None:
-    named = {pattern: bool(_DRAWN & set(re.findall("[a-z]+", pattern.lower()))) for pattern in groups}
+    named = {pattern: bool(_DRAWN & _words(pattern)) for pattern in groups}
     if len(set(named.values())) > 1:
         drawn = next(paths for pattern, paths in groups.items() if named[pattern])
         images = next(paths for pattern, paths in groups.items() if not named[pattern])
@@ -126,6 +160,10 @@ def _refuse_mixture(where: str, groups: dict[str, list[Path]]) -> None:
             )
 
 
+def _words(name: str) -> set[str]:
+    return set(re.findall("[a-z]+", name.lower()))
+
+
 def _kind(paths: Sequence[Path]) -> str:
     """What the first image that can be opened is; '' when none can."""
     for path in paths:
@@ -148,17 +186,7 @@ def _examples(paths: Sequence[Path]) -> str:
 
 
 def _is_image_name(name: str) -> bool:
-    return name.lower().endswith(_IMAGE_SUFFIXES) and not name.lower().endswith(_NO_FRAME)
-
-
-def _stem(name: str) -> str:
-    ending = next((end for end in _IMAGE_SUFFIXES if name.lower().endswith(end)), "")
-    return name[: len(name) - len(ending)] if ending else name
-
-
-def _pattern(name: str) -> str:
-    """A name with '#' for each number in it."""
-    return re.sub(r"\d+", "#", name)
+    return name.lower().endswith(IMAGE_ENDINGS) and not name.lower().endswith(_NO_FRAME)
 
 
 def _holds_something(folder: Path) -> bool:

@@ -18,7 +18,8 @@ from ..files.frame_lists import FrameList, read_frame_list
 from ..files.images import read_image
 from ..files.series import SeriesFile, open_series
 from ..space.checks import check_geometry, check_scalar
-from .frame_names import frames_among, frames_in_folder, frames_in_list
+from .frame_names import doubts_among, frames_among, frames_in_folder, frames_in_list
+from .frame_order import told_order
 
 
 class Frames:
@@ -30,12 +31,14 @@ class Frames:
         title: what a person calls them all, where that is not the name of their file or folder; '' else.
         index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
         preparation: what has to be done before the first frame can be read (see `prepare`), '' for nothing.
-        notes: what is doubtful about which files are the frames, and in which order.
+        order: that of the files, where their names can be read in two ways; '' else.
+        notes: what is doubtful about which files are the frames.
     """
 
     title = ""
     index_name, index_unit, index_type = "frame", "", "numeric"
     preparation = ""
+    order = ""
     notes: Sequence[str] = ()
 
     def prepare(self, told: Callable[[float], None] = lambda share: None) -> None:
@@ -80,10 +83,16 @@ class ImageFrames(Frames):
 
 
 class FileFrames(Frames):
-    """One file (or DICOM folder) a frame."""
+    """One file (or DICOM folder) a frame.
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    Args:
+        found: the folder or pattern they were found by, and so put in order by their names; '' for a list.
+    """
+
+    def __init__(self, paths: Sequence[str | Path], found: str = "") -> None:
         self._paths = [Path(path) for path in paths]
+        self.order = told_order(self._paths) if found else ""
+        self.notes = doubts_among(self._paths, found) if found else ()
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -190,7 +199,7 @@ def open_frames(
         return _from_list(list(source), without)
     path = Path(source)
     if path.is_dir():
-        return FileFrames(frames_in_folder(path, without))
+        return FileFrames(frames_in_folder(path, without), str(path))
     if path.suffix.lower() == ".txt" and path.exists():
         return FileFrames(frames_in_list(_listed(path), str(path), without))
     if path.suffix.lower() == ".json" and path.exists():
@@ -200,7 +209,7 @@ def open_frames(
         found = [Path(name) for name in glob.glob(str(source), recursive=True)]
         if not found:
             raise InputError(f"{source}: no file has such a name; check the pattern, and put it in quotes")
-        return FileFrames(frames_among(found, str(source), without))
+        return FileFrames(frames_among(found, str(source), without), str(source))
     return SeriesFrames(open_series(path, shared))
 
 

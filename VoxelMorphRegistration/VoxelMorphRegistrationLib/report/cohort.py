@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..propagation.frame_names import natural_order
+from ..propagation.frame_order import natural_order
 from .provenance import duration, sum_of
 from .rendering import write_page
 from .run_folder import RunFolder, number, read_run_folder
