@@ -9,9 +9,12 @@ import torch
 
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.networks.batches import in_halves, pairs_together
+from VoxelMorphRegistrationLib.propagation.motion_model_fields import KeyFields
 from VoxelMorphRegistrationLib.propagation.motion_model_look import CoarseLook
 from VoxelMorphRegistrationLib.registration.registrar import Registrar
 from VoxelMorphRegistrationLib.registration.settings import Settings
+from VoxelMorphRegistrationLib.space.displacement import from_array
+from VoxelMorphRegistrationLib.space.grid import Grid
 
 SHAPE = (24, 32, 32)
 
@@ -70,3 +73,37 @@ def test_a_batch_is_as_large_as_half_of_the_free_memory(monkeypatch, free, voxel
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free), int(100e9)))
     assert pairs_together(torch.device("cuda:0"), voxels) == expected
     assert pairs_together(torch.device("cpu"), voxels) == 1
+
+
+@pytest.mark.parametrize("grids", ["the same", "another"])
+def test_key_frames_displacements_are_added_on_a_device_as_by_numpy(grids):
+    draw = np.random.default_rng(0)
+    grid = Grid((6, 5, 4), (1.0, 2.0, 3.0), (0.0,) * 3, tuple(np.eye(3).ravel()))
+    vectors = draw.normal(size=(3, 4, 5, 6, 3)).astype(np.float32)
+    weights = np.array([0.5, -0.25, 2.0])
+    fields = KeyFields(torch.device("cpu"))
+    fields._sent = []  # as on a GPU
+    for one in vectors[:2]:
+        fields.add(from_array(one, grid))
+    fields.weighted(weights[:2], grid)
+    fields.add(from_array(vectors[2], grid))
+    if grids == "another":  # of twice as many voxels, the fields' own among them
+        other = Grid((11, 9, 7), (0.5, 1.0, 1.5), (0.0,) * 3, grid.direction)
+        found = sitk.GetArrayFromImage(fields.weighted(weights, other))[::2, ::2, ::2]
+    else:
+        found = sitk.GetArrayFromImage(fields.weighted(weights, grid))
+        assert len(fields._sent) == 3
+    np.testing.assert_allclose(found, np.tensordot(weights, vectors, 1), atol=1e-5)
+
+
+def test_without_room_on_the_device_displacements_are_added_in_the_program_s_memory(monkeypatch):
+    grid = Grid((6, 5, 4), (1.0, 2.0, 3.0), (0.0,) * 3, tuple(np.eye(3).ravel()))
+    fields = KeyFields(torch.device("cpu"))
+    fields._sent = []
+
+    def without_room(*given):
+        raise torch.cuda.OutOfMemoryError
+
+    monkeypatch.setattr("VoxelMorphRegistrationLib.propagation.motion_model_fields.sent_array", without_room)
+    fields.add(from_array(np.ones((4, 5, 6, 3)), grid))
+    assert (sitk.GetArrayFromImage(fields.weighted(np.array([3.0]), grid)) == 3).all()

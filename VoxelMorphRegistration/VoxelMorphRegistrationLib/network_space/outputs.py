@@ -35,9 +35,9 @@ def forward_displacement(
     if affine is None:
         through = displacement.to_transform(_image(vectors, fixed))
         return displacement.from_transform(sitk.CompositeTransform([alignment, through]), fixed)
-    matrix = torch.as_tensor(affine[0], dtype=vectors.dtype)
+    matrix = torch.as_tensor(affine[0]).to(vectors, non_blocking=True)
     moved = torch.tensordot(matrix, vectors, dims=1)
-    return _image(moved + affine_vectors(affine, fixed), fixed)
+    return _image(moved + sent(affine_vectors(affine, fixed), moved.device), fixed)
 
 
 def inverse_displacement(
@@ -55,7 +55,7 @@ def inverse_displacement(
     back = np.linalg.inv(affine[0])
     inverse = (back, -back @ affine[1])
     vectors = network_vectors(inverse_flow, network_grid, moving, inverse)
-    return _image(vectors + affine_vectors(inverse, moving), moving)
+    return _image(vectors + sent(affine_vectors(inverse, moving), vectors.device), moving)
 
 
 def network_vectors(
@@ -84,7 +84,7 @@ def network_vectors(
         for axis, size in enumerate(flow.shape[2:]):
             sampled = sampled * _blend(position[axis], size)
     axes = torch.from_numpy(network_grid.axes[:, ::-1].copy()).to(sampled, non_blocking=True)
-    return fetched(torch.tensordot(axes, sampled, dims=1))
+    return torch.tensordot(axes, sampled, dims=1)
 
 
 def index_positions(target: Grid, source: Grid, entry: tuple[np.ndarray, np.ndarray] | None = None) -> torch.Tensor:
@@ -123,4 +123,4 @@ def _blend(position: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _image(vectors: torch.Tensor, grid: Grid) -> sitk.Image:
-    return displacement.from_array(vectors.movedim(0, -1).contiguous().numpy(), grid)
+    return displacement.from_array(fetched(vectors.movedim(0, -1).contiguous()).numpy(), grid)

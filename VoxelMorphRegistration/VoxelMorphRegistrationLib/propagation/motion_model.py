@@ -27,6 +27,7 @@ import SimpleITK as sitk
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from .context import FrameContext, Outcome, with_next
+from .motion_model_fields import KeyFields
 from .motion_model_fit import FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
 from .motion_model_looks import look_at
 from .motion_model_means import MotionMeans
@@ -57,6 +58,7 @@ class _Key:
 class _Basis:
     """The key frames that were registered, and the similarity of each before and after that."""
 
+    fields: KeyFields
     keys: list[_Key] = field(default_factory=list)
     similarity: list[tuple[float, float]] = field(default_factory=list)
 
@@ -85,7 +87,7 @@ def motion_model(context: FrameContext) -> Iterator[Outcome]:
         return
     looks = look_at(context, means, others)
     choice = _chosen(means, looks, others, earlier)
-    basis = _Basis()
+    basis = _Basis(KeyFields(means.device))
     keys = [index for index in choice.keys if index in looks]
     rest = [index for index in waiting if index not in choice.keys]
     for index, following in zip(keys, [*keys[1:], next(iter(rest), None)]):
@@ -168,6 +170,7 @@ def _key(
         if after >= before - _LESS_SIMILAR:
             basis.similarity.append((before, after))
             basis.keys.append(_Key(index, looks[index], found.displacement))
+            basis.fields.add(found.displacement)
         return found
 
     return context.attempt(index, following, find)
@@ -214,7 +217,7 @@ def _combined(
     """The combination that a frame's look asks for, finished or replaced where its image speaks against it."""
     keys = basis.keys
     weights = combination(np.stack([key.look for key in keys]), look)
-    found = _weighted([key.displacement for key in keys], weights, Grid.of(image))
+    found = basis.fields.weighted(weights, Grid.of(image))
     outcome = Outcome(index, image, found, strategy="motion-model")
     before, after = means.alike(image, found)
     if after >= basis.reached(_AS_GOOD):
@@ -241,11 +244,3 @@ def _finished(context: FrameContext, image: sitk.Image, displacement: sitk.Image
     outside = float(sitk.GetArrayViewFromImage(reference).min())
     warped = displacements.warp(reference, displacement, "linear", outside)
     return displacements.compose(context.register(image, warped, near=True).displacement, displacement)
-
-
-def _weighted(fields: Sequence[sitk.Image], weights: np.ndarray, grid: Grid) -> sitk.Image:
-    total = np.zeros((*grid.shape, grid.dimension), np.float32)
-    for one, weight in zip(fields, weights):
-        resampled = one if Grid.of(one).same_as(grid) else displacements.resample(one, grid)
-        total += np.float32(weight) * sitk.GetArrayViewFromImage(resampled)
-    return displacements.from_array(total, grid)

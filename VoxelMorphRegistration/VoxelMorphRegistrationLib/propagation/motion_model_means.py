@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import SimpleITK as sitk
+import torch
 
 from ..registration.ahead import Prepare
 from ..space.grid import Grid
@@ -43,6 +44,7 @@ class MotionMeans:
         keyframes: how many key frames; None: as many as explain the looks.
         keys_only: the reference and the key frames alone are wanted now.
         known: (m, p), the modes of an earlier scan on the looks' grid.
+        device: where displacements are added up.
         told: called with the share of the frames that were looked at, 0 to 1.
     """
 
@@ -53,3 +55,4 @@ class MotionMeans:
     told: Callable[[float], None] = lambda share: None
     keys_only: bool = False
     known: np.ndarray | None = None
+    device: torch.device = torch.device("cpu")

@@ -211,7 +211,8 @@ class Propagation:
         region = None if reference.segmentation is None else near(reference.segmentation)
         alike = partial(measure.inside, region=region)
         known = None if self._known is None else self._known.on(look.grid)
-        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only, known)
+        device = self.registrar.device
+        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only, known, device)
 
     def _check_dimension(self) -> None:
         first = self.references[0]
