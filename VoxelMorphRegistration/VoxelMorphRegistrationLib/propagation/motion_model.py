@@ -17,7 +17,7 @@ as in a frame of another contrast.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -73,7 +73,7 @@ class _Basis:
         return min(after for _, after in self.similarity) - share * self.gain
 
 
-def motion_model(context: FrameContext) -> Iterator[Outcome]:
+def motion_model(context: FrameContext) -> Generator[Outcome, None, None]:
     """The reference, the key frames, then the others ascending."""
     means = context.motion
     assert means is not None, "strategy motion-model without what it works with"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial, reduce
 from pathlib import Path
@@ -27,6 +27,7 @@ from .motion_model_look import CoarseLook
 from .motion_model_looks import look_at
 from .motion_model_means import MotionMeans
 from .motion_model_store import MotionStore, read_modes
+from .overlapping import one_ahead, one_by_one
 from .quality import FrameQuality, near
 from .references import Reference, Source, assign, files_of, open_references, segments_of
 from .results import Carried, FrameResult, ResultMaker
@@ -177,15 +178,12 @@ class Propagation:
                     self._prepare(mask),
                 )
                 maker = self._maker(reference, measure)
-                outcomes = STRATEGIES[self.settings.strategy](context)
-                while True:
-                    started = time.perf_counter()
-                    outcome = next(outcomes, None)
-                    if outcome is None:
-                        break
-                    result = maker.make(outcome, started)
-                    yield result
-                    failures.note(result.index, result.failure)
+                in_turn = one_ahead if self._on_gpu else one_by_one
+                with closing(in_turn(STRATEGIES[self.settings.strategy](context))) as outcomes:
+                    for outcome, started in outcomes:
+                        result = maker.make(outcome, started)
+                        yield result
+                        failures.note(result.index, result.failure)
 
     def _register(
         self, mask: sitk.Image | None, fixed: sitk.Image, moving: sitk.Image, near: bool = False
@@ -194,8 +192,12 @@ class Propagation:
         return Registered(registration.displacement, registration.notes)
 
     def _prepare(self, mask: sitk.Image | None) -> Prepare | None:
-        """On a GPU the processor is free to do so; on a CPU it has enough to do."""
-        return partial(self.registrar.prepare, mask=mask) if self.registrar.device.type == "cuda" else None
+        return partial(self.registrar.prepare, mask=mask) if self._on_gpu else None
+
+    @property
+    def _on_gpu(self) -> bool:
+        """Whether the processor is free for other work while a frame is registered; on a CPU it has enough to do."""
+        return self.registrar.device.type == "cuda"
 
     def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:
         interpolation, device = self.settings.registration.label_interpolation, self.registrar.device

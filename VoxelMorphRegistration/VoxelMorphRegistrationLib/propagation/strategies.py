@@ -14,7 +14,7 @@ that fails is left out, and the others are found without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -30,7 +30,7 @@ from .motion_model import motion_model
 _CHECKS = 10  # about so many interpolated frames are compared with the direct registration
 
 
-def direct(context: FrameContext) -> Iterator[Outcome]:
+def direct(context: FrameContext) -> Generator[Outcome, None, None]:
     """Ascending; each frame with the reference."""
     reference = context.reference
     for index, following in with_next([index for index in context.indices if index not in context.finished]):
@@ -49,7 +49,7 @@ class _Reached:
     displacement: sitk.Image | None = None
 
 
-def sequential(context: FrameContext) -> Iterator[Outcome]:
+def sequential(context: FrameContext) -> Generator[Outcome, None, None]:
     """The reference, the frames after it, then those before it backwards; each with the last one that was found.
 
     Frames that an earlier run finished are gone along, wanted or not. Where what was kept of them is missing, they are
@@ -125,14 +125,14 @@ class _Key:
     displacement: sitk.Image | None = None
 
 
-def keyframes(context: FrameContext) -> Iterator[Outcome]:
+def keyframes(context: FrameContext) -> Generator[Outcome, None, None]:
     """The reference, then outward: each key frame, and after it the frames between it and the key frame before."""
     yield from context.itself()
     for chain in _outward(context):
         yield from _along_keyframes(context, chain)
 
 
-def _along_keyframes(context: FrameContext, chain: Sequence[int]) -> Iterator[Outcome]:
+def _along_keyframes(context: FrameContext, chain: Sequence[int]) -> Generator[Outcome, None, None]:
     step, reference = context.keyframe_step, context.reference.index
     segments = [chain[start : start + step] for start in range(0, len(chain), step)]
     checked = _evenly(range(len(segments)), _CHECKS)
@@ -187,7 +187,7 @@ def _between(context: FrameContext, index: int, following: int | None, near: _Ke
 
 
 #: By name; `auto` stands for one of them, see `PropagationSettings.chosen`.
-STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Iterator[Outcome]]] = {
+STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Generator[Outcome, None, None]]] = {
     "direct": direct,
     "sequential": sequential,
     "keyframes": keyframes,

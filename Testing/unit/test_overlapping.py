@@ -1,0 +1,91 @@
+"""Frames that are found one ahead of those that are measured come in the same order, with the same labels, and end."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from Testing.support.propagation_cases import centroid_model, frame, labels
+from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
+from VoxelMorphRegistrationLib.propagation.overlapping import one_ahead, one_by_one
+from VoxelMorphRegistrationLib.propagation.propagate import Propagation
+from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
+from VoxelMorphRegistrationLib.registration.settings import Settings
+
+
+def numbers(count, begun, ended):
+    try:
+        for number in range(count):
+            begun.append((number, threading.current_thread().name))
+            yield number
+    finally:
+        ended.append(True)
+
+
+def test_the_next_one_is_found_by_another_thread_while_the_caller_has_the_present_one():
+    begun, ended, order = [], [], []
+    for number, started in one_ahead(numbers(4, begun, ended)):
+        until = time.monotonic() + 5
+        while len(begun) < min(number + 2, 4) and time.monotonic() < until:
+            time.sleep(0.001)
+        assert [one for one, _ in begun] == list(range(min(number + 2, 4))) and started <= time.perf_counter()
+        order.append(number)
+    assert order == [0, 1, 2, 3] and ended == [True]
+    assert all(name.startswith("voxelmorph-find") for _, name in begun)
+    assert [number for number, _ in one_by_one(numbers(3, [], []))] == [0, 1, 2]
+
+
+def test_closing_ends_the_thread_and_what_it_goes_through():
+    begun, ended = [], []
+    ahead = one_ahead(numbers(100, begun, ended))
+    next(ahead)
+    ahead.close()
+    assert ended == [True] and len(begun) <= 2
+    assert not any(one.name.startswith("voxelmorph-find") for one in threading.enumerate())
+
+
+def test_an_error_comes_after_all_that_was_found_before_it():
+    def failing():
+        yield 1
+        yield 2
+        raise DependencyMissing("a package is missing")
+
+    found = []
+    with pytest.raises(DependencyMissing):
+        for number, _ in one_ahead(failing()):
+            found.append(number)
+    assert found == [1, 2]
+
+
+def propagation(strategy: str, frames) -> Propagation:
+    settings = PropagationSettings(strategy, registration=Settings(align="none", device="cpu"))
+    return Propagation(frames, labels(0), 0, centroid_model(), settings)
+
+
+@pytest.mark.parametrize("strategy", ["direct", "sequential", "keyframes"])
+def test_a_sequence_found_ahead_gets_the_same_labels_in_the_same_order(monkeypatch, strategy):
+    frames = [frame(index) for index in range(5)]
+    plain = list(propagation(strategy, frames).run())
+    monkeypatch.setattr(Propagation, "_on_gpu", True)
+    found = list(propagation(strategy, frames).run())
+    assert [one.index for one in found] == [one.index for one in plain]
+    for one, other in zip(found, plain):
+        assert (one.status, one.keep, one.release) == (other.status, other.keep, other.release)
+        arrays = (sitk.GetArrayFromImage(each.segmentation.layers[0]) for each in (one, other))
+        np.testing.assert_array_equal(*arrays)
+
+
+def test_three_frames_that_fail_alike_end_a_run_that_is_one_ahead_too(monkeypatch):
+    monkeypatch.setattr(Propagation, "_on_gpu", True)
+    run = propagation("direct", [frame(0)] * 8)
+    monkeypatch.setattr(run.registrar, "register", lambda *given: 1 / 0)
+    results = []
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        for result in run.run():
+            results.append(result)
+    assert [one.status for one in results] == ["reference", "failed", "failed", "failed"]
+    assert not any(one.name.startswith("voxelmorph-") for one in threading.enumerate())
