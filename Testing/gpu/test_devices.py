@@ -12,6 +12,7 @@ import torch
 from Testing.benchmarks.speed.sequence import BreathingBody
 from VoxelMorphRegistrationLib.annotations.device_warping import DeviceWarper
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
+from VoxelMorphRegistrationLib.flow.transfers import beside, fetched, sent_array
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.networks import build_network
 from VoxelMorphRegistrationLib.networks.precision import HALF, convolving_in
@@ -134,6 +135,22 @@ def test_a_sequence_gets_the_same_labels(device, body, strategy):
         volumes[where] = [{label: values[0] for label, values in one.quality.labels.items()} for one in found]
     for here, there in zip(volumes["cpu"], volumes[device]):
         assert there == pytest.approx(here, rel=0.02)
+
+
+def test_two_threads_use_the_device_without_waiting_for_each_other(device):
+    def added() -> list[float]:
+        with beside(torch.device(device)):
+            return fetched(sent_array(np.arange(5.0), device) + 1).tolist()
+
+    added()  # room made for the first time is waited for
+    large, event = torch.rand(6000, 6000, device=device), torch.cuda.Event()
+    for _ in range(200):
+        large = large @ large
+        large = large / large.norm()
+    event.record()
+    assert added() == [1, 2, 3, 4, 5]
+    assert not event.query(), "the other thread's work was waited for"
+    torch.cuda.synchronize()
 
 
 def test_memory_on_the_device_does_not_grow_with_the_frames(device, body):

@@ -12,6 +12,8 @@ from VoxelMorphRegistrationLib.annotations import device_warping, segmentation
 from VoxelMorphRegistrationLib.annotations.device_warping import DeviceWarper
 from VoxelMorphRegistrationLib.annotations.label_warping import SmoothWarper
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
+from VoxelMorphRegistrationLib.flow.folding import greatest_gradient
+from VoxelMorphRegistrationLib.propagation import results
 from VoxelMorphRegistrationLib.space import displacement as displacements
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -110,3 +112,17 @@ def test_more_distances_than_there_is_room_for_are_refused_before_they_are_made(
     with pytest.raises(torch.cuda.OutOfMemoryError):
         DeviceWarper(balls(grid_of()), CPU).warp(smooth_field(grid_of()), "smooth")
     assert isinstance(Segmentation.of(balls(grid_of())), Segmentation)
+
+
+@pytest.mark.parametrize("millimetres", [0.3, 4.0])
+def test_no_gradient_is_greater_than_what_torch_says_and_a_field_that_folds_is_looked_at(millimetres):
+    field = smooth_field(OTHER, millimetres)
+    vectors = sitk.GetArrayFromImage(field)
+    found = greatest_gradient(torch.from_numpy(vectors), OTHER.spacing[::-1])
+    changes = [np.linalg.norm(np.diff(vectors, axis=axis), axis=-1) / OTHER.spacing[2 - axis] for axis in range(3)]
+    assert found == pytest.approx(np.sqrt(sum(change.max() ** 2 for change in changes)), rel=1e-5)
+    percent = displacements.folded_percent(field)
+    assert results._folded_percent(field, torch.device("cpu")) == percent
+    assert (found < 1) <= (percent == 0)
+    single = Grid((1, 4, 4), (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
+    assert greatest_gradient(torch.zeros(4, 4, 1, 3), single.spacing) == 0

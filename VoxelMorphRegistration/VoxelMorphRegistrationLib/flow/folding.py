@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +31,18 @@ def around_folds(displacement: torch.Tensor) -> torch.Tensor:
     folded = _folded(displacement)[None, None].float()
     around = apply_separable(folded, box_matrices(shape, _AROUND, 1, device)) > 0
     return apply_separable(around.float(), gaussian_matrices(shape, 1.0, device))
+
+
+def greatest_gradient(vectors: torch.Tensor, spacing: Sequence[float]) -> float:
+    """A number that no Frobenius norm of a displacement's gradient exceeds: of each axis the greatest change between
+    neighbours counts.
+
+    Args:
+        vectors: (*shape, d). spacing: of their grid along each array axis, in the same unit.
+    """
+    changes = [vectors.diff(dim=axis).square().sum(-1).flatten() / step**2 for axis, step in enumerate(spacing)]
+    largest = [change.max() for change in changes if change.numel()]
+    return float(torch.stack(largest).sum().sqrt()) if largest else 0.0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ command. One for each ramp and each matrix of a filter would do so some hundred 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -47,6 +48,23 @@ def fetched(values: torch.Tensor) -> torch.Tensor:
     host.copy_(values, non_blocking=True)
     torch.cuda.current_stream(values.device).synchronize()
     return host
+
+
+@contextmanager
+def beside(device: torch.device) -> Iterator[None]:
+    """A context in which a GPU does what it is given without waiting for what other threads gave it; nothing else on a
+    CPU. What is used in it is made in it.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with torch.cuda.stream(_side(device)):
+        yield
+
+
+@lru_cache(maxsize=16)
+def _side(device: torch.device) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @lru_cache(maxsize=512)

@@ -16,6 +16,7 @@ from ..annotations.points import Points, count_outside
 from ..annotations.segment import Segment
 from ..annotations.surface import Surface
 from ..errors import InputError
+from ..flow.transfers import beside
 from ..network_space.grid import network_grid
 from ..registration.ahead import Prepare
 from ..registration.registrar import Registrar
@@ -181,7 +182,8 @@ class Propagation:
                 in_turn = one_ahead if self._on_gpu else one_by_one
                 with closing(in_turn(STRATEGIES[self.settings.strategy](context))) as outcomes:
                     for outcome, started in outcomes:
-                        result = maker.make(outcome, started)
+                        with beside(self.registrar.device):
+                            result = maker.make(outcome, started)
                         yield result
                         failures.note(result.index, result.failure)
 
