@@ -81,7 +81,7 @@ def make_seeds(folder: Path) -> list[Seed]:
     for name in ("slice.png", "slice.tif"):
         sitk.WriteImage(_image(dtype=np.uint8)[:, :, 0], str(add(name, read_image)))
     series = sitk.JoinSeries([_image(seed) for seed in range(3)])
-    for name in ("series.nii", "series.nii.gz", "series.mha", "series.nrrd", "packed.seq.nrrd"):
+    for name in ("series.nii", "series.nii.gz", "series.mha", "packed4d.mha", "series.nrrd", "packed.seq.nrrd"):
         sitk.WriteImage(series, str(add(name, _all_frames)), "packed" in name or name.endswith("gz"))
     _list_first(add("first.seq.nrrd", _all_frames))
     sitk.WriteImage(_image(), str(add("pair.hdr", lambda path: read_image(_beside(path, folder / "pair.img")))))
