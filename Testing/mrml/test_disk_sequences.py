@@ -11,6 +11,7 @@ import slicer.util
 from Testing.support.propagation_cases import frame, labels, write_sequence
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.files import random_access
 from VoxelMorphRegistrationLib.mrml.disk_sequences import add_disk_sequence, frames_of, show_frame
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles
 from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
@@ -60,3 +61,21 @@ def test_a_folder_without_frames_adds_nothing_and_one_that_changed_is_named(scen
     (folder / "frame3.nrrd").unlink()
     with pytest.raises(InputError, match="holds 3 frames, .*made of 4"):
         frames_of(sequence)
+
+
+def test_a_compressed_file_is_unpacked_once_however_often_its_frames_are_shown(scene, logic, tmp_path, monkeypatch):
+    passes, unpack = [], random_access.unpack
+    monkeypatch.setattr(random_access, "unpack", lambda *given: (passes.append(given[0].name), unpack(*given))[1])
+    path = tmp_path / "cine.nii.gz"
+    sitk.WriteImage(sitk.JoinSeries([frame(index) for index in range(4)]), str(path), True)
+    sequence = add_disk_sequence(scene, path)
+    for index in (2, 0, 3):
+        browser_of(sequence).SetSelectedItemNumber(index)
+        show_frame(sequence)
+        expected = sitk.GetArrayFromImage(frame(index))
+        np.testing.assert_array_equal(slicer.util.arrayFromVolume(_shown(sequence)), expected)
+    assert passes == ["cine.nii.gz"]
+    sitk.WriteImage(sitk.JoinSeries([frame(index) for index in (3, 2, 1, 0)]), str(path), True)
+    show_frame(sequence)
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(_shown(sequence)), sitk.GetArrayFromImage(frame(0)))
+    assert len(passes) == 2

@@ -90,9 +90,15 @@ class FileFrames(Frames):
     """
 
     def __init__(self, paths: Sequence[str | Path], found: str = "") -> None:
-        self._paths = [Path(path) for path in paths]
-        self.order = told_order(self._paths) if found else ""
-        self.notes = doubts_among(self._paths, found) if found else ()
+        self._paths, self._found = [Path(path) for path in paths], found
+
+    @property
+    def order(self) -> str:  # type: ignore[override]
+        return told_order(self._paths) if self._found else ""
+
+    @property
+    def notes(self) -> Sequence[str]:  # type: ignore[override]
+        return doubts_among(self._paths, self._found) if self._found else ()
 
     def __len__(self) -> int:
         return len(self._paths)
