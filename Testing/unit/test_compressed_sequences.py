@@ -218,8 +218,10 @@ def test_a_dry_run_says_first_what_is_unpacked_where_and_a_run_before_it_reads(
     assert note.startswith(f"note: {tmp_path / 'cine.nii.gz'}: compressed: unpacked once into") and "no room" in error
 
 
-def test_a_program_is_told_how_far_the_pass_is(case, capsys):
-    assert main(["propagate", *case, "--progress", "json", "--no-report"]) == 0
+def test_a_program_is_told_how_far_the_pass_is_and_who_asks_for_the_page_again_that_there_is_one(
+    case, tmp_path, capsys
+):
+    assert main(["propagate", *case, "--progress", "json"]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     shares = [event["share"] for event in events if event["event"] == "stage" and event["name"] == "preparing"]
     assert (
@@ -228,3 +230,5 @@ def test_a_program_is_told_how_far_the_pass_is(case, capsys):
         and events.index({"event": "stage", "name": "preparing", "share": 1.0})
         < next(number for number, event in enumerate(events) if event["event"] == "start")
     )
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().err.startswith("note: the sequence: compressed: unpacked once into a temporary file")

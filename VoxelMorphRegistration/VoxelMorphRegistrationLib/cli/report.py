@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from .exit_status import Exit
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> Exit:
     from ..files.detached import check_name
     from ..report.cohort import TABLE, write_cohort_page
+    from ..report.run_folder import find_frames, read_run_folder
     from ..report.run_page import PageSettings, write_run_page
 
     folder = Path(args.folder)
@@ -28,6 +30,9 @@ def run(args: argparse.Namespace) -> Exit:
     if (folder / TABLE).is_file():
         page = write_cohort_page(folder, args.anonymous)
     else:
-        page = write_run_page(folder, args.sequence, PageSettings(anonymous=args.anonymous))
+        frames = find_frames(read_run_folder(folder), args.sequence)
+        if frames is not None and frames.preparation:
+            print(f"note: the sequence: {frames.preparation}", file=sys.stderr, flush=True)
+        page = write_run_page(folder, frames, PageSettings(anonymous=args.anonymous))
     print(page)
     return Exit.DONE
