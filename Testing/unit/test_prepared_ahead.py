@@ -27,9 +27,12 @@ def test_what_was_made_ahead_is_taken_once_and_only_for_the_very_same_objects():
     one, other = [1], [1]
     ahead.prepare(one, None)
     assert ahead.of(other, None) == 2 and ahead.of(one, None) == 1 and ahead.of(one, None) == 3
-    for _ in range(5):
-        ahead.prepare(one, None)
-    assert len(ahead._made) == 2
+    images = [frame(index) for index in range(4)]  # which `==` would compare voxel by voxel
+    for image in images:
+        ahead.prepare(image, None)
+    before = len(made)
+    assert ahead.of(images[3], None) == before and ahead.of(images[2], None) == before - 1
+    assert ahead.of(images[1], None) == before + 1
 
 
 def test_a_prepared_image_is_registered_as_one_that_was_not_and_prepared_no_more(monkeypatch):

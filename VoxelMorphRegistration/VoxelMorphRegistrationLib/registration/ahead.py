@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -20,16 +19,15 @@ class Ahead(Generic[Made]):
 
     def __init__(self, make: Callable[..., Made]) -> None:
         self._make = make
-        self._made: deque[tuple[tuple[Any, ...], Made]] = deque(maxlen=_KEPT)
+        self._made: dict[tuple[int, ...], tuple[tuple[Any, ...], Made]] = {}
 
     def prepare(self, *given: Any) -> None:
         """Make it now; any thread may. Raises what `make` raises."""
-        self._made.append((given, self._make(*given)))
+        self._made[tuple(map(id, given))] = given, self._make(*given)
+        for oldest in list(self._made)[:-_KEPT]:
+            self._made.pop(oldest, None)
 
     def of(self, *given: Any) -> Made:
         """What was made of these very objects, which is then forgotten here, or is made now."""
-        for one in list(self._made):
-            if len(one[0]) == len(given) and all(mine is theirs for mine, theirs in zip(one[0], given)):
-                self._made.remove(one)
-                return one[1]
-        return self._make(*given)
+        made = self._made.pop(tuple(map(id, given)), None)
+        return self._make(*given) if made is None else made[1]
