@@ -126,3 +126,14 @@ def test_no_gradient_is_greater_than_what_torch_says_and_a_field_that_folds_is_l
     assert (found < 1) <= (percent == 0)
     single = Grid((1, 4, 4), (1.0,) * 3, (0.0,) * 3, tuple(np.eye(3).ravel()))
     assert greatest_gradient(torch.zeros(4, 4, 1, 3), single.spacing) == 0
+
+
+def test_a_device_tells_that_nothing_folds_and_where_it_cannot_the_folds_are_counted(monkeypatch):
+    rough = np.random.default_rng(0).normal(0, 3, (*OTHER.shape, 3))
+    fields = [smooth_field(OTHER, 0.3), displacements.from_array(rough, OTHER)]
+    expected = [displacements.folded_percent(field) for field in fields]
+    assert expected[0] == 0 < expected[1]
+    counted, count = [], displacements.folded_percent
+    monkeypatch.setattr(displacements, "folded_percent", lambda field: counted.append(field) or count(field))
+    monkeypatch.setattr(results, "sent_array", lambda values, device: torch.from_numpy(values.copy()))
+    assert [results._folded_percent(field, _Unlike()) for field in fields] == expected and counted == fields[1:]

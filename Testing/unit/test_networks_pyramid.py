@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.networks import build_network, pyramid
 from VoxelMorphRegistrationLib.networks.motion_cues import motion_cues
 
 pytest.importorskip("voxelmorph")
@@ -162,6 +162,28 @@ def test_the_last_pass_is_repeated_only_while_that_makes_the_images_more_similar
     assert 2 < _full_passes(network, fixed, 0.5 * (fixed + other)) <= 5
     network.further_windows = ()
     assert _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
+
+
+def test_both_orders_of_a_pair_in_one_batch_give_what_they_give_one_after_the_other(images, monkeypatch):
+    network, pairs = _network(), []
+    one_order = network._one_order
+    monkeypatch.setattr(network, "_one_order", lambda *given: pairs.append(len(given[0])) or one_order(*given))
+    with torch.no_grad():
+        expected = network(*images).field
+        monkeypatch.setattr(pyramid, "_both_at_once", lambda image: True)
+        together = network(*images).field
+        assert pairs == [1] * 6 + [2] * 3
+
+        def without_room(fixed, *rest):
+            if len(fixed) > 1:
+                raise torch.cuda.OutOfMemoryError
+            return one_order(fixed, *rest)
+
+        monkeypatch.setattr(network, "_one_order", without_room)
+        after_all = network(*images).field
+    assert expected.abs().max() > 0.1
+    torch.testing.assert_close(together, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(after_all, expected, atol=0, rtol=0)
 
 
 def test_pairs_of_one_batch_are_what_they_are_alone_however_many_passes_each_needs(images, monkeypatch):

@@ -209,7 +209,7 @@ class PyramidNetwork(PairwiseNetwork):
 
     def _in_both_orders(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:
         """Half the difference of both orders of the pair; on a GPU they are one batch, with half as many kernels."""
-        if fixed.device.type == "cuda" and not torch.is_grad_enabled():
+        if _both_at_once(fixed):
             with suppress(torch.cuda.OutOfMemoryError):
                 images = torch.cat([fixed, moving]), torch.cat([moving, fixed])
                 one, other = self._one_order(*images, windows).chunk(2)
@@ -230,6 +230,11 @@ class PyramidNetwork(PairwiseNetwork):
     def _smoothing(self, windows: tuple[int, ...]) -> float:
         """Sigma in voxels with which the first window's cues are smoothed."""
         return _CUE_SMOOTHING * windows[0] / self.cue_windows[0]
+
+
+def _both_at_once(image: torch.Tensor) -> bool:
+    """On a CPU, and where gradients are kept, two orders at once take as long as two and twice the memory."""
+    return image.device.type == "cuda" and not torch.is_grad_enabled()
 
 
 def _still_gaining(similarities: list[torch.Tensor], count: int) -> list[bool]:
