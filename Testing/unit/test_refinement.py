@@ -94,7 +94,8 @@ def test_the_displacement_is_the_velocities_exponentials_one_after_the_other(pai
     result = refine(fixed, moving, updates=8, padding="zeros", squarings=5)
     whole = torch.zeros_like(result.displacement)
     for velocity in result.velocities:
-        whole = integration.compose_flows(whole, integration.integrate(velocity, 5, "zeros"), "border")
+        change = integration.resize_flow(integration.integrate(velocity, 5, "zeros"), tuple(whole.shape[2:]))
+        whole = integration.compose_flows(whole, change, "border")
     torch.testing.assert_close(result.displacement, whole)
     assert result.updates == 8
 

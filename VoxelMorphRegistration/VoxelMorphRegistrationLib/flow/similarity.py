@@ -1,8 +1,7 @@
 """Similarities of two images in torch, with masks, differentiable but for `nmi`.
 
 Images are (B, 1, *shape) in 2D or 3D; a mask has the same shape (or broadcasts to it) and weights voxels, 0 = ignored.
-Every similarity is a scalar, larger for more similar images, except the two named as distances (`mse`,
-`mind_ssc_distance`).
+Every similarity is a scalar, larger for more similar images, except the distance `mse`.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ _MOMENTS = 3  # images whose sums over windows a correlation needs
 
 def mse(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Mean squared difference, over the mask where one is given (a distance: 0 is perfect)."""
-    return _mean((a - b) ** 2, mask)
+    return weighted_mean((a - b) ** 2, mask)
 
 
 def ncc(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
     """Pearson's correlation over the whole image or the mask, in -1..1; 0 where an image is constant."""
-    a = a - _mean(a, mask)
-    b = b - _mean(b, mask)
-    scale = _mean(a * a, mask) * _mean(b * b, mask)
-    return _mean(a * b, mask) / torch.sqrt(scale + _TINY**2)
+    a = a - weighted_mean(a, mask)
+    b = b - weighted_mean(b, mask)
+    scale = weighted_mean(a * a, mask) * weighted_mean(b * b, mask)
+    return weighted_mean(a * b, mask) / torch.sqrt(scale + _TINY**2)
 
 
 def nmi(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> float:
@@ -144,14 +143,14 @@ class LocalCorrelation:
             toward, back, rest = found.split(1, dim=1)
             pull = rest.addcmul_(toward, inside(self.reference, box)).addcmul_(back, inside(image, box), value=-1)
             inside(slope, box).copy_(pull if self.mask is None else pull * inside(self.mask, box))
-        return float(_mean(local, self._weight)), slope
+        return float(weighted_mean(local, self._weight)), slope
 
     def structured(self, share: float) -> torch.Tensor:
         """Windows, (B, 1, *centres), where the reference varies by more than this share of its whole variance."""
         return (self._variance > self.floor + share) & (self._weight > 0)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
-        return _mean(self.local(image), self._weight)
+        return weighted_mean(self.local(image), self._weight)
 
 
 def lncc(
@@ -189,13 +188,6 @@ def mind_ssc(image: torch.Tensor, distance: int = 2, radius: int = 1) -> torch.T
     return torch.exp(-distances / spread)
 
 
-def mind_ssc_distance(
-    a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None, distance: int = 2, radius: int = 1
-) -> torch.Tensor:
-    """Mean squared difference of the two images' self-similarity contexts (a distance: 0 is perfect)."""
-    return _mean((mind_ssc(a, distance, radius) - mind_ssc(b, distance, radius)) ** 2, mask)
-
-
 def _neighbour_steps(axes: int, distance: int) -> list[tuple[int, ...]]:
     return [
         tuple(sign * distance if a == axis else 0 for a in range(axes)) for axis, sign in product(range(axes), (-1, 1))
@@ -208,7 +200,8 @@ def _neighbour_pairs(axes: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(count) for j in range(i + 1, count) if i // 2 != j // 2]
 
 
-def _mean(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+def weighted_mean(values: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
+    """The mean of values (B, C, *shape), by weights (B or 1, 1, *shape) where there are any."""
     if weights is None:
         return values.mean()
     weights = weights.to(values.dtype).expand_as(values)

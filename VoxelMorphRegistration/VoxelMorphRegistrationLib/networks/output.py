@@ -16,9 +16,11 @@ class Flow:
     """A predicted field that pulls the moving image onto the fixed grid: `warped(x) = moving(x + u(x))`.
 
     Attributes:
-        field: (B, d, *shape), float32, in voxels of its own grid; channel c is along array axis c.
+        field: (B, d, *any), float32, in voxels of its own grid, which shares its corner voxel centres with the
+            network's; channel c is along array axis c.
         kind: 'velocity' is a stationary velocity field, to be integrated; 'displacement' is u itself.
-        factor: how many times coarser than the network's input the field's grid is (1, 2, ...).
+        factor: what VoxelMorph multiplies a displacement by that it predicts on a coarser grid (2, ...); 1 for what
+            keeps its length in mm, on as fine a grid or a coarser one.
         padding: what the integration samples outside the grid: 'zeros' for networks made with VoxelMorph's torch
             versions, 'border' for TensorFlow's.
         squarings: of the integration, a displacement scaled by 2 ** -squarings composed with itself as many times
@@ -37,7 +39,7 @@ class Flow:
 
     def rough_displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
         """`displacement` integrated on every second voxel: less exact, a sixth of the time, for what is not kept."""
-        if self.kind == "velocity" and self.factor == 1:
+        if self.kind == "velocity" and tuple(self.field.shape[2:]) == tuple(shape):
             return integrate_coarsely(self.field, self.squarings, self.padding)
         return self.displacement(shape)
 
@@ -52,4 +54,4 @@ class Flow:
             field = integrate(field, self.squarings, self.padding)
         # VoxelMorph maps corner centre to corner centre (align_corners) and yet multiplies by the factor itself, not by
         # (n - 1) / (m - 1): its networks were trained with exactly this field.
-        return field if self.factor == 1 else resize_flow(field, tuple(shape), scale=float(self.factor))
+        return resize_flow(field, tuple(shape), None if self.factor == 1 else float(self.factor))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 import torch.nn.functional as F
 
 from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
-from ..flow.similarity import LocalCorrelation, mind_ssc_distance, ncc
+from ..flow.similarity import LocalCorrelation, mind_ssc, ncc, weighted_mean
 from .levels import level_shape, shrink
 from .pair import ImagePair
 from .similarities import Similarity
@@ -40,71 +42,84 @@ def choose_similarity(images: ImagePair) -> Similarity:
     return "lncc" if float(ncc(fixed, moving, foreground)) >= _SAME_CONTRAST else "mind"
 
 
-def coarse_similarity(images: ImagePair, displacement: torch.Tensor | None = None) -> float:
-    """`structured_lncc` of images smoothed by a Gaussian of 1 voxel: how similar a pair is but for noise."""
-    local, structured = _local(_denoised(_coarse(images, displacement)))
-    return float(local[structured].mean().nan_to_num())
+class CoarseComparison:
+    """How similar a pair is on at most about 650,000 isotropic voxels, whatever pulls its moving image: what does not
+    depend on that is made once.
 
-
-def structured_lncc(
-    images: ImagePair, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None
-) -> float:
-    """The squared local correlation of a pair on at most about 650,000 isotropic voxels, averaged over the windows of 7
-    voxels in which the fixed image has structure. 0 to 1.
-
-    Args:
-        displacement: pulls the moving image first, (1, d, *shape), in voxels of the images' grid.
-        weight: how much each place counts, (1, 1, *shape).
+    Displacements are (1, d, *shape), in voxels of the images' grid.
     """
-    local, structured = _local(_coarse(images, displacement))
-    if weight is None:
+
+    def __init__(self, images: ImagePair) -> None:
+        self._shape = images.shape
+        self._images = images.shrunk(images.isotropic_shape(_COARSE_VOXELS))
+
+    def lncc(self, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None) -> float:
+        """The squared local correlation, averaged over the windows of 7 voxels in which the fixed image has structure.
+        0 to 1.
+
+        Args:
+            weight: how much each place counts, (1, 1, *shape).
+        """
+        local, structured = self._correlation.local(self._pulled(displacement)), self._structured
+        if weight is None:
+            return float(local[structured].mean().nan_to_num())
+        shares = _resampled(weight, tuple(local.shape[2:]))[structured]
+        return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
+
+    def denoised_lncc(self, displacement: torch.Tensor | None = None) -> float:
+        """`lncc` of images smoothed by a Gaussian of 1 voxel: how similar a pair is but for noise."""
+        local, structured = self._denoised(displacement)
         return float(local[structured].mean().nan_to_num())
-    shares = _resampled(weight, tuple(local.shape[2:]))[structured]
-    return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
 
+    def distance(self, displacement: torch.Tensor) -> float:
+        """The mean squared difference of the pair's MIND-SSC features; 0 is perfect. It judges what LNCC found."""
+        difference = (self._features - mind_ssc(self._pulled(displacement))).square_()
+        return float(weighted_mean(difference, self._images.mask))
 
-def structure_distance(images: ImagePair, displacement: torch.Tensor) -> float:
-    """The mean squared difference of the pair's MIND-SSC features on at most about 650,000 isotropic voxels, the moving
-    image pulled by a displacement (1, d, *shape), in voxels; 0 is perfect. It judges what LNCC found.
-    """
-    coarse = _coarse(images, displacement)
-    return float(mind_ssc_distance(coarse.fixed, coarse.moving, coarse.mask))
+    def unlike(self, displacement: torch.Tensor | None = None) -> torch.Tensor:
+        """How far the places of a pair are from being alike, 0 (nothing to gain) to 1: (1, 1, *shape).
 
+        From the local correlation, averaged over some windows: 0 from .99 on, where what is left is interpolation, 1 up
+        to .95; of images smoothed by a Gaussian of 1 voxel, for noise is nothing to follow.
+        """
+        local, structured = self._denoised(displacement)
+        matrices = gaussian_matrices(local.shape[2:], _AROUND, local.device)
+        weight = apply_separable(structured.float(), matrices)
+        similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
+        return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), self._shape)
 
-def unlike(images: ImagePair, displacement: torch.Tensor | None = None) -> torch.Tensor:
-    """How far the places of a pair are from being alike, 0 (nothing to gain) to 1: (1, 1, *shape).
+    def _pulled(self, displacement: torch.Tensor | None) -> torch.Tensor:
+        if displacement is None:
+            return self._images.moving
+        return self._images.pulled(integration.resize_flow(displacement, self._images.shape)).moving
 
-    From the local correlation of `structured_lncc`, averaged over some windows: 0 from .99 on, where what is left is
-    interpolation, 1 up to .95; of images smoothed by a Gaussian of 1 voxel, for noise is nothing to follow.
-    """
-    coarse = _coarse(images, displacement)
-    local, structured = _local(_denoised(coarse))
-    matrices = gaussian_matrices(local.shape[2:], _AROUND, local.device)
-    weight = apply_separable(structured.float(), matrices)
-    similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
-    return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), images.shape)
+    @cached_property
+    def _correlation(self) -> LocalCorrelation:
+        return LocalCorrelation(self._images.fixed, _WINDOW, self._images.mask, stride=2)
+
+    @cached_property
+    def _structured(self) -> torch.Tensor:
+        return self._correlation.structured(_STRUCTURE)
+
+    @cached_property
+    def _features(self) -> torch.Tensor:
+        return mind_ssc(self._images.fixed)
+
+    @cached_property
+    def _smoothing(self) -> list[torch.Tensor]:
+        return gaussian_matrices(self._images.shape, _NOISE_SMOOTHING, self._images.fixed.device)
+
+    @cached_property
+    def _denoised_correlation(self) -> LocalCorrelation:
+        fixed = apply_separable(self._images.fixed, self._smoothing)
+        return LocalCorrelation(fixed, _WINDOW, self._images.mask, stride=2)
+
+    def _denoised(self, displacement: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The squared correlation of the smoothed images in each window, and in which the fixed image has structure."""
+        moving = apply_separable(self._pulled(displacement), self._smoothing)
+        return self._denoised_correlation.local(moving), self._denoised_correlation.structured(_STRUCTURE)
 
 
 def _resampled(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     mode = "bilinear" if len(shape) == 2 else "trilinear"
     return F.interpolate(values, size=shape, mode=mode, align_corners=True)
-
-
-def _coarse(images: ImagePair, displacement: torch.Tensor | None) -> ImagePair:
-    coarse = images.shrunk(images.isotropic_shape(_COARSE_VOXELS))
-    if displacement is None:
-        return coarse
-    return coarse.pulled(integration.resize_flow(displacement, coarse.shape))
-
-
-def _denoised(images: ImagePair) -> ImagePair:
-    matrices = gaussian_matrices(images.shape, _NOISE_SMOOTHING, images.fixed.device)
-    fixed, moving = (apply_separable(image, matrices) for image in (images.fixed, images.moving))
-    return ImagePair(fixed, moving, images.mask)
-
-
-def _local(images: ImagePair) -> tuple[torch.Tensor, torch.Tensor]:
-    """The squared correlation in each window of 7 voxels, and in which the fixed image has structure."""
-    with torch.no_grad():
-        correlation = LocalCorrelation(images.fixed, _WINDOW, images.mask, stride=2)
-        return correlation.local(images.moving), correlation.structured(_STRUCTURE)

@@ -5,6 +5,7 @@ All grids of a pair share their first and last voxel centres (align_corners=True
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -14,12 +15,20 @@ from ..flow.filters import apply_separable, gaussian_matrices, resize_matrices
 from ..flow.slabs import Box, gathered, inside, spread
 
 _SMALLEST_AXIS = 5
+_LEAST_VOXELS = 100_000  # hippocampi of 90,000 are .004 of Dice worse on half as many an axis, livers and hearts as good
 _BLUR = 0.45  # of the shrink factor, in voxels: keeps what the coarser grid can hold
 
 
 def level_shape(shape: Sequence[int], factor: float) -> tuple[int, ...]:
     """The array shape of a grid `factor` times coarser, with 5 voxels an axis at least where there are as many."""
     return tuple(min(n, max(int(round(n / factor)), _SMALLEST_AXIS)) for n in shape)
+
+
+def integration_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The grid on which a smooth velocity of images of array shape (*shape) is kept and integrated: half as many voxels
+    an axis, which is an eighth of the time, but not fewer than 100,000 where the images have as many.
+    """
+    return level_shape(shape, min(2.0, max(1.0, (math.prod(shape) / _LEAST_VOXELS) ** (1 / len(shape)))))
 
 
 def shrink(image: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:

@@ -18,10 +18,10 @@ import torch
 from ..errors import InputError
 from ..flow import integration
 from ..flow.folding import around_folds, folded_voxels, smooth_folds
-from .contrast import choose_similarity, structured_lncc, unlike
+from .contrast import CoarseComparison, choose_similarity
 from .field_of_view import FieldOfView
 from .forces import Forces
-from .levels import level_shape, shrink
+from .levels import integration_shape, level_shape, shrink
 from .optimise import optimise
 from .pair import ImagePair
 from .schemes import ONE_CONTRAST, OTHER_CONTRAST, FitLevel
@@ -40,8 +40,9 @@ class Refinement:
     """What refinement did.
 
     Attributes:
-        velocities: (1, d, *shape) each, in voxels, channel c along array axis c: the change is the composition of
-            their exponentials, x -> first(second(...(x))). Empty where nothing better was found.
+        velocities: (1, d, *any) each, in voxels of their own grid, which shares its corner voxel centres with the
+            images', channel c along array axis c: the change is the composition of their exponentials,
+            x -> first(second(...(x))). Empty where nothing better was found.
         displacement: of the change (1, d, *shape), in voxels, with the padding and squarings of the settings; it pulls.
         updates: how many were taken, over all levels.
         similarity: which one was used.
@@ -123,23 +124,24 @@ def refine(
     updates = Updates(scheme, settings, use_finer, progress)
     found: list[torch.Tensor] = []
     whole = start
+    # No velocity is found on a finer grid than this, but by the last level on finer images.
+    grid = images.shape if use_finer else integration_shape(images.shape)
     for number, level in enumerate(scheme.fits):
-        found.append(
-            view.extended(_fitted(_inside(view, images.pulled(whole)), view.cut(whole), level, number, updates))
-        )
-        whole = _after(whole, integration.integrate(found[-1], settings.squarings, settings.padding))
+        velocity = _fitted(_inside(view, images.pulled(whole)), view.cut(whole), level, number, updates)
+        found.append(integration.resize_flow(view.extended(velocity), grid))
+        change = integration.integrate(found[-1], settings.squarings, settings.padding)
+        whole = _after(whole, integration.resize_flow(change, images.shape))
 
     def finest() -> ImagePair:
         assert finer is not None
         return _finer_inside(view, finer(whole), seen.mask)
 
     forces = Forces(_inside(view, images.pulled(whole)), similarity)
-    change = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
-    found.append(view.extended(integration.resize_flow(change, seen.shape)))
+    velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
+    found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), grid))
     if similarity == "lncc":
-        weight = unlike(images, start)
-        judge = _Judge(images, similarity, weight)
-        found = [weight * velocity for velocity in found]
+        weight = judge.weigh(start)
+        found = [shrink(weight, grid) * velocity for velocity in found]
     return _accepted(start, found, updates.taken, judge, settings)
 
 
@@ -157,14 +159,20 @@ def _fitted(images: ImagePair, before: torch.Tensor, level: FitLevel, number: in
 class _Judge:
     """The similarity of a pair under a whole displacement (1, d, *shape), in voxels; larger is better."""
 
-    def __init__(self, images: ImagePair, similarity: Similarity, weight: torch.Tensor | None = None) -> None:
-        """`weight`: of LNCC, how much each place counts, (1, 1, *shape)."""
-        self.similarity, self._images, self._weight = similarity, images, weight
+    def __init__(self, images: ImagePair, similarity: Similarity) -> None:
+        self.similarity, self._images = similarity, images
+        self._comparison = CoarseComparison(images)
+        self._weight: torch.Tensor | None = None
         self._view = FieldOfView.of(images.fixed, images.moving)
+
+    def weigh(self, displacement: torch.Tensor) -> torch.Tensor:
+        """From here on LNCC counts where the pair is unlike under this displacement; how much, (1, 1, *shape)."""
+        self._weight = self._comparison.unlike(displacement)
+        return self._weight
 
     def __call__(self, displacement: torch.Tensor) -> float:
         if self.similarity == "lncc":
-            return structured_lncc(self._images, displacement, self._weight)
+            return self._comparison.lncc(displacement, self._weight)
         forces = Forces(_inside(self._view, self._images), "mind")
         shape = level_shape(forces.images.shape, forces.finest)
         return forces.at(forces.finest).value(integration.resize_flow(self._view.cut(displacement), shape))
@@ -202,7 +210,8 @@ def _changes(
     start: torch.Tensor, found: list[torch.Tensor], share: float, most: int, judge: _Judge, settings: RefinementSettings
 ) -> list[_Change]:
     """A share of all velocities, and of all but the last; a smaller one around what folds after the start."""
-    shares = torch.full_like(start[:, :1], share)
+    shape, grid = tuple(start.shape[2:]), tuple(found[0].shape[2:])
+    shares = torch.full_like(found[0][:, :1], share)
     made: list[_Change] = []
     for _ in range(_FOLD_ATTEMPTS):
         velocities: tuple[torch.Tensor, ...] = ()
@@ -210,13 +219,13 @@ def _changes(
         for number, velocity in enumerate(found, start=1):
             smoothed = smooth_folds(shares * velocity, 0, settings.squarings, settings.padding)
             velocities = (*velocities, smoothed.velocity)
-            change = _after(change, smoothed.displacement)
+            change = _after(change, integration.resize_flow(smoothed.displacement, shape))
             if number >= len(found) - 1:
                 whole = _after(start, change)
                 made.append(_Change(velocities, change, folded_voxels(whole), judge(whole)))
         if made[-1].folded <= most:
             break
-        shares = shares * (1 - around_folds(whole))
+        shares = shares * (1 - shrink(around_folds(whole), grid))
     return made
 
 

@@ -9,24 +9,25 @@ window is wide. Two that LNCC made are judged by the features, and what is best 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from ..flow import integration
-from .contrast import coarse_similarity, structure_distance, structured_lncc
+from .contrast import CoarseComparison
 from .forces import Forces
-from .levels import level_shape
+from .levels import integration_shape, level_shape
 from .pair import ImagePair
 from .search import search
 from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
-# Of `coarse_similarity`, which noise does not lower, under the network's rough flow. From _ALIKE on nothing is left to
-# find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on nothing
+# Of `CoarseComparison.denoised_lncc` under the network's rough flow, which noise does not lower. From _ALIKE on nothing
+# is left to find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on nothing
 # where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance; frames of
 # one patient who breathes deeply have .8.
 _ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
-_LEAST_GAIN = 0.005  # of `structured_lncc`: less is noise
+_LEAST_GAIN = 0.005  # of `CoarseComparison.lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
 _UPDATES = 30
 _FIT = Fit(step=0.15, variation=0.3, smoothing=1.0)
@@ -39,9 +40,10 @@ class Start:
     """What a network goes on from.
 
     Attributes:
-        velocity: (1, 3, *shape), in voxels.
+        velocity: (1, 3, *any), in voxels of its own grid, which shares its corner voxel centres with the images'.
         found_by: 'coarse LNCC' or 'discrete search'.
-        gain: how much more similar it makes the pair than the network's rough displacement: of `structured_lncc`.
+        gain: how much more similar it makes the pair than the network's rough displacement, by
+            `CoarseComparison.lncc`.
     """
 
     velocity: torch.Tensor
@@ -49,51 +51,47 @@ class Start:
     gain: float
 
 
-def better_start(images: ImagePair, rough: torch.Tensor) -> Start | None:
+def better_start(images: ImagePair, rough: torch.Tensor, comparison: CoarseComparison) -> Start | None:
     """A start that makes a pair of one contrast more similar than `rough` does; of two the one whose features agree.
 
     None where neither does, where the motion is short or the rough displacement leaves only noise, and for 2D images.
 
     Args:
         rough: the network's own rough displacement (1, 3, *shape), in voxels.
+        comparison: of the images.
     """
     if len(images.shape) != 3 or _largest(rough) < _SMALL_MOTION:
         return None
-    similar = coarse_similarity(images, rough)
+    similar = comparison.denoised_lncc(rough)
     if similar >= _ALIKE:
         return None
-    alone = structured_lncc(images, rough)
-    better: list[tuple[float, Start]] = []
+    alone = comparison.lncc(rough)
+    better: list[tuple[float, _Found]] = []
 
-    def add(velocity: torch.Tensor, name: str) -> None:
-        displacement = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
-        gain = structured_lncc(images, displacement) - alone
+    def compare(displacement: torch.Tensor, name: str) -> None:
+        gain = comparison.lncc(displacement) - alone
         if gain > _LEAST_GAIN:
-            better.append((structure_distance(images, displacement), Start(velocity, name, gain)))
+            better.append((comparison.distance(displacement), _Found(displacement, name, gain)))
 
-    add(coarse_lncc(images), "coarse LNCC")
+    compare(coarse_lncc(images), "coarse LNCC")
     if _UNLIKE <= similar < (_NEAR if better else _FAR):
         searched = search(images)
         if searched is not None:
-            add(followed(images, searched), "discrete search")
-    return min(better, key=lambda one: one[0])[1] if better else None
+            compare(followed(images, searched), "discrete search")
+    if not better:
+        return None
+    best = min(better, key=lambda one: one[0])[1]
+    return Start(_velocity(best.displacement), best.name, best.gain)
+
+
+class _Found(NamedTuple):
+    displacement: torch.Tensor
+    name: str
+    gain: float
 
 
 def coarse_lncc(images: ImagePair) -> torch.Tensor:
-    """The velocity (1, 3, *shape), in voxels, that LNCC finds from nothing at two coarse resolutions."""
-    return _velocity(_coarse_displacement(images))
-
-
-def followed(images: ImagePair, velocity: torch.Tensor) -> torch.Tensor:
-    """A velocity (1, 3, *shape), in voxels, and what LNCC finds after it at two coarse resolutions, as one velocity.
-
-    Only what comes after it is held to vary little: it jumps itself where organs slide.
-    """
-    before = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
-    return _velocity(integration.compose_flows(before, _coarse_displacement(images.pulled(before)), "border"))
-
-
-def _coarse_displacement(images: ImagePair) -> torch.Tensor:
+    """The displacement (1, 3, *shape), in voxels, that LNCC finds from nothing at two coarse resolutions."""
     total = torch.zeros((1, 3, *images.shape), device=images.fixed.device)
     for factor in _COARSE:
         forces = Forces(images.pulled(total), "lncc")
@@ -105,11 +103,23 @@ def _coarse_displacement(images: ImagePair) -> torch.Tensor:
     return total
 
 
+def followed(images: ImagePair, velocity: torch.Tensor) -> torch.Tensor:
+    """The displacement (1, 3, *shape), in voxels, of a velocity and of what LNCC finds after it at two coarse
+    resolutions.
+
+    Only what comes after it is held to vary little: it jumps itself where organs slide.
+    """
+    before = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
+    return integration.compose_flows(before, coarse_lncc(images.pulled(before)), "border")
+
+
 def _velocity(displacement: torch.Tensor) -> torch.Tensor:
-    """Of a displacement, both (1, 3, *shape), as fine as the finer of the coarse resolutions."""
+    """Of a displacement (1, 3, *shape), as fine as the finer of the coarse resolutions: on the grid on which it is
+    integrated, in voxels of that.
+    """
     shape = tuple(displacement.shape[2:])
     coarse = integration.resize_flow(displacement, level_shape(shape, _COARSE[-1]))
-    return integration.resize_flow(integration.logarithm(coarse, "border"), shape)
+    return integration.resize_flow(integration.logarithm(coarse, "border"), integration_shape(shape))
 
 
 def _largest(displacement: torch.Tensor) -> float:

@@ -27,7 +27,7 @@ def doubts(
         similarity: 'untouched' (the pair as it was given) and 'after', as `Registration.similarity` has them.
         folded_percent: of the fixed grid's voxels.
         structure: how far the structure of both images agrees at the end, 0 to 1, see
-            `refinement.contrast.coarse_similarity`.
+            `refinement.contrast.CoarseComparison.denoised_lncc`.
         contrast: 'lncc' where the images are of one contrast, 'mind' where they are of two.
     """
     found = []

@@ -13,7 +13,7 @@ from ..flow import integration, sampling
 from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
-from ..refinement.contrast import choose_similarity, structure_distance
+from ..refinement.contrast import CoarseComparison, choose_similarity
 from ..refinement.levels import shrink
 from ..refinement.pair import ImagePair
 from ..refinement.refine import Refinement, refine
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
-# Of `structured_lncc`: a start that gains less may lead a network to a worse end than its own rough flow. Features tell
-# which of the two, after the rough passes as well as after all of them.
+# Of `CoarseComparison.lncc`: a start that gains less may lead a network to a worse end than its own rough flow. Features
+# tell which of the two, after the rough passes as well as after all of them.
 _SURE = 0.02
 _LEAST_INFORMATION = 0.7  # of what the images shared before: blur alone costs a tenth or two, a wrong match half
 
@@ -110,13 +110,14 @@ class Passes:
         network, shape = self._model.network, images.shape
         rough = network.rough_flow(images.fixed, images.moving)
         alone = rough.rough_displacement(shape)
-        start = better_start(images, alone)
+        comparison = CoarseComparison(images)
+        start = better_start(images, alone, comparison)
         if start is None or start.gain >= _SURE:
             return start, None if start is not None else rough
         before = _started(start).displacement(shape)
         further = network.rough_flow(images.fixed, sampling.warp(images.moving, before, "border"))
         together = _after(before, further.rough_displacement(shape), further.padding)
-        if structure_distance(images, together) < structure_distance(images, alone):
+        if comparison.distance(together) < comparison.distance(alone):
             return start, further
         return None, rough
 

@@ -16,7 +16,7 @@ from ..files.images import write_image
 from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
-from ..refinement.contrast import choose_similarity, coarse_similarity
+from ..refinement.contrast import CoarseComparison, choose_similarity
 from ..space import displacement as displacements
 from ..space.affine import matrix_of
 from ..space.checks import check_labels
@@ -135,7 +135,7 @@ class Registration:
         """What speaks against the result by its numbers, one sentence each; empty where nothing does: `doubts.py`."""
         with self._stopwatch.stage("total"):
             images = image_pair(self._inputs)
-            structure = coarse_similarity(images, self._found.displacement)
+            structure = CoarseComparison(images).denoised_lncc(self._found.displacement)
             contrast = choose_similarity(images.pulled(self._found.displacement))
         return doubts(self.similarity, self.folded_percent, structure, contrast)
 
