@@ -23,9 +23,9 @@ from .variation import Fit, fitted
 
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `CoarseComparison.denoised_lncc` under the network's rough flow, which noise does not lower. From _ALIKE on nothing
-# is left to find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on nothing
-# where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance; frames of
-# one patient who breathes deeply have .8.
+# is left to find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on
+# nothing where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance;
+# frames of one patient who breathes deeply have .8.
 _ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
 _LEAST_GAIN = 0.005  # of `CoarseComparison.lncc`: less is noise
 _COARSE = (4, 2)  # times coarser than the images
@@ -103,13 +103,11 @@ def coarse_lncc(images: ImagePair) -> torch.Tensor:
     return total
 
 
-def followed(images: ImagePair, velocity: torch.Tensor) -> torch.Tensor:
-    """The displacement (1, 3, *shape), in voxels, of a velocity and of what LNCC finds after it at two coarse
-    resolutions.
+def followed(images: ImagePair, before: torch.Tensor) -> torch.Tensor:
+    """A displacement and what LNCC finds after it at two coarse resolutions, both (1, 3, *shape), in voxels.
 
     Only what comes after it is held to vary little: it jumps itself where organs slide.
     """
-    before = integration.integrate_coarsely(velocity, _SQUARINGS, "border")
     return integration.compose_flows(before, coarse_lncc(images.pulled(before)), "border")
 
 

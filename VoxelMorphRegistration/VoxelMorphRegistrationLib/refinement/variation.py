@@ -41,9 +41,17 @@ class Fit:
     still: float = 0.0
 
 
-def total_variation(field: torch.Tensor) -> torch.Tensor:
-    """The mean of sqrt(|gradient|^2 + edge^2) of a field (1, d, *shape), by forward differences; differentiable."""
-    return (_squared_gradient(_differences(field)) + _EDGE**2).sqrt().mean()
+def variation_gradient(field: torch.Tensor) -> torch.Tensor:
+    """The derivative of the SUM of sqrt(|gradient|^2 + edge^2) by the field (1, d, *shape): minus a divergence."""
+    differences = _differences(field)
+    inverse = (_squared_gradient(differences) + _EDGE**2).rsqrt_()
+    gradient = torch.zeros_like(field)
+    for axis, difference in enumerate(differences, start=2):
+        flux = difference * inverse
+        gradient -= flux
+        count = flux.shape[axis] - 1
+        gradient.narrow(axis, 1, count).add_(flux.narrow(axis, 0, count))
+    return gradient
 
 
 def fitted(
@@ -76,7 +84,7 @@ def fitted(
         velocity = apply_separable(parameters, gaussian)
         displacement = integration.integrate(velocity, squarings_for(velocity), padding)
         _, ascent = force(displacement, lattice)
-        descent = fit.variation * _variation_gradient(before + velocity) - scale * ascent
+        descent = fit.variation * variation_gradient(before + velocity) - scale * ascent
         size = fit.step * (1 - (1 - _LAST_STEP) * (number - 1) / updates)
         adam.step(apply_separable(descent, gaussian), size)
         if progress is not None:
@@ -101,16 +109,3 @@ def _squared_gradient(differences: list[torch.Tensor]) -> torch.Tensor:
     for difference in differences:
         total = total + difference.square().sum(1, keepdim=True)
     return total
-
-
-def _variation_gradient(field: torch.Tensor) -> torch.Tensor:
-    """The derivative of the SUM of sqrt(|gradient|^2 + edge^2) by the field (1, d, *shape): minus a divergence."""
-    differences = _differences(field)
-    inverse = (_squared_gradient(differences) + _EDGE**2).rsqrt_()
-    gradient = torch.zeros_like(field)
-    for axis, difference in enumerate(differences, start=2):
-        flux = difference * inverse
-        gradient -= flux
-        count = flux.shape[axis] - 1
-        gradient.narrow(axis, 1, count).add_(flux.narrow(axis, 0, count))
-    return gradient

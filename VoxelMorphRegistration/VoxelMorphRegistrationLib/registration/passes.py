@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
-# Of `CoarseComparison.lncc`: a start that gains less may lead a network to a worse end than its own rough flow. Features
-# tell which of the two, after the rough passes as well as after all of them.
+# Of `CoarseComparison.lncc`: a start that gains less may lead a network to a worse end than its own rough flow.
+# Features tell which of the two, after the rough passes as well as after all of them.
 _SURE = 0.02
 _LEAST_INFORMATION = 0.7  # of what the images shared before: blur alone costs a tenth or two, a wrong match half
 
