@@ -28,7 +28,8 @@ _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's firs
 # frames of one patient who breathes deeply have .8.
 _ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
 _LEAST_GAIN = 0.005  # of `CoarseComparison.lncc`: less is noise
-_COARSE = (4, 2)  # times coarser than the images
+_VOXELS = 650_000  # of the images, or thereabouts, isotropic
+_COARSE = (4, 2)  # times coarser than those
 _UPDATES = 30
 _FIT = Fit(step=0.15, variation=0.3, smoothing=1.0)
 _SQUARINGS = 6
@@ -92,15 +93,15 @@ class _Found(NamedTuple):
 
 def coarse_lncc(images: ImagePair) -> torch.Tensor:
     """The displacement (1, 3, *shape), in voxels, that LNCC finds from nothing at two coarse resolutions."""
+    shape, images = images.shape, images.shrunk(images.isotropic_shape(_VOXELS))
     total = torch.zeros((1, 3, *images.shape), device=images.fixed.device)
     for factor in _COARSE:
         forces = Forces(images.pulled(total), "lncc")
-        factor *= forces.finest
-        shape = level_shape(images.shape, factor)
-        velocity = fitted(forces.at(factor), integration.resize_flow(total, shape), _UPDATES, _FIT, "border")
+        before = integration.resize_flow(total, level_shape(images.shape, factor))
+        velocity = fitted(forces.at(factor), before, _UPDATES, _FIT, "border")
         change = integration.resize_flow(integration.integrate(velocity, _SQUARINGS, "border"), images.shape)
         total = integration.compose_flows(total, change, "border")
-    return total
+    return integration.resize_flow(total, shape)
 
 
 def followed(images: ImagePair, before: torch.Tensor) -> torch.Tensor:
