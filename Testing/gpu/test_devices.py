@@ -12,7 +12,7 @@ import torch
 from Testing.benchmarks.speed.sequence import BreathingBody
 from VoxelMorphRegistrationLib.annotations.device_warping import DeviceWarper
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
-from VoxelMorphRegistrationLib.flow.transfers import beside, fetched, sent_array
+from VoxelMorphRegistrationLib.flow.transfers import fetched, own_stream, sent_array
 from VoxelMorphRegistrationLib.models.loading import load_model
 from VoxelMorphRegistrationLib.networks import build_network
 from VoxelMorphRegistrationLib.networks.precision import HALF, convolving_in
@@ -139,7 +139,7 @@ def test_a_sequence_gets_the_same_labels(device, body, strategy):
 
 def test_two_threads_use_the_device_without_waiting_for_each_other(device):
     def added() -> list[float]:
-        with beside(torch.device(device)):
+        with own_stream(torch.device(device)):
             return fetched(sent_array(np.arange(5.0), device) + 1).tolist()
 
     added()  # room made for the first time is waited for

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 
@@ -11,6 +12,8 @@ import SimpleITK as sitk
 
 from Testing.support.propagation_cases import centroid_model, frame, labels
 from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
+from VoxelMorphRegistrationLib.propagation import propagate
+from VoxelMorphRegistrationLib.propagation.context import Outcome
 from VoxelMorphRegistrationLib.propagation.overlapping import one_ahead, one_by_one
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
@@ -46,6 +49,39 @@ def test_closing_ends_the_thread_and_what_it_goes_through():
     ahead.close()
     assert ended == [True] and len(begun) <= 2
     assert not any(one.name.startswith("voxelmorph-find") for one in threading.enumerate())
+
+
+def test_closing_ends_a_long_search_between_two_frames_and_not_after_all_of_them(monkeypatch):
+    """As the looks of motion-model at all frames, which are one step of its strategy."""
+    reached = []
+
+    def searching(context):
+        yield Outcome(0, context.reference.image)
+        for index in range(1, 500):
+            context.attempt(index, None, lambda image, index=index: reached.append(index) or time.sleep(0.005))
+        yield Outcome(1)
+
+    monkeypatch.setattr(Propagation, "_on_gpu", True)
+    monkeypatch.setitem(propagate.STRATEGIES, "direct", searching)
+    running = propagation("direct", [frame(0)] * 500).run()
+    next(running)
+    running.close()
+    assert len(reached) < 250
+    assert not any(one.name.startswith("voxelmorph-") for one in threading.enumerate())
+
+
+def test_a_cancellation_that_wakes_nobody_is_heard_while_a_frame_is_found():
+    released = threading.Event()
+
+    def waiting():
+        released.wait(10)
+        yield 1
+
+    threading.Timer(0.05, _thread.interrupt_main).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        next(one_ahead(waiting(), released.set))
+    assert time.monotonic() - began < 5
 
 
 def test_an_error_comes_after_all_that_was_found_before_it():

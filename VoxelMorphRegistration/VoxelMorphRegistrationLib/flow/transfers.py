@@ -51,19 +51,19 @@ def fetched(values: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def beside(device: torch.device) -> Iterator[None]:
+def own_stream(device: torch.device) -> Iterator[None]:
     """A context in which a GPU does what it is given without waiting for what other threads gave it; nothing else on a
     CPU. What is used in it is made in it.
     """
     if device.type != "cuda":
         yield
         return
-    with torch.cuda.stream(_side(device)):
+    with torch.cuda.stream(_stream_beside(device)):
         yield
 
 
 @lru_cache(maxsize=16)
-def _side(device: torch.device) -> torch.cuda.Stream:
+def _stream_beside(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 

@@ -63,6 +63,10 @@ class Outcome:
     strategy: StrategyName | None = None
 
 
+class ReadingStopped(BaseException):
+    """The run ends early, and with it whatever still asks for frames; it is no error of a frame."""
+
+
 class FrameReader:
     """Reads frames in a thread of its own: the next one while the present one is worked on. Use it in a `with`."""
 
@@ -70,6 +74,7 @@ class FrameReader:
         self._frames = frames
         self._thread = ThreadPoolExecutor(1, "voxelmorph-read")
         self._ahead: dict[int, Future[sitk.Image]] = {}
+        self._stopped = False
 
     def __enter__(self) -> FrameReader:
         return self
@@ -77,11 +82,17 @@ class FrameReader:
     def __exit__(self, *error: object) -> None:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
+    def stop(self) -> None:
+        """Whoever asks for a frame from now on gets ReadingStopped, in whatever thread."""
+        self._stopped = True
+
     def read(self, index: int, ahead: int | None = None, prepare: Prepare | None = None) -> sitk.Image:
         """The frame; while it is worked on, frame `ahead` is read, and prepared. Raises what reading it raises.
 
         One frame is read ahead at most: another one takes its place, and none leaves it as it is.
         """
+        if self._stopped:
+            raise ReadingStopped
         pending = self._ahead.pop(index, None) or self._thread.submit(self._frames.__getitem__, index)
         if ahead is not None and ahead not in self._ahead:
             self._ahead = {ahead: self._thread.submit(self._read, ahead, prepare)}

@@ -16,7 +16,7 @@ from ..annotations.points import Points, count_outside
 from ..annotations.segment import Segment
 from ..annotations.surface import Surface
 from ..errors import InputError
-from ..flow.transfers import beside
+from ..flow.transfers import own_stream
 from ..network_space.grid import network_grid
 from ..registration.ahead import Prepare
 from ..registration.registrar import Registrar
@@ -179,10 +179,11 @@ class Propagation:
                     self._prepare(mask),
                 )
                 maker = self._maker(reference, measure)
-                in_turn = one_ahead if self._on_gpu else one_by_one
-                with closing(in_turn(STRATEGIES[self.settings.strategy](context))) as outcomes:
+                finding = STRATEGIES[self.settings.strategy](context)
+                in_turn = one_ahead(finding, reader.stop) if self._on_gpu else one_by_one(finding)
+                with closing(in_turn) as outcomes:
                     for outcome, started in outcomes:
-                        with beside(self.registrar.device):
+                        with own_stream(self.registrar.device):
                             result = maker.make(outcome, started)
                         yield result
                         failures.note(result.index, result.failure)
