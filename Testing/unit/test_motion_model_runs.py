@@ -11,6 +11,9 @@ import SimpleITK as sitk
 from Testing.support.propagation_cases import GRID, centroid_model, frame, labels, shift_of, weights_file
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.files.frame_lists import FrameList
+from VoxelMorphRegistrationLib.propagation.frames import ListedFrames
+from VoxelMorphRegistrationLib.propagation.motion_model_store import MotionStore
 from VoxelMorphRegistrationLib.propagation.propagate import propagate
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 
@@ -130,3 +133,15 @@ def test_a_run_by_auto_goes_on_by_the_strategy_it_stands_for_and_takes_an_earlie
     assert "motion model" in capsys.readouterr().err
     assert command(case, tmp_path / "third", "--motion-model", tmp_path / "none.npz") == 1
     assert "holds no motion model" in capsys.readouterr().err
+
+
+def test_a_curve_keeps_rows_of_other_references_that_an_earlier_version_wrote_with_other_columns(tmp_path):
+    earlier = "index,mode_1_mm,mode_2_mm,mode_3_mm,frame\n0,1.0,2.0,3.0,key\n2,4.0,5.0,6.0,\n"
+    (tmp_path / "motion.csv").write_text(earlier, encoding="utf-8")
+    listed = FrameList(tuple(tmp_path / f"{index}.nrrd" for index in range(4)), ("0", "1", "5", "7"))
+    store = MotionStore(tmp_path, ListedFrames(listed, listed.files), 1, alone=False)
+    store.write_curve([{"index": index, "mode_1_mm": "0.5", "mode_2_mm": "0.1", "frame": ""} for index in "01"])
+    rows = table(tmp_path / "motion.csv")
+    assert [(row["index"], row["index_value"], row["mode_1_mm"], row["mode_3_mm"]) for row in rows] == [
+        ("0", "0", "0.5", ""), ("1", "1", "0.5", ""), ("2", "", "4.0", "6.0")
+    ]  # fmt: skip

@@ -15,7 +15,8 @@ Emit = Callable[[Mapping[str, Any]], None]
 def print_event(event: Mapping[str, Any]) -> None:
     """One line on stdout, at once. Whoever read it may be gone: what a command writes does not depend on that."""
     try:
-        print(json.dumps(event), flush=True)
+        # In one piece: with a GPU two threads tell.
+        print(json.dumps(event) + "\n", end="", flush=True)
     except BrokenPipeError:
         stop_printing()
 

@@ -20,7 +20,9 @@ from .work import adapted_weights
 
 _LETHAL = 2  # processes that a frame may end before it is left out
 _UNEXPLAINED = 6  # times that a unit may be lost without a frame that explains it
-_AHEAD = 2  # a process that ends is working on the frame it read last, or on the one before
+_AHEAD = (
+    3  # a process that ends is working on the frame it read last or one of two before: with a GPU all three are begun
+)
 
 
 class Patient:
@@ -100,9 +102,9 @@ class Patient:
         begun = unit.part.begun()
         rows = self._taken[unit.part.number]
         self._close(unit)
-        ahead = 1 if unit.kind == "keys" else _AHEAD
+        last = 1 if unit.kind == "keys" else _BEGUN
         known = self._done | self.failed | rows
-        suspects = [index for index in dict.fromkeys(begun[-ahead:]) if index not in known]
+        suspects = [index for index in dict.fromkeys(begun[-last:]) if index not in known]
         for index in suspects:
             self._suspected[index] += 1
             if self._suspected[index] >= _LETHAL:

@@ -144,7 +144,7 @@ class MotionStore:
         """
         if self._folder is None:
             return
-        values = {row["index"]: self._frames.value(int(row["index"])) for row in rows}
+        values = {str(index): self._frames.value(index) for index in range(len(self._frames))}
         if any(index != value for index, value in values.items()):
             rows = [quoted_cells({"index": row["index"], "index_value": values[row["index"]], **row}) for row in rows]
         path = self._folder / CURVE
@@ -155,7 +155,8 @@ class MotionStore:
         mine = {row["index"] for row in rows}
         others = [row for row in earlier if row["index"] not in mine]
         ordered = sorted([*others, *rows], key=lambda row: int(row["index"]))
-        columns = max((list(row) for row in ordered), key=len)
+        # Rows of an earlier version have no index value, those of another reference more modes or fewer.
+        columns = list(dict.fromkeys(name for row in sorted(ordered, key=len, reverse=True) for name in row))
         with atomic_write(path) as partial, open(partial, "w", encoding="utf-8", newline="") as stream:
             writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
             writer.writeheader()

@@ -138,4 +138,5 @@ class Progress(Reporter):
 
 
 def _print(event: dict[str, Any]) -> None:
-    print(json.dumps(event), flush=True)
+    # In one piece: with a GPU two threads tell.
+    print(json.dumps(event) + "\n", end="", flush=True)
