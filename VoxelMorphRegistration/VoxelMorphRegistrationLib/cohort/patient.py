@@ -20,9 +20,7 @@ from .work import adapted_weights
 
 _LETHAL = 2  # processes that a frame may end before it is left out
 _UNEXPLAINED = 6  # times that a unit may be lost without a frame that explains it
-_AHEAD = (
-    3  # a process that ends is working on the frame it read last or one of two before: with a GPU all three are begun
-)
+_BEGUN = 3  # frames that a process is at: one is read, one registered and, with a GPU meanwhile, one measured
 
 
 class Patient:
