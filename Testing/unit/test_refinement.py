@@ -13,7 +13,8 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.flow import folding as folds
 from VoxelMorphRegistrationLib.flow import integration
 from VoxelMorphRegistrationLib.flow.folding import folded_voxels
-from VoxelMorphRegistrationLib.refinement import forces, schemes
+from VoxelMorphRegistrationLib.networks import Flow
+from VoxelMorphRegistrationLib.refinement import forces, levels, schemes
 from VoxelMorphRegistrationLib.refinement import refine as refinement
 from VoxelMorphRegistrationLib.refinement.contrast import choose_similarity
 from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
@@ -98,6 +99,19 @@ def test_the_displacement_is_the_velocities_exponentials_one_after_the_other(pai
         whole = integration.compose_flows(whole, change, "border")
     torch.testing.assert_close(result.displacement, whole)
     assert result.updates == 8
+
+
+def test_large_images_keep_velocities_on_half_as_many_voxels_an_axis_and_lose_nothing(pair, monkeypatch):
+    fixed, moving, truth = pair
+    monkeypatch.setattr(levels, "_LEAST_VOXELS", 1000)
+    result = refine(fixed, moving)
+    assert {tuple(velocity.shape[2:]) for velocity in result.velocities} == {tuple(n // 2 for n in SHAPE)}
+    assert _error(result.displacement, truth) < 0.35 and result.folded_after == 0
+    whole = torch.zeros_like(result.displacement)
+    for velocity in result.velocities:
+        change = Flow(velocity, "velocity", 1, "border", 7).displacement(SHAPE)
+        whole = integration.compose_flows(whole, change, "border")
+    torch.testing.assert_close(result.displacement, whole)
 
 
 def test_two_dimensional_images_are_refined_too():
