@@ -113,6 +113,20 @@ def test_without_room_nothing_is_unpacked_and_what_is_needed_is_said(
     assert passes == [] and not list(scratch.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "first.seq.nrrd"])
+def test_a_drive_that_fails_while_a_file_is_unpacked_is_not_called_a_lack_of_room(
+    tmp_path, series, scratch, name, monkeypatch
+):
+    def failing(*given):
+        raise OSError(5, "Input/output error")
+
+    frames = open_frames(written(tmp_path, series, name))
+    monkeypatch.setattr(random_access, "unpack", failing)
+    with pytest.raises(InputError, match=rf"{name}: cannot be read \(Input/output error\)"):
+        frames.prepare()
+    assert not list(scratch.iterdir())
+
+
 @needs_locks
 @pytest.mark.parametrize("name", ["a.mha", "first.seq.nrrd"])
 def test_readers_that_share_a_sequence_unpack_it_once_and_the_last_one_removes_it(

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 import numpy as np
 
 from ..errors import InputError
-from .compressed import CutShort, unpack
+from .compressed import CutShort, Packing
 from .nrrd import NrrdHeader
-from .random_access import PreparedAccess, Told
+from .random_access import PreparedAccess, Told, stored_blocks
 
 _BLOCK = 1 << 24
 _MORE = 1 << 24  # bytes that may follow the voxels
@@ -75,13 +76,6 @@ def _whole_voxels(header: NrrdHeader, width: int, whole: int) -> Iterator[bytes]
 
 
 def _blocks(header: NrrdHeader) -> Iterator[bytes]:
-    with open(header.data, "rb") as stream:
-        stream.seek(header.offset)
-        if header.encoding == "gzip":
-            try:
-                yield from unpack(header.path, stream, "gzip")
-            except CutShort:
-                return
-        else:
-            while block := stream.read(_BLOCK):
-                yield block
+    packing: Packing | None = "gzip" if header.encoding == "gzip" else None
+    with suppress(CutShort):
+        yield from stored_blocks(header.path, header.data, header.offset, packing)

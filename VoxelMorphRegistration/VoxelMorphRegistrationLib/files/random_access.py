@@ -20,6 +20,7 @@ from .compressed import CutShort, Packing, unpack
 from .temporary import Temporary, own_temporary, shared_temporary
 
 _PADDING = 1 << 24
+_BLOCK = 1 << 24
 
 #: Told the share, 0 to 1, of a pass that is done.
 Told = Callable[[float], None]
@@ -147,7 +148,7 @@ def unpacked(
     def work(target: BinaryIO, told: Told) -> int:
         found = 0
         try:
-            for block in _blocks(path, data, offset, packing, stored):
+            for block in stored_blocks(path, data, offset, packing, stored):
                 target.write(block[: max(needed - found, 0)])
                 found += len(block)
                 if found > 2 * needed + _PADDING:
@@ -160,10 +161,23 @@ def unpacked(
     return PreparedAccess(data, needed, "compressed: unpacked once into", work, shared)
 
 
-def _blocks(path: Path, data: Path, offset: int, packing: Packing, stored: int | None) -> Iterator[bytes]:
-    with open(data, "rb") as stream:
-        stream.seek(offset)
-        yield from unpack(path, stream, packing, stored)
+def stored_blocks(
+    path: Path, data: Path, offset: int, packing: Packing | None, stored: int | None = None
+) -> Iterator[bytes]:
+    """The bytes of `data` from `offset` on, unpacked where they are packed; arguments as of `unpacked`.
+
+    Raises InputError, naming `path`, when they cannot be read, and what `compressed.unpack` raises.
+    """
+    try:
+        with open(data, "rb") as stream:
+            stream.seek(offset)
+            if packing is not None:
+                yield from unpack(path, stream, packing, stored)
+                return
+            while block := stream.read(_BLOCK):
+                yield block
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check the file") from error
 
 
 def _size(count: int) -> str:

@@ -20,9 +20,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, error_summary
-from ..space.checks import check_geometry
 from ..space.grid import Grid
-from .compressed import check_claimed, check_expansion, is_gzip
+from .compressed import check_claimed, is_gzip
 from .detached import check_readable
 from .dicom import check_dicom_file
 from .images import check_image, header_of, image_information, number_bytes, stored_bytes
@@ -30,43 +29,11 @@ from .interleaved import in_order
 from .metaimage import PlainVoxels, check_metaimage, plain_voxels
 from .nifti import check_nifti, check_spacing, nifti_header, units
 from .nrrd import NrrdHeader, read_nrrd_header
-from .random_access import RandomAccess, Told, unpacked
+from .random_access import RandomAccess, unpacked
+from .series_file import RawSeries, SeriesFile, check_grid, no_sequence, spatial_grid
 
 if TYPE_CHECKING:
     import nibabel
-
-_BLOCK = 1 << 24
-
-
-class SeriesFile:
-    """The frames of one file. Safe to read from one thread at a time.
-
-    Attributes:
-        count: of frames. frame_bytes: of the voxels of one, as they are stored.
-        index_name, index_unit, index_type: of what distinguishes the frames, as in a Slicer sequence.
-        values: the index value of each frame, as text.
-        preparation: what has to be done before the first frame can be read, '' for nothing; of a file whose frames
-            each cost more than their own bytes, that.
-    """
-
-    count: int
-    frame_bytes: int
-    preparation = ""
-    index_name, index_unit, index_type = "frame", "", "numeric"
-    values: list[str]
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def prepare(self, told: Told = lambda share: None) -> None:
-        """Do what has to be done before the first frame; `told` is called with the share that is done.
-
-        Raises InputError when it cannot be done.
-        """
-
-    def read(self, index: int) -> sitk.Image:
-        """Raises InputError, naming file and frame, when it cannot be read whole."""
-        raise NotImplementedError
 
 
 def open_series(path: Path, shared: bool = False) -> SeriesFile:
@@ -93,37 +60,7 @@ def open_series(path: Path, shared: bool = False) -> SeriesFile:
     return _ItkSeries(path)
 
 
-class _RawSeries(SeriesFile):
-    """Frames stored one after the other: `count` times the bytes of one frame."""
-
-    def __init__(self, path: Path, grid: Grid, dtype: np.dtype, data: RandomAccess, offset: int) -> None:
-        super().__init__(path)
-        self._grid, self._dtype, self._data, self._offset = grid, dtype, data, offset
-        self.frame_bytes = math.prod(grid.size) * dtype.itemsize
-        stored = data.path.stat().st_size
-        check_expansion(path, self.frame_bytes, stored)
-        # Each frame has an index value in memory, so a header that claims millions is met before.
-        check_claimed(path, offset + self.count * self.frame_bytes, stored)
-
-    @property
-    def preparation(self) -> str:  # type: ignore[override]
-        return self._data.preparation
-
-    def prepare(self, told: Told = lambda share: None) -> None:
-        self._data.prepare(told)
-
-    def read(self, index: int) -> sitk.Image:
-        found = self._data.read(self._offset + index * self.frame_bytes, self.frame_bytes)
-        if len(found) < self.frame_bytes:
-            raise InputError(f"{self.path}: frame {index} is cut short; copy or download the file again")
-        array = np.frombuffer(found, self._dtype).reshape(self._grid.shape)
-        return self._grid.image(self._scaled(array.astype(self._dtype.newbyteorder("="), copy=False)))
-
-    def _scaled(self, array: np.ndarray) -> np.ndarray:
-        return array
-
-
-class _NrrdSeries(_RawSeries):
+class _NrrdSeries(RawSeries):
     def __init__(self, path: Path, shared: bool) -> None:
         header = read_nrrd_header(path)
         axis = _list_axis(header)
@@ -167,7 +104,7 @@ class _NrrdSeries(_RawSeries):
             self.values = [str(index) for index in range(self.count)]
 
 
-class _NiftiSeries(_RawSeries):
+class _NiftiSeries(RawSeries):
     def __init__(self, path: Path, shared: bool) -> None:
         header = nifti_header(path)
         if header is not None:
@@ -179,7 +116,7 @@ class _NiftiSeries(_RawSeries):
             raise
         size = reader.GetSize()
         if header is None or reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
-            raise _no_sequence(path, size, reader.GetNumberOfComponents())
+            raise no_sequence(path, size, reader.GetNumberOfComponents())
         try:
             dtype, (slope, intercept) = header.get_data_dtype(), header.get_slope_inter()
             offset = int(header.get_data_offset())
@@ -191,7 +128,7 @@ class _NiftiSeries(_RawSeries):
         if is_gzip(path):
             whole = max(0, offset) + math.prod(size) * dtype.itemsize
             data = unpacked(path, path, 0, "gzip", whole, shared=shared)
-        super().__init__(path, _spatial_grid(reader), dtype, data, offset)
+        super().__init__(path, spatial_grid(reader), dtype, data, offset)
         self._describe(header)
 
     def _describe(self, header: nibabel.Nifti1Header) -> None:
@@ -211,19 +148,19 @@ class _NiftiSeries(_RawSeries):
         return (array * self._slope + self._intercept).astype(np.float32)
 
 
-class _MetaImageSeries(_RawSeries):
+class _MetaImageSeries(RawSeries):
     def __init__(self, path: Path, voxels: PlainVoxels, shared: bool) -> None:
         reader = header_of(path)
         size = reader.GetSize()
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
-            raise _no_sequence(path, size, reader.GetNumberOfComponents())
+            raise no_sequence(path, size, reader.GetNumberOfComponents())
         self.count = size[3]
         self.values = [str(index) for index in range(self.count)]
         data = RandomAccess(voxels.data, voxels.offset)
         if voxels.packed:
             whole = math.prod(size) * voxels.dtype.itemsize
             data = unpacked(path, voxels.data, voxels.offset, "zlib", whole, voxels.stored, shared)
-        super().__init__(path, _spatial_grid(reader), voxels.dtype, data, 0)
+        super().__init__(path, spatial_grid(reader), voxels.dtype, data, 0)
 
 
 class _ItkSeries(SeriesFile):
@@ -233,8 +170,8 @@ class _ItkSeries(SeriesFile):
         reader = image_information(path)
         check_dicom_file(path, reader)
         if reader.GetDimension() != 4 or reader.GetNumberOfComponents() != 1:
-            raise _no_sequence(path, reader.GetSize(), reader.GetNumberOfComponents())
-        self._grid = _spatial_grid(reader)
+            raise no_sequence(path, reader.GetSize(), reader.GetNumberOfComponents())
+        self._grid = spatial_grid(reader)
         self.count = reader.GetSize()[3]
         self.values = [str(index) for index in range(self.count)]
         self.frame_bytes = math.prod(self._grid.size) * number_bytes(reader)
@@ -264,36 +201,13 @@ def _list_axis(header: NrrdHeader) -> int:
         listed = [3]
     spatial = [axis for axis in range(len(header.sizes)) if axis not in listed]
     if len(listed) != 1 or len(spatial) not in (2, 3):
-        raise _no_sequence(header.path, header.sizes, 1)
+        raise no_sequence(header.path, header.sizes, 1)
     return listed[0]
 
 
 def _nrrd_grid(header: NrrdHeader, list_axis: int) -> Grid:
     grid = header.grid([axis for axis in range(len(header.sizes)) if axis != list_axis])
-    check_geometry(_header_only(grid), str(header.path))
-    return grid
-
-
-def _header_only(grid: Grid) -> sitk.Image:
-    """One voxel with the geometry of the grid: enough to be checked."""
-    image = sitk.Image([1] * grid.dimension, sitk.sitkUInt8)
-    try:
-        image.SetSpacing(grid.spacing)
-        image.SetOrigin(grid.origin)
-        image.SetDirection(grid.direction)
-    except RuntimeError:
-        raise InputError(
-            f"spacing {grid.spacing}, direction {grid.direction}: give no volume; correct the file's header"
-        ) from None
-    return image
-
-
-def _spatial_grid(reader: sitk.ImageFileReader) -> Grid:
-    """The first three axes of a 4D header."""
-    direction = np.reshape(reader.GetDirection(), (4, 4))[:3, :3]
-    size, spacing, origin = reader.GetSize()[:3], reader.GetSpacing()[:3], reader.GetOrigin()[:3]
-    grid = Grid(tuple(size), tuple(spacing), tuple(origin), tuple(direction.ravel().tolist()))
-    check_geometry(_header_only(grid), reader.GetFileName())
+    check_grid(grid, str(header.path))
     return grid
 
 
@@ -301,11 +215,3 @@ def _plain(value: Decimal) -> str:
     """Without exponent and without zeros at the end."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _no_sequence(path: Path, size: tuple[int, ...], components: int) -> InputError:
-    what = f"{components} numbers a voxel and " if components > 1 else ""
-    return InputError(
-        f"{path}: holds {what}{len(size)} axes {tuple(size)}, a sequence has one scalar 3D image a frame; "
-        "give a 4D file, a folder or list of images, or a .seq.nrrd"
-    )

@@ -16,7 +16,8 @@ from ..errors import InputError, error_summary
 from ..files.detached import check_no_pipe
 from ..files.frame_lists import FrameList, read_frame_list
 from ..files.images import read_image
-from ..files.series import SeriesFile, open_series
+from ..files.series import open_series
+from ..files.series_file import SeriesFile
 from ..space.checks import check_geometry, check_scalar
 from .frame_names import doubts_among, frames_among, frames_in_folder, frames_in_list
 from .frame_order import told_order
