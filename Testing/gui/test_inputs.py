@@ -108,6 +108,24 @@ def test_a_folder_without_frames_is_named_and_nothing_is_chosen(host, panel, tmp
     assert "empty" in host.dialogs.shown[-1].text and panel.panel.parameters.sequence is None
 
 
+def test_while_a_compressed_file_is_unpacked_the_panel_says_how_far_it_is(host, panel, tmp_path, monkeypatch):
+    from VoxelMorphRegistrationLib.widgets.parameters import Mode
+
+    path = tmp_path / "cine.nii.gz"
+    sitk.WriteImage(sitk.JoinSeries([frame(index) for index in range(3)]), str(path), True)
+    panel.panel.parameters.mode = Mode.SEQUENCE
+    seen = []
+    monkeypatch.setattr(
+        type(slicer.app), "processEvents", lambda *given: seen.append(panel.ui.statusLabel.text), raising=False
+    )
+    host.dialogs.answers.append(("4D file", str(path)))
+    panel.ui.openFileButton.click()
+    monkeypatch.undo()
+    assert seen and all(text.startswith("Unpacking ") for text in seen)
+    assert panel.panel.parameters.sequence.GetNumberOfDataNodes() == 3
+    assert panel.ui.statusLabel.text == "" and not panel.ui.progressBar.visible
+
+
 def test_a_box_is_the_region_of_a_pair_and_a_box_elsewhere_is_named(host, panel, warm_worker, tmp_path):
     panel.panel._worker = warm_worker
     parameters = panel.panel.parameters

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -79,3 +81,18 @@ def test_a_compressed_file_is_unpacked_once_however_often_its_frames_are_shown(s
     show_frame(sequence)
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(_shown(sequence)), sitk.GetArrayFromImage(frame(0)))
     assert len(passes) == 2
+
+
+def test_a_file_for_which_there_was_no_room_is_unpacked_the_next_time_and_says_how_far_it_is(
+    scene, logic, tmp_path, monkeypatch
+):
+    path = tmp_path / "cine.nii.gz"
+    sitk.WriteImage(sitk.JoinSeries([frame(index) for index in range(4)]), str(path), True)
+    with monkeypatch.context() as full:
+        full.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=0))
+        with pytest.raises(InputError, match="no room"):
+            add_disk_sequence(scene, path)
+    shares = []
+    add_disk_sequence(scene, path, shares.append)
+    assert shares[-1] == 1 and shares == sorted(shares)
+    add_disk_sequence(scene, path, lambda share: pytest.fail("it is unpacked already"))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -63,14 +64,19 @@ def source_of(sequence: slicer.vtkMRMLSequenceNode | None) -> Path | None:
     return Path(source) if source else None
 
 
-def add_disk_sequence(scene: slicer.vtkMRMLScene, source: str | Path) -> slicer.vtkMRMLSequenceNode:
+def add_disk_sequence(
+    scene: slicer.vtkMRMLScene, source: str | Path, unpacking: Callable[[float], None] = lambda share: None
+) -> slicer.vtkMRMLSequenceNode:
     """A sequence for the frames of a folder or file, in a browser of its own; its first frame is read and shown.
 
-    `source`: as `propagation.frames.open_frames` takes it. Raises InputError when there are no frames, or the first
-    cannot be read; nothing is added to the scene then.
+    Args:
+        source: as `propagation.frames.open_frames` takes it.
+        unpacking: called with the share, 0 to 1, of a compressed file that is unpacked; not called for others.
+
+    Raises InputError when there are no frames, or the first cannot be read; nothing is added to the scene then.
     """
     source = Path(source).absolute()
-    frames = _opened(source)
+    frames = _opened(source, unpacking)
     first = as_3d(frames[0])
     name = scene.GenerateUniqueName(source.name.partition(".")[0] or "frames")
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", name)
@@ -107,10 +113,17 @@ def lacks_voxels(sequence: slicer.vtkMRMLSequenceNode) -> bool:
     return image is None or image.GetNumberOfPoints() <= 1
 
 
-def _opened(source: Path) -> Frames:
+def _opened(source: Path, unpacking: Callable[[float], None] = lambda share: None) -> Frames:
     """The frames of a source. One file stays open: what a compressed one is unpacked into serves all its frames."""
-    is_one_file = source.is_file() and source.suffix.lower() != ".txt"
-    return _one_file(source, describe_file(source)) if is_one_file else open_frames(source)
+    if not source.is_file() or source.suffix.lower() == ".txt":
+        return open_frames(source)
+    frames = _one_file(source, describe_file(source))
+    try:
+        frames.prepare(unpacking)
+    except InputError:
+        _one_file.cache_clear()  # Frames keep their failure, and there may be room the next time.
+        raise
+    return frames
 
 
 @lru_cache(maxsize=2)

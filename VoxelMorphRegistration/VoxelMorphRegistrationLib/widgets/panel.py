@@ -50,7 +50,7 @@ class Panel:
         self._review = SequenceReviewSection(ui, self._sequences.add_reference, self._sequences.again)
         self._export = ExportSection(ui, self._runs.progress)
         self._folder = RunFolderSection(ui, self.update)
-        self._disk = DiskInputSection(ui, self._choose_sequence)
+        self._disk = DiskInputSection(ui, self._choose_sequence, self._runs.progress)
         self._network = NetworkSection(ui, lambda: self._worker, self._runs.ready, self._runs.progress)
         self._shown = ShownFrame(self._review.moved, self._runs.say)
         self._references = ReferencesSection(ui, lambda: self._shown.number)
