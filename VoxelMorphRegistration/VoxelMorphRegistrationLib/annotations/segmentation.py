@@ -183,7 +183,8 @@ class Segmentation:
         """Pulled onto the displacement's grid, each layer by itself; the pixel type and all segments are kept.
 
         `nearest` takes the voxel x + u(x) falls in; `smooth` see `label_warping`. What lies outside is 0. With a GPU as
-        `device` its copy of the labels is warped there, and stays for the next displacement.
+        `device` its copy of the labels is warped there, and stays for the next displacement; where it has no room, that
+        and all further ones are warped on the CPU.
         """
         layers = None
         if device is not None and device.type == "cuda":
@@ -205,12 +206,16 @@ class Segmentation:
         try:
             if device not in self._on_devices:
                 self._on_devices[device] = [DeviceWarper(layer, device) for layer in self.layers]
-            return [warper.warp(displacement, interpolation) for warper in self._on_devices[device]]
+            warpers = self._on_devices[device]
+            return None if warpers is None else [warper.warp(displacement, interpolation) for warper in warpers]
         except torch.cuda.OutOfMemoryError:
+            # What was prepared in vain would be prepared for every further displacement.
+            self._on_devices[device] = None
             return None
 
     @cached_property
-    def _on_devices(self) -> dict[torch.device, list[DeviceWarper]]:
+    def _on_devices(self) -> dict[torch.device, list[DeviceWarper] | None]:
+        """None for a device that had no room once."""
         return {}
 
     @cached_property

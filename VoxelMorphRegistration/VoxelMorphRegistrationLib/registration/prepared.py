@@ -80,7 +80,7 @@ class FixedImage:
         image: the one given, with voxels that are not finite replaced.
         normalised: with the network's intensities, on its own grid. sampled: on the network's `grid`, (1, 1, *shape).
         mask: where the images are compared, on that grid too; None for everywhere.
-        notes: what was done to it, and to the grid, that a person should know.
+        notes, grid_notes: what was done to it, and to the grid, that a person should know.
     """
 
     image: sitk.Image
@@ -88,7 +88,8 @@ class FixedImage:
     grid: Grid
     sampled: torch.Tensor
     mask: torch.Tensor | None
-    notes: tuple[tuple[str, ...], tuple[str, ...]]
+    notes: tuple[str, ...]
+    grid_notes: tuple[str, ...]
 
     @classmethod
     def of(
@@ -105,7 +106,7 @@ class FixedImage:
         normalised = NormalisedImage.of(image, card.intensity, "fixed image")
         sampled = sent(normalised.on(grid, None), device)
         on_grid = None if mask is None else sent(mask_on_network_grid(mask, grid), device)
-        return cls(image, normalised, grid, sampled, on_grid, (notes, grid_notes))
+        return cls(image, normalised, grid, sampled, on_grid, tuple(notes), tuple(grid_notes))
 
 
 class MovingImage:

@@ -144,7 +144,7 @@ class Registrar:
             moving=kept.on(grid, alignment),
             grid=grid,
             mask=ready.mask,
-            notes=[*self._initial_notes, *ready.notes[0], *kept.notes, *ready.notes[1]],
+            notes=[*self._initial_notes, *ready.notes, *kept.notes, *ready.grid_notes],
         )
         scaling = scaling_note(alignment)
         if scaling is not None:

@@ -102,8 +102,7 @@ class Registration:
     def warp_labels(self, labels: sitk.Image, interpolation: LabelInterpolation = "nearest") -> sitk.Image:
         """A label map of the moving image (on any grid that overlaps it) on the fixed grid, in its own pixel type.
 
-        On the CPU, whatever the device: what a GPU saves is less than what bringing one label map there takes. For many
-        displacements of one segmentation see `Segmentation.warp`.
+        On the CPU, whatever the device. `Segmentation.warp` uses a GPU, for many displacements of the same labels.
 
         Raises:
             InputError: for labels that are not whole numbers or lie elsewhere than the moving image, and for an unknown
