@@ -259,8 +259,9 @@ def propagate(
 ) -> Iterator[FrameResult]:
     """Carry the segmentation of one frame (or of several) to all frames; yields one finished frame at a time.
 
-    One frame is held in memory at a time. Stop iterating, or close the iterator, to cancel. Input that nothing can be
-    done with is refused here, at once; a frame that cannot be read or registered comes as a result of status 'failed'.
+    One frame is held in memory at a time, with a GPU two. Stop iterating, or close the iterator, to cancel. Input that
+    nothing can be done with is refused here, at once; a frame that cannot be read or registered comes as a result of
+    status 'failed'.
 
     A ball that moves to the left by 2 mm from frame to frame, drawn on the first frame alone:
 
