@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -111,6 +112,19 @@ def test_without_room_nothing_is_unpacked_and_what_is_needed_is_said(
         with pytest.raises(InputError, match=rf"{name}: no room .* in {scratch}.*needed.*free.*TMPDIR"):
             frames[0]
     assert passes == [] and not list(scratch.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve room")
+def test_room_that_is_gone_when_frames_are_put_in_order_is_an_error_and_not_the_end_of_the_process(
+    tmp_path, series, scratch, monkeypatch
+):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(InputError, match=rf"first.seq.nrrd: no room .* in {scratch} \(No space left"):
+        open_frames(written(tmp_path, series, "first.seq.nrrd")).prepare()
+    assert not list(scratch.iterdir())
 
 
 @pytest.mark.parametrize("name", ["a.nii.gz", "first.seq.nrrd"])

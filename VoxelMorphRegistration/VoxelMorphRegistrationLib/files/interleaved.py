@@ -7,7 +7,9 @@ voxels; memory holds some megabytes of it.
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
@@ -35,6 +37,7 @@ def in_order(header: NrrdHeader, shared: bool = False) -> PreparedAccess:
     width = frames * header.dtype.itemsize
 
     def work(storage: BinaryIO, told: Told) -> int:
+        _reserve(storage, voxels * width)
         target = np.memmap(storage, header.dtype, "w+", shape=(frames, voxels))
         done = 0
         for block in _whole_voxels(header, width, voxels * width):
@@ -50,6 +53,19 @@ def in_order(header: NrrdHeader, shared: bool = False) -> PreparedAccess:
     packed = "compressed, and " if header.encoding == "gzip" else ""
     why = f"{packed}its frames are interleaved: put in order in one pass over the file, into"
     return PreparedAccess(header.data, voxels * width, why, work, shared)
+
+
+def _reserve(storage: BinaryIO, count: int) -> None:
+    """Raises OSError when the disk does not take so many bytes: what is written into a mapped file without room for it
+    ends the process.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(storage.fileno(), 0, count)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # Some file systems cannot reserve.
+            raise
 
 
 def _whole_voxels(header: NrrdHeader, width: int, whole: int) -> Iterator[bytes]:
