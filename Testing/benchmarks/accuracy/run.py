@@ -122,6 +122,8 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
+        # As the command line has it: threads that spin cost several times as much beside other programs.
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(THREADS),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "VoxelMorphRegistration")]),
     }
