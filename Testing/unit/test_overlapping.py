@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import signal
 import threading
 import time
 
@@ -70,6 +71,15 @@ def test_closing_ends_a_long_search_between_two_frames_and_not_after_all_of_them
     assert not any(one.name.startswith("voxelmorph-") for one in threading.enumerate())
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handling of SIGINT: a test that a script starts in the background inherits that it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_cancellation_that_wakes_nobody_is_heard_while_a_frame_is_found():
     released = threading.Event()
 
