@@ -56,6 +56,14 @@ def written(folder, series, name):
     return folder / name
 
 
+def unpacked(path, scratch):
+    """The frames of a file that this process has unpacked for others too, and the file they are in."""
+    frames = open_frames(path, shared=True)
+    frames.prepare()
+    (file,) = scratch.rglob("*.voxels")
+    return frames, file
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_what_a_compressed_sequence_is_unpacked_into_is_told_before_anything_is(tmp_path, series, scratch, name):
     frames = open_frames(written(tmp_path, [image_of(index) for index in range(12)], name))
@@ -166,9 +174,7 @@ def test_readers_that_share_a_sequence_unpack_it_once_and_the_last_one_removes_i
 @needs_locks
 def test_another_process_finds_what_this_one_unpacked_and_takes_nothing_away(tmp_path, series, scratch):
     path = written(tmp_path, series, "a.nii.gz")
-    mine = open_frames(path, shared=True)
-    mine.prepare()
-    (file,) = scratch.rglob("*.voxels")
+    mine, file = unpacked(path, scratch)
     code = (
         "import sys; from VoxelMorphRegistrationLib.files import random_access, series;"
         "random_access.unpack = None;"
@@ -185,9 +191,7 @@ def test_another_process_finds_what_this_one_unpacked_and_takes_nothing_away(tmp
 @needs_locks
 def test_what_a_killed_process_left_is_removed_and_what_was_not_finished_is_made_anew(tmp_path, series, scratch):
     path = written(tmp_path, series, "a.nii.gz")
-    frames = open_frames(path, shared=True)
-    frames.prepare()
-    (file,) = scratch.rglob("*.voxels")
+    frames, file = unpacked(path, scratch)
     del frames
     gc.collect()
     # As a killed process leaves its own: this one half filled, and that of another sequence.
