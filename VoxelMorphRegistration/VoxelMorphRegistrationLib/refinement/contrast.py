@@ -44,14 +44,13 @@ def choose_similarity(images: ImagePair) -> Similarity:
 
 class CoarseComparison:
     """How similar a pair is on at most about 650,000 isotropic voxels, whatever pulls its moving image: what does not
-    depend on that is made once.
+    depend on that is made once, when it is asked for.
 
     Displacements are (1, d, *shape), in voxels of the images' grid.
     """
 
     def __init__(self, images: ImagePair) -> None:
-        self._shape = images.shape
-        self._images = images.shrunk(images.isotropic_shape(_COARSE_VOXELS))
+        self._fine = images
 
     def lncc(self, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None) -> float:
         """The squared local correlation, averaged over the windows of 7 voxels in which the fixed image has structure.
@@ -86,12 +85,16 @@ class CoarseComparison:
         matrices = gaussian_matrices(local.shape[2:], _AROUND, local.device)
         weight = apply_separable(structured.float(), matrices)
         similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
-        return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), self._shape)
+        return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), self._fine.shape)
 
     def _pulled(self, displacement: torch.Tensor | None) -> torch.Tensor:
         if displacement is None:
             return self._images.moving
         return self._images.pulled(integration.resize_flow(displacement, self._images.shape)).moving
+
+    @cached_property
+    def _images(self) -> ImagePair:
+        return self._fine.shrunk(self._fine.isotropic_shape(_COARSE_VOXELS))
 
     @cached_property
     def _correlation(self) -> LocalCorrelation:

@@ -140,8 +140,8 @@ def refine(
     velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), grid))
     if similarity == "lncc":
-        weight = judge.weigh(start)
-        found = [shrink(weight, grid) * velocity for velocity in found]
+        weight = shrink(judge.weigh(start), grid)
+        found = [weight * velocity for velocity in found]
     return _accepted(start, found, updates.taken, judge, settings)
 
 
