@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.annotations import label_statistics
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
 from VoxelMorphRegistrationLib.registration import pair_similarity as quality
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -107,6 +108,19 @@ def test_a_flow_that_undoes_a_shift_restores_the_similarity():
     alike = quality.PairSimilarity(a, mask=mask)
     assert alike(shifted) < 0.8
     assert alike(shifted, flow) > 0.9999
+
+
+def test_what_a_grid_was_padded_with_has_no_say_in_the_similarity():
+    a, b = _pair()
+    padding = (2, 3, 0, 4, 1, 1)
+    far = tuple(torch.nn.functional.pad(x - x.min() + 1, padding) for x in (a, b))
+    flow = torch.zeros(1, 3, 24, 24, 24)
+    flow[:, 0] = 2.0  # tissue comes in from the padded planes
+    view = FieldOfView.of(*far)
+    for metric in ("ncc", "nmi"):
+        alone, together = quality.PairSimilarity(a, metric), quality.PairSimilarity(far[0], metric, None, view)
+        assert np.isclose(together(far[1]), alone(b), atol=1e-5)
+        assert np.isclose(together(far[1], torch.nn.functional.pad(flow, padding)), alone(b, flow), atol=1e-5)
 
 
 def test_normalised_mutual_information_is_two_for_a_function_of_the_image_and_near_one_for_noise():

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.similarity import LocalCorrelation, mind_ssc, ncc, weighted_mean
+from .field_of_view import FieldOfView
 from .levels import level_shape, shrink
 from .pair import ImagePair
 from .similarities import Similarity
@@ -43,14 +44,19 @@ def choose_similarity(images: ImagePair) -> Similarity:
 
 
 class CoarseComparison:
-    """How similar a pair is on at most about 650,000 isotropic voxels, whatever pulls its moving image: what does not
-    depend on that is made once, when it is asked for.
+    """How similar a pair is inside its field of view, whatever pulls its moving image: what does not depend on that is
+    made once, when it is asked for.
 
-    Displacements are (1, d, *shape), in voxels of the images' grid.
+    On at most about 650,000 isotropic voxels. Displacements are (1, d, *shape), in voxels of the images' grid.
+
+    Attributes:
+        view: what is left out, a grid's padding, ends at a cut through the anatomy, which tissue moves through.
+        seen: the pair inside it, as it was given.
     """
 
     def __init__(self, images: ImagePair) -> None:
-        self._fine = images
+        self.view = FieldOfView.of(images.fixed, images.moving)
+        self.seen = self.view.pair(images)
 
     def lncc(self, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None) -> float:
         """The squared local correlation, averaged over the windows of 7 voxels in which the fixed image has structure.
@@ -62,7 +68,7 @@ class CoarseComparison:
         local, structured = self._correlation.local(self._pulled(displacement)), self._structured
         if weight is None:
             return float(local[structured].mean().nan_to_num())
-        shares = _resampled(weight, tuple(local.shape[2:]))[structured]
+        shares = _resampled(self.view.cut(weight), tuple(local.shape[2:]))[structured]
         return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
 
     def denoised_lncc(self, displacement: torch.Tensor | None = None) -> float:
@@ -85,16 +91,18 @@ class CoarseComparison:
         matrices = gaussian_matrices(local.shape[2:], _AROUND, local.device)
         weight = apply_separable(structured.float(), matrices)
         similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
-        return _resampled(((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1), self._fine.shape)
+        unlike = ((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1)
+        return self.view.extended(_resampled(unlike, self.seen.shape))
 
     def _pulled(self, displacement: torch.Tensor | None) -> torch.Tensor:
         if displacement is None:
             return self._images.moving
-        return self._images.pulled(integration.resize_flow(displacement, self._images.shape)).moving
+        inside = self.view.cut(displacement)
+        return self._images.pulled(integration.resize_flow(inside, self._images.shape)).moving
 
     @cached_property
     def _images(self) -> ImagePair:
-        return self._fine.shrunk(self._fine.isotropic_shape(_COARSE_VOXELS))
+        return self.seen.shrunk(self.seen.isotropic_shape(_COARSE_VOXELS))
 
     @cached_property
     def _correlation(self) -> LocalCorrelation:

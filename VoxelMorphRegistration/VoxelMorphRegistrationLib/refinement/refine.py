@@ -118,7 +118,7 @@ def refine(
         return _unchanged(start, 0, judge)
 
     view = FieldOfView.of(pulled.fixed, pulled.moving)
-    seen = _inside(view, pulled)
+    seen = view.pair(pulled)
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
     use_finer = finer is not None and scheme.finer_updates > 0 and Forces(seen, similarity).finest == 1
     updates = Updates(scheme, settings, use_finer, progress)
@@ -127,7 +127,7 @@ def refine(
     # No velocity is found on a finer grid than this, but by the last level on finer images.
     grid = images.shape if use_finer else integration_shape(images.shape)
     for number, level in enumerate(scheme.fits):
-        velocity = _fitted(_inside(view, images.pulled(whole)), view.cut(whole), level, number, updates)
+        velocity = _fitted(view.pair(images.pulled(whole)), view.cut(whole), level, number, updates)
         found.append(integration.resize_flow(view.extended(velocity), grid))
         change = integration.integrate(found[-1], settings.squarings, settings.padding)
         whole = _after(whole, integration.resize_flow(change, images.shape))
@@ -136,7 +136,7 @@ def refine(
         assert finer is not None
         return _finer_inside(view, finer(whole), seen.mask)
 
-    forces = Forces(_inside(view, images.pulled(whole)), similarity)
+    forces = Forces(view.pair(images.pulled(whole)), similarity)
     velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), grid))
     if similarity == "lncc":
@@ -160,10 +160,9 @@ class _Judge:
     """The similarity of a pair under a whole displacement (1, d, *shape), in voxels; larger is better."""
 
     def __init__(self, images: ImagePair, similarity: Similarity) -> None:
-        self.similarity, self._images = similarity, images
+        self.similarity = similarity
         self._comparison = CoarseComparison(images)
         self._weight: torch.Tensor | None = None
-        self._view = FieldOfView.of(images.fixed, images.moving)
 
     def weigh(self, displacement: torch.Tensor) -> torch.Tensor:
         """From here on LNCC counts where the pair is unlike under this displacement; how much, (1, 1, *shape)."""
@@ -173,9 +172,9 @@ class _Judge:
     def __call__(self, displacement: torch.Tensor) -> float:
         if self.similarity == "lncc":
             return self._comparison.lncc(displacement, self._weight)
-        forces = Forces(_inside(self._view, self._images), "mind")
+        forces = Forces(self._comparison.seen, "mind")
         shape = level_shape(forces.images.shape, forces.finest)
-        return forces.at(forces.finest).value(integration.resize_flow(self._view.cut(displacement), shape))
+        return forces.at(forces.finest).value(integration.resize_flow(self._comparison.view.cut(displacement), shape))
 
 
 @dataclass(frozen=True)
@@ -237,11 +236,6 @@ def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
 def _after(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
     """The displacement of x -> outer(inner(x)), all (1, d, *shape) in voxels."""
     return integration.compose_flows(outer, inner, "border")
-
-
-def _inside(view: FieldOfView, images: ImagePair) -> ImagePair:
-    mask = None if images.mask is None else view.cut(images.mask)
-    return ImagePair(view.cut(images.fixed), view.cut(images.moving), mask, images.spacing)
 
 
 def _finer_inside(view: FieldOfView, images: ImagePair, mask: torch.Tensor | None) -> ImagePair:

@@ -56,7 +56,7 @@ class Scheme:
     fits: tuple[FitLevel, ...] = ()
 
 
-_FIT = Fit(step=0.2, variation=0.1, smoothing=0.8, still=0.1)
+_FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
     (4, 2, 1),
     (60, 60, 20),

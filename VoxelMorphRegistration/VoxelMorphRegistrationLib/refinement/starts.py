@@ -67,18 +67,20 @@ def better_start(images: ImagePair, rough: torch.Tensor, comparison: CoarseCompa
     if similar >= _ALIKE:
         return None
     alone = comparison.lncc(rough)
+    seen = comparison.seen
     better: list[tuple[float, _Found]] = []
 
-    def compare(displacement: torch.Tensor, name: str) -> None:
+    def compare(inside: torch.Tensor, name: str) -> None:
+        displacement = comparison.view.extended(inside)
         gain = comparison.lncc(displacement) - alone
         if gain > _LEAST_GAIN:
             better.append((comparison.distance(displacement), _Found(displacement, name, gain)))
 
-    compare(coarse_lncc(images), "coarse LNCC")
+    compare(coarse_lncc(seen), "coarse LNCC")
     if _UNLIKE <= similar < (_NEAR if better else _FAR):
-        searched = search(images)
+        searched = search(seen)
         if searched is not None:
-            compare(followed(images, searched), "discrete search")
+            compare(followed(seen, searched), "discrete search")
     if not better:
         return None
     best = min(better, key=lambda one: one[0])[1]

@@ -8,6 +8,7 @@ import torch
 
 from ..flow import sampling, similarity
 from ..flow.sampling import Padding
+from ..refinement.field_of_view import FieldOfView
 
 Metric = Literal["ncc", "nmi"]
 _ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond that every second along each axis
@@ -23,9 +24,19 @@ class PairSimilarity:
         fixed: (1, 1, *shape), normalised.
         metric: 'ncc' or 'nmi'.
         mask: (1, 1, *shape), not zero where the images are compared; None = everywhere.
+        view: what is seen of the images; None = all. What a grid was padded with belongs to neither, and tissue that
+            moves through the cut would seem to make them less alike.
     """
 
-    def __init__(self, fixed: torch.Tensor, metric: Metric = "ncc", mask: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        fixed: torch.Tensor,
+        metric: Metric = "ncc",
+        mask: torch.Tensor | None = None,
+        view: FieldOfView | None = None,
+    ) -> None:
+        self._cut = _all if view is None else view.cut
+        fixed, mask = self._cut(fixed), None if mask is None else self._cut(mask)
         shape = tuple(fixed.shape[2:])
         step = 1 if fixed.numel() <= _ALL_VOXELS else 2
         self.metric = metric
@@ -40,10 +51,15 @@ class PairSimilarity:
 
         The flow (1, d, *shape) is in voxels and pulls; `padding` is what lies outside the moving image.
         """
+        moving = self._cut(moving)
         if flow is None:
             seen = moving[self._every]
         else:
-            seen = sampling.sample(moving, self._position + flow[self._every], padding)
+            seen = sampling.sample(moving, self._position + self._cut(flow)[self._every], padding)
         if self.metric == "ncc":
             return float(similarity.ncc(self._fixed, seen, self._mask))
         return similarity.nmi(self._fixed, seen, self._mask)
+
+
+def _all(values: torch.Tensor) -> torch.Tensor:
+    return values

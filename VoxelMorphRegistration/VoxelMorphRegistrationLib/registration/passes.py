@@ -14,6 +14,7 @@ from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
 from ..refinement.contrast import CoarseComparison, choose_similarity
+from ..refinement.field_of_view import FieldOfView
 from ..refinement.levels import shrink
 from ..refinement.pair import ImagePair
 from ..refinement.refine import Refinement, refine
@@ -167,7 +168,7 @@ class Passes:
         if not result.accepted:
             return replace(predicted, refinement=result)
         whole = _after(before, result.displacement, padding)
-        judge = PairSimilarity(images.fixed, "nmi", images.mask)
+        judge = PairSimilarity(images.fixed, "nmi", images.mask, FieldOfView.of(images.fixed, images.moving))
         shared, still_shared = (judge(images.moving, displacement, padding) - 1 for displacement in (before, whole))
         if still_shared < _LEAST_INFORMATION * shared:
             return replace(predicted, refinement=result.refused())

@@ -17,6 +17,7 @@ from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
 from ..refinement.contrast import CoarseComparison, choose_similarity
+from ..refinement.field_of_view import FieldOfView
 from ..space import displacement as displacements
 from ..space.affine import matrix_of
 from ..space.checks import check_labels
@@ -125,9 +126,10 @@ class Registration:
         'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
         where there is one; see `PairSimilarity`.
         """
-        metric, moving, padding = self._provenance.metric, self._inputs.moving, self._found.padding
+        metric, padding = self._provenance.metric, self._found.padding
+        fixed, moving = self._inputs.fixed, self._inputs.moving
         with self._stopwatch.stage("total"):
-            measure = PairSimilarity(self._inputs.fixed, metric, self._inputs.mask)
+            measure = PairSimilarity(fixed, metric, self._inputs.mask, FieldOfView.of(fixed, moving))
             before, after = (measure(moving, flow, padding) for flow in (None, self._found.displacement))
             untouched = before if self.alignment is None else measure(self._pair.unaligned())
         return {"metric": metric, "untouched": untouched, "before": before, "after": after}
