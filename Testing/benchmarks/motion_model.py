@@ -96,7 +96,7 @@ class BreathingWithIntruders(Frames):
 
     def __getitem__(self, index: int) -> sitk.Image:
         if index in self._made:
-            return like(self._made[index].astype(np.float32), self.image)
+            return like(self._made[index], self.image)
         started = time.thread_time()
         moved = self.image if index == 0 else pull(self._mirrored, self.truth(index), outside=-1000.0, grid=self.image)
         noise = np.random.default_rng(index).normal(0, NOISE_HU, moved.GetSize()[::-1])
@@ -105,7 +105,7 @@ class BreathingWithIntruders(Frames):
             values = _other_day(1000 - values, (-200, 1300), index)
         # Kept as a scanner would, in whole numbers: a strategy reads most frames twice.
         self._made[index] = np.rint(values).astype(np.int16)
-        frame = like(self._made[index].astype(np.float32), self.image)
+        frame = like(self._made[index], self.image)
         self.seconds += time.thread_time() - started
         return frame
 

@@ -17,7 +17,7 @@ class FitLevel:
 
     Attributes:
         voxels: about how many isotropic voxels its images have; 0 for the images as they are.
-        updates: how many; with a fixed number of updates altogether, its share.
+        updates: how many.
         fit: see `variation.Fit`.
     """
 
@@ -56,6 +56,7 @@ class Scheme:
     fits: tuple[FitLevel, ...] = ()
 
 
+# Twice as many updates pull hearts straight (.85 -> .84 of Dice) and bring livers no nearer.
 _FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
     (4, 2, 1),
@@ -66,6 +67,6 @@ ONE_CONTRAST = Scheme(
     even=0.5,
     finer_updates=6,
     finer_elastic=0.4,
-    fits=(FitLevel(300_000, 20, _FIT), FitLevel(0, 20, _FIT)),
+    fits=(FitLevel(300_000, 11, _FIT), FitLevel(0, 11, _FIT)),
 )
 OTHER_CONTRAST = Scheme((4, 2, 1), (20, 20, 8), fluid=3.0, elastic=(1.0, 1.0, 1.0))

@@ -9,7 +9,8 @@ from .settings import RefinementSettings
 
 
 class Updates:
-    """The updates of a scheme: a fixed number is shared out in the proportions of the most it may take, none lost.
+    """The updates of a scheme. Of a fixed number the fits take theirs as long as there are any; the rest is shared out
+    among the levels in the proportions of the most that each may take, none lost.
 
     Attributes:
         levels: the most of each level of the scheme, then of the finer one where there is one.
@@ -29,16 +30,18 @@ class Updates:
         most = [*scheme.most_updates]
         if with_finer:
             most = [*most[:-1], most[-1] - scheme.finer_updates, scheme.finer_updates]
-        shares = [*fits, *most]
         if settings.updates != "auto":
+            left = settings.updates
+            for number, limit in enumerate(fits):
+                fits[number] = min(limit, left)
+                left -= fits[number]
             # Rounded down, and the rest to the coarsest level: few go to the finest, where they cost most.
-            whole = sum(shares)
-            shares = [int(settings.updates * share / whole) for share in shares]
-            shares[len(fits)] += settings.updates - sum(shares)
-        self._fits, self.levels = shares[: len(fits)], tuple(shares[len(fits) :])
+            most = [left * share // sum(most) for share in most]
+            most[0] += left - sum(most)
+        self._fits, self.levels = fits, tuple(most)
         self.ends = settings.updates == "auto"
         self.taken = 0
-        self._most, self._progress = sum(shares), progress
+        self._most, self._progress = sum(fits) + sum(most), progress
 
     def of_fit(self, number: int) -> int:
         """How many the fit of this number takes."""
