@@ -68,15 +68,21 @@ class FieldOfView:
 
 
 def _ends(fixed: torch.Tensor, moving: torch.Tensor, axis: int) -> tuple[int, int]:
-    others = [a for a in range(fixed.dim()) if a != axis]
-    filled, visible = (
-        torch.stack([(i > i.amin(others, keepdim=True) + least).float().mean(others) for i in (fixed, moving)]).amax(0)
-        for least in (1e-6, _FAINT)
-    )
+    filled = _shares(fixed, moving, axis, 1e-6)
     content = torch.nonzero(filled > 0).flatten().tolist()
     if not content:
         return 0, len(filled)
-    shown = torch.nonzero(visible > 0).flatten().tolist() or content
-    low = content[0] if filled[content[0]] > _CUT else max(0, shown[0] - _SURROUNDINGS)
-    high = content[-1] + 1 if filled[content[-1]] > _CUT else min(len(filled), shown[-1] + 1 + _SURROUNDINGS)
+    low, high = content[0], content[-1] + 1
+    is_cut = [bool(share > _CUT) for share in (filled[low], filled[high - 1])]
+    if not all(is_cut):
+        shown = torch.nonzero(_shares(fixed, moving, axis, _FAINT) > 0).flatten().tolist() or content
+        low = low if is_cut[0] else max(0, shown[0] - _SURROUNDINGS)
+        high = high if is_cut[1] else min(len(filled), shown[-1] + 1 + _SURROUNDINGS)
     return (low, high) if high - low >= _LEAST_PLANES else (0, len(filled))
+
+
+def _shares(fixed: torch.Tensor, moving: torch.Tensor, axis: int, least: float) -> torch.Tensor:
+    """Of each plane across an axis the share that exceeds the plane's smallest value by so much, in either image."""
+    others = [a for a in range(fixed.dim()) if a != axis]
+    counts = [torch.count_nonzero(i > i.amin(others, keepdim=True) + least, others) for i in (fixed, moving)]
+    return torch.maximum(*counts) / (fixed.numel() / fixed.shape[axis])

@@ -120,8 +120,8 @@ class Registration:
 
     @cached_property
     def similarity(self) -> dict[str, Any]:
-        """{'metric', 'untouched', 'before', 'after'}: how alike the pair is on the network's grid: as given, after the
-        alignment (and the initial transform), and at the end.
+        """{'metric', 'untouched', 'before', 'after'}: how alike the pair is on the network's grid, without what that was
+        padded with: as given, after the alignment (and the initial transform), and at the end.
 
         'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
         where there is one; see `PairSimilarity`.
