@@ -94,3 +94,15 @@ def test_a_network_that_folds_is_doubtful():
     fixed_grid, _ = GEOMETRIES["straight"]
     result = register(picture_on(fixed_grid), picture_on(fixed_grid), smooth_model(voxels=9.0), align="none")
     assert result.folded_percent > 1 and any("fold" in doubt for doubt in result.report()["doubts"])
+
+
+@pytest.mark.parametrize("refine", [0, 10])
+def test_a_mask_beside_the_anatomy_is_a_doubtful_result_and_no_crash(refine):
+    values = np.zeros((48, 48, 48), np.float32)
+    values[18:34, 18:34, 18:34] = 1 + np.random.default_rng(1).normal(size=(16, 16, 16)) / 5
+    beside = np.zeros(values.shape, np.uint8)
+    beside[2:6, 2:6, 2:6] = 1
+    fixed, moving, mask = (sitk.GetImageFromArray(array) for array in (values, np.roll(values, 2, 0), beside))
+    result = register(fixed, moving, smooth_model(), mask=mask, align="none", refine=refine)
+    assert result.similarity["after"] == result.similarity["untouched"]
+    assert any("nothing was gained" in doubt for doubt in result.doubts)

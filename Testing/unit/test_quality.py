@@ -110,6 +110,13 @@ def test_a_flow_that_undoes_a_shift_restores_the_similarity():
     assert alike(shifted, flow) > 0.9999
 
 
+def test_an_empty_mask_is_no_similarity_at_all():
+    a, b = _pair()
+    nothing = torch.zeros_like(a)
+    assert quality.PairSimilarity(a, "ncc", nothing)(b) == 0
+    assert quality.PairSimilarity(a, "nmi", nothing)(b) == 1
+
+
 def test_what_a_grid_was_padded_with_has_no_say_in_the_similarity():
     a, b = _pair()
     padding = (2, 3, 0, 4, 1, 1)

@@ -37,12 +37,14 @@ def ncc(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> t
 def nmi(a: torch.Tensor, b: torch.Tensor, mask: torch.Tensor | None = None) -> float:
     """Normalised mutual information (H(a) + H(b)) / H(a, b) of two tensors of one shape, in 1..2; not differentiable.
 
-    Over the mask where one is given, from histograms between each one's extremes. Studholme et al., An overlap
-    invariant entropy measure of 3D medical image alignment, Pattern Recognition 32, 1999.
+    Over the mask where one is given, 1 where it is empty, from histograms between each one's extremes. Studholme et
+    al., An overlap invariant entropy measure of 3D medical image alignment, Pattern Recognition 32, 1999.
     """
     if mask is not None:
         keep = mask.expand_as(a) > 0
         a, b = a[keep], b[keep]
+        if a.numel() == 0:
+            return 1.0
     joint = torch.bincount(_bins(a) * _BINS + _bins(b), minlength=_BINS**2).double().reshape(_BINS, _BINS)
     joint = joint / joint.sum()
     together = _entropy(joint)

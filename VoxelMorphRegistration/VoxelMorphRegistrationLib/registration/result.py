@@ -120,7 +120,7 @@ class Registration:
 
     @cached_property
     def similarity(self) -> dict[str, Any]:
-        """{'metric', 'untouched', 'before', 'after'}: how alike the pair is on the network's grid, without what that was
+        """{'metric', 'untouched', 'before', 'after'}: how alike the pair is on the network's grid, without what it was
         padded with: as given, after the alignment (and the initial transform), and at the end.
 
         'metric' is 'ncc' (Pearson's correlation, -1..1) or 'nmi' (normalised mutual information, 1..2), inside the mask
