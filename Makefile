@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV ?= .venv
 CONSTRAINTS ?= constraints.txt
 DEMO_OUTPUT ?= demo-output
-JOBS ?= 2
+# One more than two cores: some tests wait for processes, schedulers and a browser.
+JOBS ?= 3
 ORACLES ?= antspyx itk-elastix monai surfa nitransforms pynrrd dask-kubernetes
 
 BIN := $(VENV)/bin
