@@ -38,7 +38,7 @@ def test_a_pair_is_as_similar_on_a_padded_grid_as_without_the_padding(slab, padd
         near, far = share * whole, share * _constant(SHIFT, padded)
         for measure in ("lncc", "denoised_lncc", "distance"):
             assert getattr(together, measure)(far) == pytest.approx(getattr(alone, measure)(near), abs=1e-6)
-        torch.testing.assert_close(together.view.cut(together.unlike(far)), alone.unlike(near))
+        torch.testing.assert_close(padded.field_of_view.cut(together.unlike(far)), alone.unlike(near))
         weight = alone.unlike(0.5 * whole)
         assert together.lncc(far, F.pad(weight, PADDED)) == pytest.approx(alone.lncc(near, weight), abs=1e-6)
 
@@ -50,7 +50,7 @@ def test_a_start_is_found_as_if_nothing_had_been_padded(slab, padded):
     )
     assert starts[1].gain == pytest.approx(starts[0].gain, abs=1e-5)
     inner = (slice(None), slice(None), *(slice(8, -8) for _ in slab.shape))
-    error = (CoarseComparison(padded).view.cut(together) - alone)[inner].norm(dim=1)
+    error = (padded.field_of_view.cut(together) - alone)[inner].norm(dim=1)
     assert float(error.mean()) < 0.1
     assert float((alone - _constant(SHIFT, slab))[inner].norm(dim=1).mean()) < 0.5
 

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from VoxelMorphRegistrationLib.annotations import label_statistics
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
+from VoxelMorphRegistrationLib.refinement.pair import ImagePair
 from VoxelMorphRegistrationLib.registration import pair_similarity as quality
 from VoxelMorphRegistrationLib.space.grid import Grid
 
@@ -84,18 +84,22 @@ def _pair(size=24):
     return (torch.from_numpy(x.astype(np.float32))[None, None] for x in (a, b))
 
 
+def _similarity(fixed, moving, metric="ncc", mask=None):
+    return quality.PairSimilarity(ImagePair(fixed, moving, mask), metric)()
+
+
 def test_ncc_is_numpy_s_correlation_within_the_mask():
     a, b = _pair()
     mask = (a > 0).float()
-    assert np.isclose(quality.PairSimilarity(a)(b), np.corrcoef(a.ravel(), b.ravel())[0, 1], atol=1e-5)
+    assert np.isclose(_similarity(a, b), np.corrcoef(a.ravel(), b.ravel())[0, 1], atol=1e-5)
     inside = a[a > 0], b[a > 0]
-    assert np.isclose(quality.PairSimilarity(a, mask=mask)(b), np.corrcoef(*inside)[0, 1], atol=1e-5)
+    assert np.isclose(_similarity(a, b, mask=mask), np.corrcoef(*inside)[0, 1], atol=1e-5)
 
 
 def test_of_large_images_every_second_voxel_counts():
     a, b = _pair(80)
     sampled = (x[0, 0, ::2, ::2, ::2].ravel() for x in (a, b))
-    assert np.isclose(quality.PairSimilarity(a)(b), np.corrcoef(*sampled)[0, 1], atol=1e-5)
+    assert np.isclose(_similarity(a, b), np.corrcoef(*sampled)[0, 1], atol=1e-5)
 
 
 def test_a_flow_that_undoes_a_shift_restores_the_similarity():
@@ -105,16 +109,16 @@ def test_a_flow_that_undoes_a_shift_restores_the_similarity():
     flow[:, 1] = 2.0
     mask = torch.zeros_like(a)
     mask[..., 4:-4, 4:-4, 4:-4] = 1
-    alike = quality.PairSimilarity(a, mask=mask)
-    assert alike(shifted) < 0.8
-    assert alike(shifted, flow) > 0.9999
+    alike = quality.PairSimilarity(ImagePair(a, shifted, mask))
+    assert alike() < 0.8
+    assert alike(flow) > 0.9999
 
 
 def test_an_empty_mask_is_no_similarity_at_all():
     a, b = _pair()
     nothing = torch.zeros_like(a)
-    assert quality.PairSimilarity(a, "ncc", nothing)(b) == 0
-    assert quality.PairSimilarity(a, "nmi", nothing)(b) == 1
+    assert _similarity(a, b, "ncc", nothing) == 0
+    assert _similarity(a, b, "nmi", nothing) == 1
 
 
 def test_what_a_grid_was_padded_with_has_no_say_in_the_similarity():
@@ -123,16 +127,15 @@ def test_what_a_grid_was_padded_with_has_no_say_in_the_similarity():
     far = tuple(torch.nn.functional.pad(x - x.min() + 1, padding) for x in (a, b))
     flow = torch.zeros(1, 3, 24, 24, 24)
     flow[:, 0] = 2.0  # tissue comes in from the padded planes
-    view = FieldOfView.of(*far)
     for metric in ("ncc", "nmi"):
-        alone, together = quality.PairSimilarity(a, metric), quality.PairSimilarity(far[0], metric, None, view)
-        assert np.isclose(together(far[1]), alone(b), atol=1e-5)
-        assert np.isclose(together(far[1], torch.nn.functional.pad(flow, padding)), alone(b, flow), atol=1e-5)
+        alone, together = (quality.PairSimilarity(ImagePair(*pair), metric) for pair in ((a, b), far))
+        assert np.isclose(together(), alone(), atol=1e-5)
+        assert np.isclose(together(torch.nn.functional.pad(flow, padding)), alone(flow), atol=1e-5)
 
 
 def test_normalised_mutual_information_is_two_for_a_function_of_the_image_and_near_one_for_noise():
     a, _ = _pair(40)
     levels = (a - a.min()) / (a.max() - a.min())
-    assert quality.PairSimilarity(levels, "nmi")(1 - levels) > 1.8
-    assert quality.PairSimilarity(levels, "nmi")(torch.rand_like(levels)) < 1.05
-    assert quality.PairSimilarity(levels, "nmi", mask=(levels > 0.5).float())(1 - levels) > 1.8
+    assert _similarity(levels, 1 - levels, "nmi") > 1.8
+    assert _similarity(levels, torch.rand_like(levels), "nmi") < 1.05
+    assert _similarity(levels, 1 - levels, "nmi", (levels > 0.5).float()) > 1.8

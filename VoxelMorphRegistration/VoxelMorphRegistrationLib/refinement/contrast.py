@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.similarity import LocalCorrelation, mind_ssc, ncc, weighted_mean
-from .field_of_view import FieldOfView
 from .levels import level_shape, shrink
 from .pair import ImagePair
 from .similarities import Similarity
@@ -47,16 +46,12 @@ class CoarseComparison:
     """How similar a pair is inside its field of view, whatever pulls its moving image: what does not depend on that is
     made once, when it is asked for.
 
-    On at most about 650,000 isotropic voxels. Displacements are (1, d, *shape), in voxels of the images' grid.
-
-    Attributes:
-        view: what is left out, a grid's padding, ends at a cut through the anatomy, which tissue moves through.
-        seen: the pair inside it, as it was given.
+    On at most about 650,000 isotropic voxels. What is left out, a grid's padding, ends at a cut through the anatomy,
+    which tissue moves through. Displacements are (1, d, *shape), in voxels of the images' grid.
     """
 
     def __init__(self, images: ImagePair) -> None:
-        self.view = FieldOfView.of(images.fixed, images.moving)
-        self.seen = self.view.pair(images)
+        self._seen, self._view = images.seen, images.field_of_view
 
     def lncc(self, displacement: torch.Tensor | None = None, weight: torch.Tensor | None = None) -> float:
         """The squared local correlation, averaged over the windows of 7 voxels in which the fixed image has structure.
@@ -68,7 +63,7 @@ class CoarseComparison:
         local, structured = self._correlation.local(self._pulled(displacement)), self._structured
         if weight is None:
             return float(local[structured].mean().nan_to_num())
-        shares = _resampled(self.view.cut(weight), tuple(local.shape[2:]))[structured]
+        shares = _resampled(self._view.cut(weight), tuple(local.shape[2:]))[structured]
         return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
 
     def denoised_lncc(self, displacement: torch.Tensor | None = None) -> float:
@@ -92,17 +87,17 @@ class CoarseComparison:
         weight = apply_separable(structured.float(), matrices)
         similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
         unlike = ((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1)
-        return self.view.extended(_resampled(unlike, self.seen.shape))
+        return self._view.extended(_resampled(unlike, self._seen.shape))
 
     def _pulled(self, displacement: torch.Tensor | None) -> torch.Tensor:
         if displacement is None:
             return self._images.moving
-        inside = self.view.cut(displacement)
+        inside = self._view.cut(displacement)
         return self._images.pulled(integration.resize_flow(inside, self._images.shape)).moving
 
     @cached_property
     def _images(self) -> ImagePair:
-        return self.seen.shrunk(self.seen.isotropic_shape(_COARSE_VOXELS))
+        return self._seen.shrunk(self._seen.isotropic_shape(_COARSE_VOXELS))
 
     @cached_property
     def _correlation(self) -> LocalCorrelation:

@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 from ..flow.slabs import inside
-from .pair import ImagePair
 
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
@@ -53,11 +52,6 @@ class FieldOfView:
         return inside(
             values, tuple(slice(k * low, k * (high - 1) + 1) for k, low, high in zip(times, self.start, self.stop))
         )
-
-    def pair(self, images: ImagePair) -> ImagePair:
-        """What lies inside the box, of a pair of images on the grid and of its mask."""
-        mask = None if images.mask is None else self.cut(images.mask)
-        return ImagePair(self.cut(images.fixed), self.cut(images.moving), mask, images.spacing)
 
     def extended(self, values: torch.Tensor) -> torch.Tensor:
         """Values (1, C, *box) on the whole grid, (1, C, *shape): those at the box's border repeated outwards."""

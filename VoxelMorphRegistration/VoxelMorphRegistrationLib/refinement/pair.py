@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
 from ..errors import InputError
 from ..flow import sampling
+from .field_of_view import FieldOfView
 from .levels import shrink
 
 
@@ -47,6 +49,21 @@ class ImagePair:
     def shape(self) -> tuple[int, ...]:
         """Array shape of the grid, without batch and channel."""
         return tuple(self.fixed.shape[2:])
+
+    @cached_property
+    def field_of_view(self) -> FieldOfView:
+        """Where the images have content, found once."""
+        return FieldOfView.of(self.fixed, self.moving)
+
+    @cached_property
+    def seen(self) -> ImagePair:
+        """What lies inside the pair's own field of view."""
+        return self.inside(self.field_of_view)
+
+    def inside(self, view: FieldOfView) -> ImagePair:
+        """What lies inside a field of view, of the images and of the mask."""
+        mask = None if self.mask is None else view.cut(self.mask)
+        return ImagePair(view.cut(self.fixed), view.cut(self.moving), mask, self.spacing)
 
     def pulled(self, displacement: torch.Tensor) -> ImagePair:
         """The pair with the moving image pulled by a displacement (1, d, *shape), in voxels."""

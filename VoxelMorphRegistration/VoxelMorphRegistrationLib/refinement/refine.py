@@ -117,8 +117,7 @@ def refine(
     if settings.updates == 0:
         return _unchanged(start, 0, judge)
 
-    view = FieldOfView.of(pulled.fixed, pulled.moving)
-    seen = view.pair(pulled)
+    view, seen = pulled.field_of_view, pulled.seen
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
     use_finer = finer is not None and scheme.finer_updates > 0 and Forces(seen, similarity).finest == 1
     updates = Updates(scheme, settings, use_finer, progress)
@@ -127,7 +126,9 @@ def refine(
     # No velocity is found on a finer grid than this, but by the last level on finer images.
     grid = images.shape if use_finer else integration_shape(images.shape)
     for number, level in enumerate(scheme.fits):
-        velocity = _fitted(view.pair(images.pulled(whole)), view.cut(whole), level, number, updates)
+        if updates.of_fit(number) == 0:
+            continue
+        velocity = _fitted(images.pulled(whole).inside(view), view.cut(whole), level, number, updates)
         found.append(integration.resize_flow(view.extended(velocity), grid))
         change = integration.integrate(found[-1], settings.squarings, settings.padding)
         whole = _after(whole, integration.resize_flow(change, images.shape))
@@ -136,7 +137,7 @@ def refine(
         assert finer is not None
         return _finer_inside(view, finer(whole), seen.mask)
 
-    forces = Forces(view.pair(images.pulled(whole)), similarity)
+    forces = Forces(images.pulled(whole).inside(view), similarity)
     velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), grid))
     if similarity == "lncc":
@@ -161,6 +162,7 @@ class _Judge:
 
     def __init__(self, images: ImagePair, similarity: Similarity) -> None:
         self.similarity = similarity
+        self._images = images
         self._comparison = CoarseComparison(images)
         self._weight: torch.Tensor | None = None
 
@@ -172,9 +174,11 @@ class _Judge:
     def __call__(self, displacement: torch.Tensor) -> float:
         if self.similarity == "lncc":
             return self._comparison.lncc(displacement, self._weight)
-        forces = Forces(self._comparison.seen, "mind")
+        forces = Forces(self._images.seen, "mind")
         shape = level_shape(forces.images.shape, forces.finest)
-        return forces.at(forces.finest).value(integration.resize_flow(self._comparison.view.cut(displacement), shape))
+        return forces.at(forces.finest).value(
+            integration.resize_flow(self._images.field_of_view.cut(displacement), shape)
+        )
 
 
 @dataclass(frozen=True)

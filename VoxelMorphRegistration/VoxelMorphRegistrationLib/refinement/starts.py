@@ -67,11 +67,11 @@ def better_start(images: ImagePair, rough: torch.Tensor, comparison: CoarseCompa
     if similar >= _ALIKE:
         return None
     alone = comparison.lncc(rough)
-    seen = comparison.seen
+    seen = images.seen
     better: list[tuple[float, _Found]] = []
 
     def compare(inside: torch.Tensor, name: str) -> None:
-        displacement = comparison.view.extended(inside)
+        displacement = images.field_of_view.extended(inside)
         gain = comparison.lncc(displacement) - alone
         if gain > _LEAST_GAIN:
             better.append((comparison.distance(displacement), _Found(displacement, name, gain)))

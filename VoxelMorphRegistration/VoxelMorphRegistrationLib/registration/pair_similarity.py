@@ -8,36 +8,27 @@ import torch
 
 from ..flow import sampling, similarity
 from ..flow.sampling import Padding
-from ..refinement.field_of_view import FieldOfView
+from ..refinement.pair import ImagePair
 
 Metric = Literal["ncc", "nmi"]
 _ALL_VOXELS = 2**18  # up to so many voxels a similarity uses every one, beyond that every second along each axis
 
 
 class PairSimilarity:
-    """The similarity of the fixed image and a moving image under a flow, on the network's grid.
+    """The similarity of a pair under a flow, on the network's grid, inside the mask and the field of view: what a grid
+    was padded with belongs to neither image, and tissue that moves through the cut would seem to make them less alike.
 
     'ncc' is Pearson's correlation (-1..1), for images of one contrast; 'nmi' is normalised mutual information (1..2),
     for any two. Of grids of more than 2**18 voxels every second voxel along each axis is used.
 
     Args:
-        fixed: (1, 1, *shape), normalised.
+        images: normalised; compared where their mask is not zero.
         metric: 'ncc' or 'nmi'.
-        mask: (1, 1, *shape), not zero where the images are compared; None = everywhere.
-        view: what is seen of the images; None = all. What a grid was padded with belongs to neither, and tissue that
-            moves through the cut would seem to make them less alike.
     """
 
-    def __init__(
-        self,
-        fixed: torch.Tensor,
-        metric: Metric = "ncc",
-        mask: torch.Tensor | None = None,
-        view: FieldOfView | None = None,
-    ) -> None:
-        self._cut = _all if view is None else view.cut
-        fixed, mask = self._cut(fixed), None if mask is None else self._cut(mask)
-        shape = tuple(fixed.shape[2:])
+    def __init__(self, images: ImagePair, metric: Metric = "ncc") -> None:
+        self._images = images
+        fixed, mask, shape = images.seen.fixed, images.seen.mask, images.seen.shape
         step = 1 if fixed.numel() <= _ALL_VOXELS else 2
         self.metric = metric
         self._every = (slice(None), slice(None), *([slice(None, None, step)] * len(shape)))
@@ -46,20 +37,22 @@ class PairSimilarity:
         axes = [torch.arange(0, n, step, dtype=torch.float32, device=fixed.device) for n in shape]
         self._position = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
-    def __call__(self, moving: torch.Tensor, flow: torch.Tensor | None = None, padding: Padding = "border") -> float:
-        """The similarity of the fixed image and `moving` (1, 1, *shape), warped by `flow` where one is given.
+    def __call__(
+        self, flow: torch.Tensor | None = None, padding: Padding = "border", moving: torch.Tensor | None = None
+    ) -> float:
+        """The similarity of the fixed and the moving image, warped by `flow` where one is given.
 
-        The flow (1, d, *shape) is in voxels and pulls; `padding` is what lies outside the moving image.
+        Args:
+            flow: (1, d, *shape), in voxels; it pulls.
+            padding: what lies outside the moving image.
+            moving: another one, (1, 1, *shape), in place of the pair's; None = the pair's.
         """
-        moving = self._cut(moving)
+        cut = self._images.field_of_view.cut
+        moving = self._images.seen.moving if moving is None else cut(moving)
         if flow is None:
             seen = moving[self._every]
         else:
-            seen = sampling.sample(moving, self._position + self._cut(flow)[self._every], padding)
+            seen = sampling.sample(moving, self._position + cut(flow)[self._every], padding)
         if self.metric == "ncc":
             return float(similarity.ncc(self._fixed, seen, self._mask))
         return similarity.nmi(self._fixed, seen, self._mask)
-
-
-def _all(values: torch.Tensor) -> torch.Tensor:
-    return values

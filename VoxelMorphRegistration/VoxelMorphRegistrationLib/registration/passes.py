@@ -14,14 +14,13 @@ from ..flow.sampling import Padding
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
 from ..refinement.contrast import CoarseComparison, choose_similarity
-from ..refinement.field_of_view import FieldOfView
 from ..refinement.levels import shrink
 from ..refinement.pair import ImagePair
 from ..refinement.refine import Refinement, refine
 from ..refinement.settings import RefinementSettings
 from ..refinement.starts import Start, better_start
 from .pair_similarity import PairSimilarity
-from .prepared import FinerImages, image_pair
+from .prepared import FinerImages, PreparedPair
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -79,14 +78,14 @@ class Passes:
     def __init__(self, model: Model, settings: Settings, watch: Stopwatch, device: torch.device) -> None:
         self._model, self._settings, self._watch, self._device = model, settings, watch, device
 
-    def run(self, inputs: NetworkInputs, finer: FinerImages | None = None, near: bool = False) -> PassesResult:
+    def run(self, pair: PreparedPair, finer: FinerImages | None = None, near: bool = False) -> PassesResult:
         """The passes' flows and their whole displacement, refined where the settings say so and that is better.
 
         Args:
             finer: the images for the end of refinement; None where they show no more than the network's grid.
             near: no start is looked for.
         """
-        images = image_pair(inputs)
+        inputs, images = pair.inputs, pair.images
         with self._watch.stage("network", self._device):
             start, rough = (None, None) if near else self._start(images)
         predicted = _faded(self._predicted(inputs, start, rough), inputs.fading)
@@ -168,8 +167,8 @@ class Passes:
         if not result.accepted:
             return replace(predicted, refinement=result)
         whole = _after(before, result.displacement, padding)
-        judge = PairSimilarity(images.fixed, "nmi", images.mask, FieldOfView.of(images.fixed, images.moving))
-        shared, still_shared = (judge(images.moving, displacement, padding) - 1 for displacement in (before, whole))
+        judge = PairSimilarity(images, "nmi")
+        shared, still_shared = (judge(displacement, padding) - 1 for displacement in (before, whole))
         if still_shared < _LEAST_INFORMATION * shared:
             return replace(predicted, refinement=result.refused())
         changes = (Flow(velocity, "velocity", 1, padding, settings.squarings) for velocity in result.velocities)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import SimpleITK as sitk
@@ -40,17 +41,18 @@ class PreparedPair:
     inputs: NetworkInputs
     intensity: IntensityRule
 
+    @cached_property
+    def images(self) -> ImagePair:
+        """What the network sees, as two images that are compared."""
+        seen = self.inputs
+        return ImagePair(seen.fixed, seen.moving, seen.mask, tuple(reversed(seen.grid.spacing)))
+
     def unaligned(self) -> torch.Tensor:
         """The moving image as it was given, without the alignment, on the network's grid, (1, 1, *grid.shape)."""
         if self.alignment is None:
             return self.inputs.moving
         seen = on_network_grid(self.moving, self.inputs.grid, None, self.intensity, "moving image")
         return sent(seen, self.inputs.moving.device)
-
-
-def image_pair(inputs: NetworkInputs) -> ImagePair:
-    """What the network sees, as two images that are compared."""
-    return ImagePair(inputs.fixed, inputs.moving, inputs.mask, tuple(reversed(inputs.grid.spacing)))
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Registrar:
         passes = Passes(self.model, self.settings, watch, self.device)
         for convolutions in dict.fromkeys([self.convolutions, torch.float32]):
             with _memory_errors(self.device), convolving_in(convolutions):
-                found = passes.run(pair.inputs, finer, near)
+                found = passes.run(pair, finer, near)
             if convolutions == torch.float32 or bool(found.displacement.isfinite().all()):
                 break
             pair.inputs.notes.append("half precision cannot hold this network's values: computed again in float32")

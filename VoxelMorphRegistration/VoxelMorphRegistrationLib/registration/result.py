@@ -17,7 +17,6 @@ from ..flow import sampling
 from ..network_space.outputs import inverse_displacement
 from ..network_space.overlap import check_overlap
 from ..refinement.contrast import CoarseComparison, choose_similarity
-from ..refinement.field_of_view import FieldOfView
 from ..space import displacement as displacements
 from ..space.affine import matrix_of
 from ..space.checks import check_labels
@@ -28,7 +27,7 @@ from .choices import LABEL_INTERPOLATIONS, Alignment, LabelInterpolation
 from .doubts import doubts
 from .pair_similarity import Metric, PairSimilarity
 from .passes import PassesResult
-from .prepared import PreparedPair, image_pair
+from .prepared import PreparedPair
 from .stopwatch import Stopwatch
 
 
@@ -127,18 +126,17 @@ class Registration:
         where there is one; see `PairSimilarity`.
         """
         metric, padding = self._provenance.metric, self._found.padding
-        fixed, moving = self._inputs.fixed, self._inputs.moving
         with self._stopwatch.stage("total"):
-            measure = PairSimilarity(fixed, metric, self._inputs.mask, FieldOfView.of(fixed, moving))
-            before, after = (measure(moving, flow, padding) for flow in (None, self._found.displacement))
-            untouched = before if self.alignment is None else measure(self._pair.unaligned())
+            measure = PairSimilarity(self._pair.images, metric)
+            before, after = (measure(flow, padding) for flow in (None, self._found.displacement))
+            untouched = before if self.alignment is None else measure(moving=self._pair.unaligned())
         return {"metric": metric, "untouched": untouched, "before": before, "after": after}
 
     @cached_property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the result by its numbers, one sentence each; empty where nothing does: `doubts.py`."""
         with self._stopwatch.stage("total"):
-            images = image_pair(self._inputs)
+            images = self._pair.images
             structure = CoarseComparison(images).denoised_lncc(self._found.displacement)
             contrast = choose_similarity(images.pulled(self._found.displacement))
         return doubts(self.similarity, self.folded_percent, structure, contrast)
