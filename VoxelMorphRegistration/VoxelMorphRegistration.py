@@ -224,7 +224,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         self.ensureInstalled(interactive)
         from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
         from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
-        from VoxelMorphRegistrationLib.propagation.frames import select_frames
+        from VoxelMorphRegistrationLib.propagation.frame_selection import select_frames
         from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 
         if isinstance(frames, str):

@@ -10,7 +10,7 @@ import pytest
 
 from Testing.browser.conftest import wait_for
 from Testing.support.run_folders import write_run
-from VoxelMorphRegistrationLib.propagation.frames import select_frames
+from VoxelMorphRegistrationLib.propagation.frame_selection import select_frames
 from VoxelMorphRegistrationLib.report.run_page import write_run_page
 
 

@@ -72,9 +72,7 @@ def test_every_frame_but_the_first_registered_is_prepared_ahead_and_its_labels_a
     monkeypatch.setattr(
         propagation.registrar, "prepare", lambda image, mask=None: prepared.append(image) or prepare(image, mask)
     )
-    monkeypatch.setattr(
-        Propagation, "_prepare", lambda self, mask: lambda image: self.registrar.prepare(image, mask=mask)
-    )
+    monkeypatch.setattr(Propagation, "_on_gpu", True)
     found = {one.index: one for one in propagation.run()}
     assert len(prepared) == 3
     for index, one in found.items():

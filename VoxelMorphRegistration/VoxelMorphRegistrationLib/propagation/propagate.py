@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,18 @@ from ..annotations.surface import Surface
 from ..errors import InputError
 from ..flow.transfers import own_stream
 from ..network_space.grid import network_grid
-from ..registration.ahead import Prepare
 from ..registration.registrar import Registrar
 from ..space.grid import Grid
-from .context import FrameContext, FrameReader, Registered
+from .context import FrameReader
 from .failure import SuccessiveFailures
+from .frame_result import FrameResult
+from .frame_selection import check_selected
 from .frames import Frames, open_frames
-from .motion_model_look import CoarseLook
 from .motion_model_looks import look_at
-from .motion_model_means import MotionMeans
-from .motion_model_store import MotionStore, read_modes
+from .motion_model_store import read_modes
 from .overlapping import one_ahead, one_by_one
-from .quality import FrameQuality, near
 from .references import Reference, Source, assign, files_of, open_references, segments_of
-from .results import Carried, FrameResult, ResultMaker
+from .served_frames import MotionOfRun, ServedFrames
 from .settings import PropagationSettings
 from .strategies import STRATEGIES
 
@@ -65,16 +63,14 @@ class Propagation:
         self.frames = open_frames(frames, files_of(segmentation))
         self.references = open_references(self.frames, segmentation, reference)
         self.settings = self.settings.chosen(len(self.frames), self.references[0].image.GetDimension())
-        self._known = None if self.settings.motion_model is None else read_modes(self.settings.motion_model)
-        self.select = _selected(self.settings.select, self.frames)
+        known = None if self.settings.motion_model is None else read_modes(self.settings.motion_model)
+        self._motion = MotionOfRun(known)
+        self.select = check_selected(self.settings.select, len(self.frames))
         self.points, self.surface = points, surface
         self._check_landmarks()
         self._masks = {one.index: _mask(one, self.settings) for one in self.references}
         self.registrar = Registrar(model, self.settings.registration)
         self._check_dimension()
-        self._folder: Path | None = None
-        self._looked: Callable[[float], None] = lambda share: None
-        self._keys_only = False
 
     def with_model(self, model: Model) -> Propagation:
         """The same propagation with another network, one adapted to its frames for instance."""
@@ -89,7 +85,7 @@ class Propagation:
         `looked` is called with the share, 0 to 1, of the frames that were looked at before any is finished.
         """
         other = copy.copy(self)
-        other._folder, other._looked = folder, looked
+        other._motion = replace(self._motion, folder=folder, looked=looked)
         return other
 
     def reading(self, frames: Frames) -> Propagation:
@@ -101,33 +97,29 @@ class Propagation:
     def selecting(self, select: Sequence[int]) -> Propagation:
         """The same propagation of other frames."""
         other = copy.copy(self)
-        other.select = _selected(select, self.frames)
+        other.select = check_selected(select, len(self.frames))
         return other
 
     def up_to_keys(self) -> Propagation:
         """The same propagation, which ends with the key frames where strategy motion-model has chosen some."""
         other = copy.copy(self)
-        other._keys_only = True
+        other._motion = replace(self._motion, keys_only=True)
         return other
 
     def look_at(self, indices: Collection[int]) -> None:
         """Keep in the run's folder (`kept_in`) what strategy motion-model sees of some frames before it chooses."""
-        groups = assign(self.references, self.frames, self.select)
         with FrameReader(self.frames) as reader:
-            for reference, group in groups:
-                measure = FrameQuality(reference.image, self.model.card.metric, self._masks[reference.index])
-                means = self._motion(reference, measure, len(groups) == 1)
-                register = partial(self._register, self._masks[reference.index])
-                context = FrameContext(reference, group, reader, register, motion=means)
-                wanted = [index for index in group if index in indices and index != reference.index]
-                if means is not None:
-                    look_at(context, means, wanted)
+            for served in self._served():
+                context = served.context(reader)
+                if context.motion is not None:
+                    wanted = [index for index in served.indices if index in indices and index != served.reference.index]
+                    look_at(context, context.motion, wanted)
 
     def trial(self, select: Sequence[int]) -> Propagation:
         """The same propagation of a few frames, each registered with its reference: to see what one costs."""
         other = copy.copy(self)
         other.settings = replace(self.settings, strategy="direct", select=select)
-        other.select = _selected(select, self.frames)
+        other.select = check_selected(select, len(self.frames))
         return other
 
     @property
@@ -162,23 +154,10 @@ class Propagation:
         InputError or OSError: then no frame is at fault. Raises DependencyMissing where a package is missing.
         """
         failures = SuccessiveFailures()
-        groups = assign(self.references, self.frames, self.select)
         with FrameReader(self.frames) as reader:
-            for reference, indices in groups:
-                mask = self._masks[reference.index]
-                measure = FrameQuality(reference.image, self.model.card.metric, mask)
-                context = FrameContext(
-                    reference,
-                    indices,
-                    reader,
-                    partial(self._register, mask),
-                    frozenset(finished),
-                    recall,
-                    self.settings.keyframe_step,
-                    self._motion(reference, measure, len(groups) == 1),
-                    self._prepare(mask),
-                )
-                maker = self._maker(reference, measure)
+            for served in self._served():
+                context = served.context(reader, finished, recall, ahead=self._on_gpu)
+                maker = served.result_maker(self.points, self.surface)
                 finding = STRATEGIES[self.settings.strategy](context)
                 in_turn = one_ahead(finding, reader.stop) if self._on_gpu else one_by_one(finding)
                 with closing(in_turn) as outcomes:
@@ -188,36 +167,19 @@ class Propagation:
                         yield result
                         failures.note(result.index, result.failure)
 
-    def _register(
-        self, mask: sitk.Image | None, fixed: sitk.Image, moving: sitk.Image, near: bool = False
-    ) -> Registered:
-        registration = self.registrar.register(fixed, moving, mask, near)
-        return Registered(registration.displacement, registration.notes)
-
-    def _prepare(self, mask: sitk.Image | None) -> Prepare | None:
-        return partial(self.registrar.prepare, mask=mask) if self._on_gpu else None
+    def _served(self) -> Iterator[ServedFrames]:
+        """The frames of each reference that serves some, made ready when they are asked for."""
+        groups = assign(self.references, self.frames, self.select)
+        for reference, indices in groups:
+            mask, alone = self._masks[reference.index], len(groups) == 1
+            yield ServedFrames(
+                self.frames, reference, indices, self.registrar, self.settings, mask, self._motion, alone
+            )
 
     @property
     def _on_gpu(self) -> bool:
         """Whether the processor is free for other work while a frame is registered; on a CPU it has enough to do."""
         return self.registrar.device.type == "cuda"
-
-    def _maker(self, reference: Reference, measure: FrameQuality) -> ResultMaker:
-        interpolation, device = self.settings.registration.label_interpolation, self.registrar.device
-        carried = Carried(self.points, self.surface, interpolation, device)
-        return ResultMaker(self.frames, reference, carried, measure, self.settings.strategy)
-
-    def _motion(self, reference: Reference, measure: FrameQuality, alone: bool) -> MotionMeans | None:
-        """What strategy motion-model works with; None for the others. `alone`: no other reference serves frames."""
-        if self.settings.strategy != "motion-model":
-            return None
-        look = CoarseLook(self.registrar, reference.image)
-        store = MotionStore(self._folder, self.frames, reference.index, look.identity, alone)
-        region = None if reference.segmentation is None else near(reference.segmentation)
-        alike = partial(measure.inside, region=region)
-        known = None if self._known is None else self._known.on(look.grid)
-        device = self.registrar.device
-        return MotionMeans(look, alike, store, self.settings.keyframes, self._looked, self._keys_only, known, device)
 
     def _check_dimension(self) -> None:
         first = self.references[0]
@@ -299,13 +261,6 @@ def propagate(
     if settings is None:
         settings = PropagationSettings.of(**options)
     return Propagation(frames, segmentation, reference, model, settings, points=points, surface=surface).run()
-
-
-def _selected(select: Sequence[int] | None, frames: Frames) -> list[int]:
-    chosen = sorted(set(range(len(frames)) if select is None else select))
-    if not chosen or not 0 <= chosen[0] <= chosen[-1] < len(frames):
-        raise InputError(f"frames {chosen[:1]} to {chosen[-1:]}: the sequence has 0 to {len(frames) - 1}")
-    return chosen
 
 
 def _mask(reference: Reference, settings: PropagationSettings) -> sitk.Image | None:

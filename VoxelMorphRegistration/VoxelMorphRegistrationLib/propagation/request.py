@@ -14,7 +14,8 @@ from ..files.meshes import read_surface
 from ..registration.settings import Settings, precision_name
 from .choices import StrategyName
 from .frame_files import Wanted
-from .frames import Frames, open_frames, select_frames
+from .frame_selection import select_frames
+from .frames import Frames, open_frames
 from .propagate import Propagation
 from .record import Run, describe_file, describe_frames, installed_versions
 from .settings import PropagationSettings

@@ -69,7 +69,7 @@ class RunAgainSection:
         self._write(f"{written}, {self._shown}" if written else str(self._shown))
 
     def _run(self) -> None:
-        from ..propagation.frames import select_frames
+        from ..propagation.frame_selection import select_frames
 
         ui = self._ui
         changes = Changes(
