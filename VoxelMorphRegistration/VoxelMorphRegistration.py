@@ -150,7 +150,8 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
         put under it.
         """
         self.ensureInstalled(interactive)
-        from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
+        from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+        from VoxelMorphRegistrationLib.mrml.registration_nodes import RegistrationNodes
         from VoxelMorphRegistrationLib.registration.settings import Settings
 
         nodes = RegistrationNodes(

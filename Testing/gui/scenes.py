@@ -74,7 +74,7 @@ def states(panel):
 
 def browser(panel):
     """Of the sequence that is chosen."""
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 
     return browser_of(panel.panel.parameters.sequence)
 

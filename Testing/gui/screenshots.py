@@ -88,7 +88,7 @@ def _pair(album, sequence):
 
 
 def _sequence(album, sequence, segmentation):
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.mrml.browsing import browser_of
     from VoxelMorphRegistrationLib.widgets.parameters import Mode, Refinement
 
     ui, parameters = album.ui, album.parameters
@@ -149,7 +149,7 @@ def _correct(album, frame):
     """A frame is changed by hand, as the Segment Editor does."""
     import slicer
 
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of, update_proxies
+    from VoxelMorphRegistrationLib.mrml.browsing import browser_of, update_proxies
 
     output = album.parameters.outputSequence
     browser = browser_of(album.parameters.sequence)

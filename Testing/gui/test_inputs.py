@@ -74,7 +74,7 @@ def test_a_thousand_frames_that_come_at_once_are_shown_once(host, panel):
 
 
 def test_a_folder_on_disk_is_propagated_without_being_loaded(host, panel, warm_worker, tmp_path):
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.mrml.browsing import browser_of
     from VoxelMorphRegistrationLib.widgets.parameters import Mode
 
     panel.panel._worker = warm_worker

@@ -36,7 +36,8 @@ def through_the_window(host):
 
 
 def test_the_result_of_a_large_pair(host, panel, through_the_window, displacement):
-    from VoxelMorphRegistrationLib.mrml.registration import PairImages, RegistrationNodes, Results
+    from VoxelMorphRegistrationLib.mrml.pair_images import PairImages, Results
+    from VoxelMorphRegistrationLib.mrml.registration_nodes import RegistrationNodes
 
     values = np.zeros(SIZE[::-1], np.float32)
     fixed, moving = (slicer.util.addVolumeFromArray(values, name=name) for name in ("fixed", "moving"))

@@ -36,7 +36,7 @@ def test_a_warped_volume_is_shown_as_the_moving_volume_is(host, panel, warm_work
 
 
 def test_the_segmentation_shown_has_its_volume_as_reference_for_the_segment_editor(host, panel, warm_worker, tmp_path):
-    from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+    from VoxelMorphRegistrationLib.mrml.browsing import browser_of
     from VoxelMorphRegistrationLib.widgets.parameters import Mode
 
     panel.panel._worker = warm_worker

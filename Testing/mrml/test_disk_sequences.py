@@ -14,12 +14,12 @@ from Testing.support.propagation_cases import frame, labels, write_sequence
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files import random_access
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.disk_sequences import add_disk_sequence, frames_of, show_frame
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles
 from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.segmentations import update_segmentation_node
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 
 
 @pytest.fixture

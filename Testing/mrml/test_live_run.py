@@ -15,13 +15,13 @@ from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.beside import at_once
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles, own_file
 from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
 from VoxelMorphRegistrationLib.mrml.prepared_sequence import PreparedSequence
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
 from VoxelMorphRegistrationLib.mrml.runs import load_run
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.propagation.frames import open_frames
 from VoxelMorphRegistrationLib.propagation.motion_model_store import MotionStore
 

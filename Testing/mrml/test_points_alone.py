@@ -13,6 +13,7 @@ from Testing.support.propagation_cases import weights_file
 from VoxelMorphRegistrationLib.cli.main import main
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.mrml.beside import at_once
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.export_run import export_run, kinds_of
 from VoxelMorphRegistrationLib.mrml.job_files import SequenceFiles
 from VoxelMorphRegistrationLib.mrml.live_run import LiveRun
@@ -21,7 +22,6 @@ from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.review import accept, frame_states
 from VoxelMorphRegistrationLib.mrml.runs import load_run
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 
 

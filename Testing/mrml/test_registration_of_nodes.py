@@ -23,7 +23,8 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.models.card import Card
 from VoxelMorphRegistrationLib.models.loading import Model
 from VoxelMorphRegistrationLib.mrml import transforms
-from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
+from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+from VoxelMorphRegistrationLib.mrml.registration_nodes import RegistrationNodes
 from VoxelMorphRegistrationLib.mrml.volumes import image_from_volume
 from VoxelMorphRegistrationLib.network_space.space import Space
 from VoxelMorphRegistrationLib.networks import build_network

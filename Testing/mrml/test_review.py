@@ -11,9 +11,10 @@ from Testing.mrml.test_registration_of_nodes import pair, still
 from Testing.mrml.test_sequences import run
 from Testing.support.moving_body import SHIFTS, centring, centroid, draw, moved
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
+from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+from VoxelMorphRegistrationLib.mrml.registration_nodes import RegistrationNodes
 from VoxelMorphRegistrationLib.mrml.review import accept, frame_states, look_for_edits, state_again
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.mrml.transforms import hang_under
 from VoxelMorphRegistrationLib.registration.settings import Settings
 

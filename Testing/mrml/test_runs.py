@@ -13,8 +13,8 @@ from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.markups import read_points
 from VoxelMorphRegistrationLib.files.meshes import read_surface
 from VoxelMorphRegistrationLib.files.segmentations import read_segmentation
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.runs import load_run
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 from VoxelMorphRegistrationLib.propagation.folder import RunFolder
 from VoxelMorphRegistrationLib.propagation.frame_files import Wanted
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation

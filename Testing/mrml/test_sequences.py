@@ -12,10 +12,11 @@ import vtk
 from Testing.support.moving_body import CENTRE, SHIFTS, TIMES, ball, centring, centroid, draw, moved
 from Testing.support.scenery import node_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
 from VoxelMorphRegistrationLib.mrml.segmentations import segmentation_from_node, update_segmentation_node
-from VoxelMorphRegistrationLib.mrml.sequences import SequenceFrames, browser_of
+from VoxelMorphRegistrationLib.mrml.sequence_frames import SequenceFrames
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 from VoxelMorphRegistrationLib.space.grid import Grid
 

@@ -10,9 +10,9 @@ import vtk
 from Testing.support.moving_body import centring, centroid
 from Testing.support.scenery import blank, node_of, points_of, rotation
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
 
 SHIFTS = (0.0, 6.0, -4.0)  # mm along the slice's first axis; its pixels are 2 mm
 CENTRE = np.array([10.0, -20.0, 30.0])

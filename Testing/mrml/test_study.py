@@ -7,10 +7,11 @@ import slicer
 import vtk
 
 from Testing.support.moving_body import centring, draw
+from VoxelMorphRegistrationLib.mrml.browsing import browser_of
 from VoxelMorphRegistrationLib.mrml.propagation import propagate_segmentation
 from VoxelMorphRegistrationLib.mrml.propagation_nodes import SequenceInput, SequenceOutput
-from VoxelMorphRegistrationLib.mrml.registration import RegistrationNodes, register_volumes
-from VoxelMorphRegistrationLib.mrml.sequences import browser_of
+from VoxelMorphRegistrationLib.mrml.registration import register_volumes
+from VoxelMorphRegistrationLib.mrml.registration_nodes import RegistrationNodes
 from VoxelMorphRegistrationLib.mrml.study import put_beside
 
 

@@ -9,9 +9,9 @@ import slicer.util
 from ..annotations.segment import Segment
 from ..annotations.segmentation import Segmentation
 from ..space.grid import Grid
+from .browsing import update_proxies
 from .geometry import matrix_to_vtk
 from .segmentations import update_segmentation_node
-from .sequences import update_proxies
 
 FRAMES = 10
 SIZE = (80, 64, 56)  # i, j, k

@@ -18,7 +18,9 @@ from ..files import slicer_attributes
 from ..propagation.frames import Frames, open_frames
 from ..propagation.record import describe_file
 from ..space.grid import Grid
-from .sequences import SequenceFrames, browser_of, tell_apart, update_proxies
+from .browsing import browser_of, update_proxies
+from .sequence_frames import SequenceFrames
+from .sequences import tell_apart
 from .volumes import as_3d, describe, update_volume
 
 

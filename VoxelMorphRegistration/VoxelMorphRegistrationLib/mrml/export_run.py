@@ -19,9 +19,9 @@ from ..files.atomic import atomic_write
 from ..files.images import write_image
 from ..files.label_sequences import SequenceFrame, write_label_sequence
 from ..space.grid import Grid
+from .browsing import browser_of
 from .disk_sequences import frames_of
 from .segmentations import segmentation_from_node
-from .sequences import browser_of
 from .tables import rows_of
 from .volumes import describe, image_from_volume
 

@@ -20,7 +20,7 @@ from ..space.plane import Plane
 from .geometry import linear_matrix, transform_between
 from .propagation_nodes import DrawnFrames, below_of
 from .segmentations import update_label_volume, update_segmentation_node
-from .sequences import SequenceFrames
+from .sequence_frames import SequenceFrames
 from .transforms import update_transform
 
 

@@ -14,20 +14,14 @@ import slicer
 from ..files import slicer_attributes
 from ..propagation.frame_result import FrameResult
 from .beside import Beside
+from .browsing import browse_along, browsers_of
 from .frame_nodes import FrameNodes, describe_frame
 from .landmarks import markups_at, markups_missing, model_at, model_without_mesh
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
 from .review import is_a_persons, seal
 from .segmentations import colour_table
-from .sequences import (
-    SequenceFrames,
-    browse_along,
-    browsers_of,
-    put_without_copy,
-    remove_other_values,
-    save_as_one_file,
-    sequence_like,
-)
+from .sequence_frames import SequenceFrames
+from .sequences import put_without_copy, remove_other_values, save_as_one_file, sequence_like
 from .study import put_beside
 from .tables import plot_volumes, table_from_csv
 

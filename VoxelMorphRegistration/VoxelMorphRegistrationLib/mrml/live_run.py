@@ -20,9 +20,9 @@ from ..propagation.frame_result import FrameResult, Quality
 from ..propagation.record import describe_file
 from ..propagation.table import FrameTable
 from .beside import Beside
+from .browsing import browser_of, update_proxies
 from .frame_sequences import FrameSequences
 from .prepared_sequence import PreparedSequence
-from .sequences import browser_of, update_proxies
 
 
 class LiveRun:

@@ -14,13 +14,15 @@ from ..annotations.segment_matching import match_segments
 from ..annotations.segmentation import Segmentation
 from ..annotations.surface import Surface
 from ..errors import InputError
+from .browsing import proxy_parent
 from .disk_sequences import frames_of
 from .frame_nodes import label_bytes
 from .landmarks import points_from_markups, surface_from_model
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput, below_of, could_fill
 from .regions import is_box, region_on_grid
+from .scene_memory import by_file, check_fits_in_scene
 from .segmentations import segmentation_from_node
-from .sequences import SequenceFrames, by_file, check_fits_in_scene, proxy_parent
+from .sequence_frames import SequenceFrames
 from .volumes import describe, image_from_volume
 
 _VECTOR_BYTES = 12

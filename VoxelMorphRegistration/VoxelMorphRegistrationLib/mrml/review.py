@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import slicer
 
 from ..files import slicer_attributes
+from .browsing import browsers_of
 from .frame_digests import digest, digest_by_time, is_known
-from .sequences import browsers_of
 from .tables import flags_of
 
 

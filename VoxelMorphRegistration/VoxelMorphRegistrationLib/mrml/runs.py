@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,29 +11,21 @@ from typing import Any
 import SimpleITK as sitk
 import slicer
 
-from ..annotations.segmentation import Segmentation
 from ..errors import InputError
 from ..files.displacements import read_displacement
-from ..files.segmentations import read_segmentation
 from ..files.series import open_series
 from ..propagation.record import RunRecord
 from ..propagation.table import plain_cell
-from .segmentations import colour_table, update_segmentation_node
-from .sequences import browse_along, browser_of, check_fits_in_scene, save_as_one_file, sequence_like, tell_apart
+from .browsing import browse_along, browser_of
+from .frame_file_nodes import markups_node, model_node, read_by, segmentation_node, segmentation_of, transform_node
+from .scene_memory import check_fits_in_scene
+from .segmentations import colour_table
+from .sequences import save_as_one_file, sequence_like, tell_apart
 from .tables import plot_volumes, table_from_csv
-from .transforms import update_transform
 from .volumes import describe
 
 _BECOMES = "becomes"  # beside a row's columns: the index value of its frame in the sequence of volumes
 _FAR_BEYOND = 10**9  # of any index value
-_MARKUPS = {
-    "Fiducial": "Fiducial",
-    "PointList": "Fiducial",
-    "Line": "Line",
-    "Curve": "Curve",
-    "ClosedCurve": "ClosedCurve",
-    "Angle": "Angle",
-}
 
 
 @dataclass
@@ -101,20 +92,20 @@ class _Loader:
         index = facts.get("index")
         self._index: Mapping[str, str] = index if isinstance(index, dict) else {}
         labels = self._files("segmentation", ".nrrd")
-        self._drawn = _best(labels[0][1]) if labels else None
+        self._drawn = segmentation_of(labels[0][1]) if labels else None
 
     def load(self, as_segmentations: bool) -> LoadedRun:
         run = LoadedRun()
         if as_segmentations:
             size = 0 if self._drawn is None else _bytes(self._drawn.layers[0])
-            run.segmentation = self._sequence("segmentation", ".nrrd", _segmentation_node, size)
+            run.segmentation = self._sequence("segmentation", ".nrrd", segmentation_node, size)
         elif (self._folder / "segmentation.seq.nrrd").is_file():
             run.segmentation = self._label_sequence(self._folder / "segmentation.seq.nrrd")
         fields = self._files("transforms", ".nrrd")
         size = _bytes(read_displacement(fields[0][1])) if fields else 0
-        run.transforms = self._sequence("transforms", ".nrrd", _transform_node, size)
-        run.points = self._sequence("points", ".mrk.json", _markups_node)
-        run.surface = self._sequence("surface", ".vtp", _model_node)
+        run.transforms = self._sequence("transforms", ".nrrd", transform_node, size)
+        run.points = self._sequence("points", ".mrk.json", markups_node)
+        run.surface = self._sequence("surface", ".vtp", model_node)
         for sequence in filter(None, (run.segmentation, run.transforms, run.points, run.surface)):
             is_labels = sequence is run.segmentation and not as_segmentations
             if sequence is run.transforms or is_labels:
@@ -162,7 +153,7 @@ class _Loader:
         sequence = self._scene.AddNewNodeByClass("vtkMRMLSequenceNode", title)
         storage = self._scene.AddNewNodeByClass("vtkMRMLVolumeSequenceStorageNode")
         tell_apart(sequence, series.values)
-        _read(sequence, storage, path)
+        read_by(sequence, storage, path)
         sequence.SetAndObserveStorageNodeID(storage.GetID())
         if self._volumes is not None:
             # Browsing together needs one index name and unit; the values are checked already.
@@ -256,46 +247,6 @@ def _check_belongs(folder: Path, rows: list[dict[str, str]], volumes: slicer.vtk
             f"{folder}: its frame of index value {strange[0]!r} is not in {describe(volumes)}; choose the sequence "
             "that was propagated, or none"
         )
-
-
-def _best(path: Path) -> Segmentation:
-    """The file with all layers where segments overlap, else the label volume."""
-    layered = path.with_suffix(".seg.nrrd")
-    return read_segmentation(layered if layered.is_file() else path)
-
-
-def _segmentation_node(path: Path) -> slicer.vtkMRMLSegmentationNode:
-    node = slicer.vtkMRMLSegmentationNode()
-    update_segmentation_node(node, _best(path))
-    return node
-
-
-def _transform_node(path: Path) -> slicer.vtkMRMLTransformNode:
-    node = slicer.vtkMRMLTransformNode()
-    update_transform(node, read_displacement(path), interpolation="linear")
-    return node
-
-
-def _markups_node(path: Path) -> slicer.vtkMRMLMarkupsNode:
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8"))["markups"][0]["type"]
-    except (ValueError, KeyError, IndexError, OSError) as error:
-        raise InputError(f"{path}: is no markups file; run the propagation again") from error
-    node = getattr(slicer, f"vtkMRMLMarkups{_MARKUPS.get(kind, 'Fiducial')}Node")()
-    return _read(node, slicer.vtkMRMLMarkupsJsonStorageNode(), path)
-
-
-def _model_node(path: Path) -> slicer.vtkMRMLModelNode:
-    return _read(slicer.vtkMRMLModelNode(), slicer.vtkMRMLModelStorageNode(), path)
-
-
-def _read(
-    node: slicer.vtkMRMLStorableNode, storage: slicer.vtkMRMLStorageNode, path: Path
-) -> slicer.vtkMRMLStorableNode:
-    storage.SetFileName(str(path))
-    if not storage.ReadData(node):
-        raise InputError(f"{path}: Slicer cannot read it; run the propagation again, it completes what is missing")
-    return node
 
 
 def _bytes(image: sitk.Image) -> int:

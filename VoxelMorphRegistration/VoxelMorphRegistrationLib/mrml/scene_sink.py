@@ -15,7 +15,7 @@ from ..propagation.table import FrameTable
 from .beside import value_of
 from .frame_sequences import FrameSequences
 from .propagation_nodes import DrawnFrames, SequenceInput, SequenceOutput
-from .sequences import SequenceFrames
+from .sequence_frames import SequenceFrames
 from .tables import rows_of
 
 FrameDone = Callable[[int, int, FrameResult], "bool | None"]

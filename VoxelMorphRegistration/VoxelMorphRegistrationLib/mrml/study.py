@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import slicer
 
-from .sequences import browser_of
+from .browsing import browser_of
 
 
 def put_beside(node: slicer.vtkMRMLNode, results: Iterable[slicer.vtkMRMLNode | None]) -> None:

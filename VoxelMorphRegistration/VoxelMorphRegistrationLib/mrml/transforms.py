@@ -209,6 +209,16 @@ def hang_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLT
     top.SetAndObserveTransformNodeID(transform.GetID())
 
 
+def hangs_under(node: slicer.vtkMRMLTransformableNode, transform: slicer.vtkMRMLTransformNode) -> bool:
+    """Whether a node hangs under a transform, however deep."""
+    parent = node.GetParentTransformNode()
+    while parent is not None:
+        if parent is transform:
+            return True
+        parent = parent.GetParentTransformNode()
+    return False
+
+
 def nodes_sharing_parents(node: slicer.vtkMRMLTransformableNode) -> list[slicer.vtkMRMLTransformableNode]:
     """The other nodes, transforms apart, that hang under a parent of this one and would move with it."""
     parents, parent = [], node.GetParentTransformNode()
@@ -223,10 +233,7 @@ def nodes_under(transform: slicer.vtkMRMLTransformNode) -> list[slicer.vtkMRMLTr
     scene, found = transform.GetScene(), []
     for number in range(scene.GetNumberOfNodesByClass("vtkMRMLTransformableNode") if scene is not None else 0):
         node = scene.GetNthNodeByClass(number, "vtkMRMLTransformableNode")
-        parent = node.GetParentTransformNode()
-        while parent is not None and parent is not transform:
-            parent = parent.GetParentTransformNode()
-        if parent is transform and not node.IsA("vtkMRMLTransformNode"):
+        if hangs_under(node, transform) and not node.IsA("vtkMRMLTransformNode"):
             found.append(node)
     return found
 

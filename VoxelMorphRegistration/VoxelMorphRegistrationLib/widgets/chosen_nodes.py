@@ -13,7 +13,7 @@ from .parameters import Mode, Parameters
 
 if TYPE_CHECKING:
     from ..mrml.prepared_sequence import PreparedSequence
-    from ..mrml.registration import RegistrationNodes
+    from ..mrml.registration_nodes import RegistrationNodes
 
 
 def propose_volumes(parameters: Parameters) -> None:
@@ -46,7 +46,7 @@ def sequence_shown_by(node: slicer.vtkMRMLNode | None) -> slicer.vtkMRMLSequence
 
 def voxels_of_a_frame(sequence: slicer.vtkMRMLSequenceNode) -> int:
     """How many voxels the frame that is shown has, else the first; 0 where none is there, as of a sequence on disk."""
-    from ..mrml.sequences import browser_of
+    from ..mrml.browsing import browser_of
 
     browser = browser_of(sequence)
     first = sequence.GetNthDataNode(0) if sequence.GetNumberOfDataNodes() else None
@@ -60,7 +60,7 @@ def volume_to_look_at(parameters: Parameters) -> slicer.vtkMRMLVolumeNode | None
     """The fixed volume, or the frame of the sequence that is shown; None where it has no voxels."""
     volume = parameters.fixedVolume
     if parameters.mode is Mode.SEQUENCE:
-        from ..mrml.sequences import browser_of
+        from ..mrml.browsing import browser_of
 
         browser = None if parameters.sequence is None else browser_of(parameters.sequence)
         volume = None if browser is None else browser.GetProxyNode(parameters.sequence)
@@ -70,7 +70,7 @@ def volume_to_look_at(parameters: Parameters) -> slicer.vtkMRMLVolumeNode | None
 
 def pair(parameters: Parameters) -> RegistrationNodes:
     """The pair. A transform that was made for another moving volume is left to it, and a new one is made."""
-    from ..mrml.registration import RegistrationNodes
+    from ..mrml.registration_nodes import RegistrationNodes
 
     transform = parameters.outputTransform
     if transform is not None:

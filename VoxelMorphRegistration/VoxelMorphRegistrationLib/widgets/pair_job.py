@@ -18,7 +18,7 @@ from .worker_job import WorkerJob
 from .worker_process import WorkerProcess
 
 if TYPE_CHECKING:
-    from ..mrml.registration import RegistrationNodes
+    from ..mrml.registration_nodes import RegistrationNodes
 
 _STAGES = {
     "reading": lambda: _("Reading the volumes ..."),
@@ -37,7 +37,7 @@ class PairJob(WorkerJob):
         self, worker: WorkerProcess, nodes: RegistrationNodes, options: list[str], progress: Progress, on_end: OnEnd
     ) -> None:
         """Raises InputError, naming the node, for a choice that cannot work; nothing is begun then."""
-        from ..mrml.registration import PairImages
+        from ..mrml.pair_images import PairImages
 
         super().__init__(worker, progress, on_end)
         self._given, self._options = PairImages.of(nodes), options
@@ -91,7 +91,7 @@ class PairJob(WorkerJob):
         from ..files.displacements import read_displacement
         from ..files.images import read_image
         from ..mrml.beside import Beside
-        from ..mrml.registration import Results
+        from ..mrml.pair_images import Results
 
         assert self._finish is not None
         files = self._finish["files"]

@@ -61,7 +61,7 @@ def show_beating_heart(source: Any = None) -> None:
 
 
 def _show_first_frame(sequence: slicer.vtkMRMLSequenceNode) -> None:
-    from ..mrml.sequences import browser_of
+    from ..mrml.browsing import browser_of
 
     browser = browser_of(sequence)
     if browser is not None:

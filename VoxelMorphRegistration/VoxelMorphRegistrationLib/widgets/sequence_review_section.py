@@ -155,7 +155,7 @@ class SequenceReviewSection:
     def _browser(self) -> slicer.vtkMRMLSequenceBrowserNode | None:
         if self._output is None:
             return None
-        from ..mrml.sequences import browser_of
+        from ..mrml.browsing import browser_of
 
         return browser_of(self._output)
 

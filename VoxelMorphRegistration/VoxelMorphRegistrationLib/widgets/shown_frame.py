@@ -50,7 +50,7 @@ class ShownFrame:
     def _browser(self) -> slicer.vtkMRMLSequenceBrowserNode | None:
         if self._sequence is None:
             return None
-        from ..mrml.sequences import browser_of
+        from ..mrml.browsing import browser_of
 
         return browser_of(self._sequence)
 
