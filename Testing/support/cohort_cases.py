@@ -12,6 +12,12 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from Testing.support.propagation_cases import weights_file, write_sequence
+from VoxelMorphRegistrationLib.cli.cohort import RowReader
+from VoxelMorphRegistrationLib.cohort.cases import read_cases
+from VoxelMorphRegistrationLib.cohort.first_sequence import FirstSequence
+from VoxelMorphRegistrationLib.cohort.models import Models
+from VoxelMorphRegistrationLib.cohort.progress import CohortProgress
+from VoxelMorphRegistrationLib.cohort.run import Cohort, CohortSettings
 from VoxelMorphRegistrationLib.cohort.units import Unit
 from VoxelMorphRegistrationLib.cohort.work import BegunElsewhere, work
 from VoxelMorphRegistrationLib.propagation.frame_result import FrameResult
@@ -140,3 +146,13 @@ def work_without_registering(unit: Unit) -> None:
         status = "reference" if reference else "done"
         sink.frame(FrameResult(index, str(index), status, 0, displacement=sitk.Image(1, 1, 1, sitk.sitkVectorFloat32)))
     sink.finish()
+
+
+def run_cohort(given, output, client=None, events=None, work=work):
+    """Run a table in this process; returns the results."""
+    models, first = Models(), FirstSequence()
+    found = read_cases(given, output, RowReader(given.parent, []), models, first=first)
+    frames = sum(case.frames for case in found)
+    progress = CohortProgress("json", len(found), frames, (events if events is not None else []).append)
+    how = CohortSettings(chunk=3)
+    return Cohort(found, output, client or InlineClient(), models, progress, how, work, first).run()

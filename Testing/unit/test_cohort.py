@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import csv
-import gc
 import json
 import shutil
-import tempfile
 
 import pytest
 import SimpleITK as sitk
 
-from Testing.support.cohort_cases import InlineClient, write_cohort_case
+from Testing.support.cohort_cases import InlineClient, run_cohort, write_cohort_case
 from Testing.support.html_page import Page
 from Testing.support.propagate_command import same, table, voxels
 from VoxelMorphRegistrationLib.cli.cohort import RowReader
 from VoxelMorphRegistrationLib.cli.main import main
-from VoxelMorphRegistrationLib.cohort import work as cohort_work
-from VoxelMorphRegistrationLib.cohort.cases import read_cases
-from VoxelMorphRegistrationLib.cohort.models import Models
-from VoxelMorphRegistrationLib.cohort.progress import CohortProgress
-from VoxelMorphRegistrationLib.cohort.run import Cohort, CohortSettings
 from VoxelMorphRegistrationLib.cohort.work import BegunElsewhere, work
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.files import random_access
 
 STRATEGIES = ("direct", "sequential", "keyframes", "motion-model")
 pytest.importorskip("distributed", reason="dask distributed is not installed")
@@ -33,16 +25,6 @@ pytest.importorskip("distributed", reason="dask distributed is not installed")
 def cases(tmp_path_factory):
     """A patient for each strategy; the table."""
     return write_cohort_case(tmp_path_factory.mktemp("cohort"), STRATEGIES, 9)
-
-
-def run_cohort(given, output, client=None, events=None, work=work):
-    """Run a table in this process; returns the results."""
-    models = Models()
-    found = read_cases(given, output, RowReader(given.parent, []), models)
-    frames = sum(case.frames for case in found)
-    progress = CohortProgress("json", len(found), frames, (events if events is not None else []).append)
-    how = CohortSettings(chunk=3)
-    return Cohort(found, output, client or InlineClient(), models, progress, how, work).run()
 
 
 def single(given, output, number, strategy, *more):
@@ -250,31 +232,3 @@ def test_a_dry_run_tells_frames_memory_disk_and_time_and_writes_nothing(cases, t
     for words in ("frames          36 of 4 patients", "(workers 2, threads of each ", "memory", "disk", "MB a worker"):
         assert words in said, said
     assert not output.exists()
-
-
-def test_a_compressed_sequence_is_told_of_and_unpacked_once_for_all_who_work_on_it(tmp_path, monkeypatch):
-    given = write_cohort_case(tmp_path, ["direct"], 5)
-    frames = [sitk.ReadImage(str(path)) for path in sorted((tmp_path / "p0" / "frames").iterdir())]
-    sitk.WriteImage(sitk.JoinSeries(frames), str(tmp_path / "p0" / "cine.nii.gz"), True)
-    given.write_text(given.read_text().replace("p0/frames", "p0/cine.nii.gz"))
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    passes, unpack, opened = [], random_access.unpack, []
-    monkeypatch.setattr(random_access, "unpack", lambda *given: (passes.append(given[0].name), unpack(*given))[1])
-
-    def watched(unit):
-        cohort_work._opened = None  # As each process has its own.
-        work(unit)
-        opened.append([path.name for path in (tmp_path / "scratch").rglob("*.voxels")])
-
-    told = []
-    read_cases(given, tmp_path / "out", RowReader(given.parent, []), Models(), told=told.append)
-    assert len(told) == 1 and told[0].startswith("p0: compressed: unpacked once into a temporary file of ")
-    passes.clear()
-    (result,) = run_cohort(given, tmp_path / "out", work=watched)
-    assert [row["status"] for _, row in sorted(result.rows.items())] == ["done", "done", "reference", "done", "done"]
-    assert len(opened) == 2 and opened[0] == opened[1] and len(opened[0]) == 1
-    assert len(passes) == 2  # Once when the table is checked, and once for the run.
-    cohort_work._opened = None
-    gc.collect()
-    assert not list((tmp_path / "scratch").rglob("*.voxels"))

@@ -8,9 +8,9 @@ import shutil
 
 import pytest
 
-from Testing.support.cohort_cases import InlineClient, write_cohort_case
+from Testing.support.cohort_cases import InlineClient, run_cohort, write_cohort_case
 from Testing.support.propagate_command import same, table, voxels
-from Testing.unit.test_cohort import STRATEGIES, run_cohort
+from Testing.unit.test_cohort import STRATEGIES
 from VoxelMorphRegistrationLib.cohort.work import work
 
 pytest.importorskip("distributed", reason="dask distributed is not installed")

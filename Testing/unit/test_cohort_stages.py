@@ -7,9 +7,9 @@ import csv
 import numpy as np
 import pytest
 
-from Testing.support.cohort_cases import LETHAL, InlineClient, write_cohort_case
+from Testing.support.cohort_cases import LETHAL, InlineClient, run_cohort, write_cohort_case
 from Testing.support.propagate_command import same, table, voxels
-from Testing.unit.test_cohort import run_cohort, single
+from Testing.unit.test_cohort import single
 from VoxelMorphRegistrationLib.errors import InputError
 
 pytest.importorskip("distributed", reason="dask distributed is not installed")

@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from Testing.support.cohort_cases import slow_work, write_cohort_case
+from Testing.support.cohort_cases import run_cohort, slow_work, write_cohort_case
 from Testing.support.propagate_command import same, voxels
-from Testing.unit.test_cohort import run_cohort
 from VoxelMorphRegistrationLib.cohort import workers
 from VoxelMorphRegistrationLib.cohort.devices import claim
 from VoxelMorphRegistrationLib.cohort.workers import WorkerSettings, connected, usable_cores

@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Exit:
     from ..cohort.cases import read_cases
+    from ..cohort.first_sequence import FirstSequence
     from ..cohort.models import Models
     from ..cohort.progress import CohortProgress
     from ..cohort.run import Cohort, CohortSettings
@@ -83,15 +84,15 @@ def run(args: argparse.Namespace) -> Exit:
         raise InputError(f"{output}: is a file; give a folder for the results")
     reader = RowReader(table.absolute().parent, args.set)
     settings = WorkerSettings(args.workers, args.threads, args.scheduler, args.dashboard)
-    models = Models()
-    cases = read_cases(table, output, reader, models, args.overwrite, _note)
+    models, first = Models(), FirstSequence()
+    cases = read_cases(table, output, reader, models, args.overwrite, _note, first)
     if args.dry_run:
-        cohort_dry_run.tell(cases, models, output, settings)
+        cohort_dry_run.tell(cases, models, output, settings, first)
         return Exit.DONE
     with propagate.terminated_as_interrupt(), connected(settings) as client:
         progress = CohortProgress(args.progress, len(cases), sum(case.frames for case in cases), args.emit)
         how = CohortSettings(args.overwrite, args.chunk, not args.no_report)
-        results = Cohort(cases, output, client, models, progress, how).run()
+        results = Cohort(cases, output, client, models, progress, how, first=first).run()
     remove_left()  # By workers that were ended before they could.
     return _told(args, output, results, progress)
 

@@ -10,18 +10,19 @@ from . import dry_run
 
 if TYPE_CHECKING:
     from ..cohort.cases import Case
+    from ..cohort.first_sequence import FirstSequence
     from ..cohort.models import Models
     from ..cohort.workers import WorkerSettings
     from ..propagation.propagate import Propagation
 
 
-def tell(cases: Sequence[Case], models: Models, output: Path, settings: WorkerSettings) -> None:
+def tell(cases: Sequence[Case], models: Models, output: Path, settings: WorkerSettings, first: FirstSequence) -> None:
     """Register a frame of each kind of patient for the times, and tell what the cohort would take."""
     seconds_of: dict[tuple, float] = {}
     seconds = disk = 0.0
     print(f"{'patient':24} {'frames':>7}  {'frame grid':24} {'a registration':>14} {'disk':>9}")
     for case in cases:
-        propagation = case.request.open(models.of(case.request))
+        propagation = case.request.open(models.of(case.request), first.take(case.name))
         kind = (propagation.network_grid().size, case.request.model, str(case.request.pair))
         if kind not in seconds_of:
             seconds_of[kind] = _timed(propagation)

@@ -11,6 +11,7 @@ from typing import Protocol
 from ..errors import InputError, error_summary
 from ..propagation.earlier_runs import check_run
 from ..propagation.request import Request
+from .first_sequence import FirstSequence
 from .models import Models
 
 NEEDED = ("case", "sequence", "reference_frame")
@@ -55,6 +56,7 @@ def read_cases(
     models: Models,
     overwrite: bool = False,
     told: Callable[[str], None] = lambda note: None,
+    first: FirstSequence | None = None,
 ) -> list[Case]:
     """The rows of a table, in its order, once all of them can be run: sequences are there, segmentations lie on their
     frames, networks load, folders hold nothing else.
@@ -65,10 +67,12 @@ def read_cases(
         models: keeps the networks that were loaded.
         overwrite: what folders hold does not matter.
         told: called with what a person should know of a row, before a frame of it is read.
+        first: keeps the first patient's sequence open.
 
     Raises InputError, naming all faults, a line each.
     """
     table, output = Path(table), Path(output)
+    first = first or FirstSequence()
     columns, rows = _rows(table)
     faults = []
     for column in columns:
@@ -95,7 +99,8 @@ def read_cases(
             continue
         given = {column: cell for column, cell in given.items() if column not in wrong}
         try:
-            cases.append(_checked(name, output / name, parser.request(given, output / name), models, overwrite, told))
+            request = parser.request(given, output / name)
+            cases.append(_checked(name, output / name, request, models, overwrite, told, first))
         except (InputError, OSError) as error:
             faults.append(f"{where}: {error_summary(error)}")
     if faults:
@@ -105,12 +110,25 @@ def read_cases(
 
 
 def _checked(
-    name: str, folder: Path, request: Request, models: Models, overwrite: bool, told: Callable[[str], None]
+    name: str,
+    folder: Path,
+    request: Request,
+    models: Models,
+    overwrite: bool,
+    told: Callable[[str], None],
+    first: FirstSequence,
 ) -> Case:
-    frames = request.open_frames()
+    frames = request.open_frames(shared=True)
     for note in (*frames.notes, *([frames.preparation] if frames.preparation else [])):
         told(f"{name}: {note}")
-    propagation = request.open(models.of(request), frames)
+    try:
+        propagation = request.open(models.of(request), frames)
+    except InputError:
+        if not first.drop():
+            raise
+        # There may be room for this sequence now.
+        propagation = request.open(models.of(request), request.open_frames(shared=True))
+    first.keep(name, propagation.frames)
     if not overwrite:
         check_run(folder, request.describe(propagation))
     return Case(name, folder, request, len(propagation.select))

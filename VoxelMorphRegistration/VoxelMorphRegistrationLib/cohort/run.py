@@ -15,6 +15,7 @@ from ..propagation.earlier_runs import finished_rows
 from ..propagation.folder import RunFolder
 from .cases import Case
 from .crew import Crew, is_loss
+from .first_sequence import FirstSequence
 from .models import Models
 from .patient import Patient
 from .progress import CohortProgress
@@ -49,7 +50,7 @@ class Cohort:
 
     Args:
         output: the folder of the cohort. client: a `distributed.Client`. models: those the check has loaded.
-        work: what a worker does with a unit.
+        work: what a worker does with a unit. first: the sequence that the check has kept open.
 
     Raises InputError when another process writes into the folder.
     """
@@ -63,9 +64,11 @@ class Cohort:
         progress: CohortProgress,
         settings: CohortSettings | None = None,
         work: Callable[[Unit], None] = work,
+        first: FirstSequence | None = None,
     ) -> None:
         self._waiting = list(cases)
         self._models, self._progress, self._settings = models, progress, settings or CohortSettings()
+        self._first = first or FirstSequence()
         try:
             output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -124,7 +127,8 @@ class Cohort:
         """Open a patient's folder; one that is finished, or cannot be opened, ends at once."""
         try:
             # What is made of a compressed sequence stays as long as the patient does, for all workers of this machine.
-            propagation = case.request.open(self._models.of(case.request), case.request.open_frames(shared=True))
+            frames = self._first.take(case.name) or case.request.open_frames(shared=True)
+            propagation = case.request.open(self._models.of(case.request), frames)
             run = case.request.describe(propagation)
             if not self._settings.overwrite:
                 rows = finished_rows(case.folder, run, propagation)
