@@ -113,7 +113,9 @@ def test_a_busy_computer_is_not_taken_for_a_frozen_window(host):
         pytest.skip("this system does not tell how long a thread waited for a processor")
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(6)]
     try:
-        for _attempt in range(3):  # A pause of the whole machine, which nobody is told of, hardly comes twice.
+        # A pause of the whole machine, which nobody is told of, hardly comes twice; nor do two threads that wait for a
+        # processor at once, whose waits are both taken off.
+        for _attempt in range(3):
             with host.tick_gaps() as gaps:
                 host.process(0.1)
                 began, used = time.monotonic(), time.thread_time()
@@ -121,7 +123,7 @@ def test_a_busy_computer_is_not_taken_for_a_frozen_window(host):
                     pass
                 took = time.monotonic() - began
                 host.process(0.02)
-            if gaps.largest < 0.17:
+            if 0.1 <= gaps.largest < 0.17:
                 break
     finally:
         for other in others:
