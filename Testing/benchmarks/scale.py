@@ -1,9 +1,10 @@
 """What a cohort of 20 patients of 2000 frames costs on four kinds of machines, computed from measured numbers.
 
     python -m Testing.benchmarks.scale            # writes the tables of Docs/scale.md anew
-    python -m Testing.benchmarks.scale --measure  # first measures anew (minutes), into results/scale.json
+    python -m Testing.benchmarks.scale --measure  # first measures what registering and files take of a frame (a minute)
 
-The formula is in Docs/scale.md.
+The formula is in Docs/scale.md. What a frame takes is measured by `make benchmark-speed`, which records it in
+results/speed.json; results/scale.json has what this script measures.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from Testing.support.marked_pages import between
 
 PAGE = Path(__file__).resolve().parents[2] / "Docs" / "scale.md"
 RESULT = Path(__file__).parent / "results" / "scale.json"
+CPU_RESULT = RESULT.with_name("speed.json")  # by `make benchmark-speed`
 GPU_RESULT = RESULT.with_name("speed_gpu.json")  # by Testing/gpu/check.sh
 PATIENTS, FRAMES = 20, 2000
 SHAPE = (64, 128, 128)
@@ -32,7 +34,6 @@ CASES = (
     ("any-anatomy-fast", "direct"),
     ("any-anatomy-fast", "motion-model"),
 )
-_COUNTS = {"direct": 6, "motion-model": 60}  # frames that are measured
 _WRITING = "write a frame's labels, compressed"
 _READING = "read a frame, not compressed"
 
@@ -63,18 +64,13 @@ MACHINES = (
 
 
 def measure() -> dict[str, dict[str, Any]]:
-    """Processor seconds a frame and memory, each in a process of its own with one thread; and of files."""
+    """Which share of a frame's processor seconds registering is, in a process of its own with one thread; and files."""
     found: dict[str, dict[str, Any]] = {}
     for model, strategy in CASES:
-        asked = {"shape": SHAPE, "model": model, "strategy": strategy, "count": _COUNTS[strategy]}
-        told = _measured("sequence", asked)
-        alone = _measured("direct", {"shape": SHAPE, "model": model}) if strategy == "direct" else {}
-        found[f"{model}, {strategy}"] = {
-            "seconds": round(told["cpu"], 3),
-            "frames": asked["count"],
-            "peak_mb": told["peak_mb"],
-            **({"of_it_registering": round(alone["cpu"], 3)} if alone else {}),
-        }
+        if strategy == "direct":
+            whole = _measured("sequence", {"shape": SHAPE, "model": model, "strategy": strategy, "count": 6})
+            alone = _measured("direct", {"shape": SHAPE, "model": model})
+            found[model] = {"registering": round(alone["cpu"] / whole["cpu"], 3)}
     return found | _files()
 
 
@@ -115,6 +111,17 @@ def measured() -> dict[str, dict[str, Any]]:
     return json.loads(RESULT.read_text(encoding="utf-8"))
 
 
+def on_cpu(model: str, strategy: str) -> dict[str, Any]:
+    """The measurement of a frame of `SHAPE`, files in and out, that counts the most frames. KeyError without one."""
+    wanted = {"kind": "sequence", "shape": list(SHAPE), "model": model, "strategy": strategy}
+    every = json.loads(CPU_RESULT.read_text(encoding="utf-8"))["measurements"]
+    fitting = [one for one in every if all(one.get(name) == value for name, value in wanted.items())]
+    alone = [one for one in fitting if one.get("threads", 1) == 1 and "cpu" in one]
+    if not alone:
+        raise KeyError(f"{model}, {strategy}")
+    return max(alone, key=lambda one: one["counted"])
+
+
 def on_gpu(kind: str, model: str, strategy: str | None = None) -> dict[str, Any] | None:
     """The measurement of a frame of `SHAPE` on the GPU, if there is one."""
     wanted = {"kind": kind, "shape": list(SHAPE), "model": model} | ({"strategy": strategy} if strategy else {})
@@ -124,46 +131,38 @@ def on_gpu(kind: str, model: str, strategy: str | None = None) -> dict[str, Any]
     return None
 
 
-def computing(machine: Machine, model: str, strategy: str) -> tuple[str, float]:
-    """Seconds of a frame that one worker computes alone, and how sure that is: '' where it was measured as a whole;
+def seconds_a_frame(machine: Machine, model: str, strategy: str) -> tuple[str, float]:
+    """Seconds of a frame of one worker, files in and out, and how sure that is: '' where it was measured as a whole;
     'about', where registering was measured on the GPU and the rest on a core; 'at least' where registering is taken to
     cost nothing.
     """
-    found = measured()
-    seconds = found[f"{model}, {strategy}"]["seconds"]
+    seconds = on_cpu(model, strategy)["cpu"]
     if not machine.gpu:
         return "", seconds
     if (whole := on_gpu("sequence", model, strategy)) is not None:
         # The reference, which costs next to nothing, was counted by earlier measurements.
         share = whole["count"] / (whole["count"] - 1) if strategy == "direct" and "counted" not in whole else 1.0
         return "", whole["wall"] * share
-    direct = found[f"{model}, direct"]
-    rest = seconds * (1 - direct["of_it_registering"] / direct["seconds"])
+    rest = seconds * (1 - measured()[model]["registering"])
     if strategy == "direct" and (pair := on_gpu("direct", model)) is not None:
         return "about ", pair["wall"] + rest
     return "at least ", rest
 
 
-def seconds_a_frame(machine: Machine, model: str, strategy: str) -> float:
-    """Of one worker."""
-    found = measured()
-    return computing(machine, model, strategy)[1] + found[_READING]["seconds"] + found[_WRITING]["seconds"]
-
-
 def gigabytes(machine: Machine, model: str, strategy: str) -> float:
-    peak = measured()[f"{model}, {strategy}"]["peak_mb"]
+    peak = on_cpu(model, strategy)["peak_mb"]
     if machine.gpu:
         peak = max(peak, *(one["peak_mb"] for kind in ("sequence", "direct") if (one := on_gpu(kind, model))))
     return machine.workers * peak / 1e3
 
 
 def hours(machine: Machine, model: str, strategy: str) -> float:
-    return PATIENTS * FRAMES * seconds_a_frame(machine, model, strategy) / machine.workers / 3600
+    return PATIENTS * FRAMES * seconds_a_frame(machine, model, strategy)[1] / machine.workers / 3600
 
 
 def read_megabytes_a_second(machine: Machine, model: str, strategy: str) -> float:
     """What the drive has to give, for frames of two bytes a voxel that are not compressed."""
-    return machine.workers * 2 * VOXELS / 1e6 / seconds_a_frame(machine, model, strategy)
+    return machine.workers * 2 * VOXELS / 1e6 / seconds_a_frame(machine, model, strategy)[1]
 
 
 def _text(number: float) -> str:
@@ -173,17 +172,16 @@ def _text(number: float) -> str:
 
 def tables() -> str:
     lines = ["| measured, one core of an AMD EPYC, 128x128x64 voxels | seconds | |", "|---|---|---|"]
-    for name, found in measured().items():
-        if "bytes" in found:
-            lines.append(f"| {name} | {_text(found['seconds'])} | {_text(found['bytes'] / 1e6)} MB |")
-            continue
-        registering = (
-            f", {_text(found['of_it_registering'])} s of it registering" if "of_it_registering" in found else ""
-        )
+    shares = measured()
+    for model, strategy in CASES:
+        one = on_cpu(model, strategy)
+        share = f", {shares[model]['registering']:.0%} of it registering" if strategy == "direct" else ""
         lines.append(
-            f"| a frame, {name}, mean of {found['frames']} | {_text(found['seconds'])} | "
-            f"{_text(found['peak_mb'] / 1e3)} GB at the peak of a process{registering} |"
+            f"| a frame, {model}, {strategy}, mean of {one['counted']} | {_text(one['cpu'])} | "
+            f"{_text(one['peak_mb'] / 1e3)} GB at the peak of a process{share} |"
         )
+    for name in (_READING, _WRITING):
+        lines.append(f"| of it: {name} | {_text(shares[name]['seconds'])} | {_text(shares[name]['bytes'] / 1e6)} MB |")
     for model, strategy in CASES:
         if (one := on_gpu("sequence", model, strategy)) is not None:
             what = f"{gpu_name()}: a frame, {model}, {strategy}, mean of {one['count']}"
@@ -200,7 +198,7 @@ def tables() -> str:
     for machine in MACHINES:
         for model, strategy in CASES:
             needed = hours(machine, model, strategy)
-            sure = computing(machine, model, strategy)[0]
+            sure = seconds_a_frame(machine, model, strategy)[0]
             if machine.gpu and machine.workers > 1:
                 sure = "at least "
             lines.append(

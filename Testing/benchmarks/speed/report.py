@@ -1,12 +1,14 @@
-"""Where what was measured goes: results, the table of Docs/speed.md, the ratios of README.md, a picture."""
+"""Where what was measured goes: results, tables of Docs/speed.md and Docs/scale.md, ratios of README.md, a picture."""
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from Testing.benchmarks import scale
 from Testing.benchmarks.speed.measurements import measurements
 from Testing.benchmarks.speed.ratios import Ratio, ratios
 from Testing.benchmarks.speed.table import gpu_table, ratio_table, whole_table
@@ -53,6 +55,8 @@ class Place:
         if self.in_project:
             PAGE.write_text(page(), encoding="utf-8")
             README.write_text(readme(), encoding="utf-8")
+            with suppress(KeyError):  # Its frames are not measured on this machine yet.
+                scale.PAGE.write_text(scale.page(), encoding="utf-8")
         else:
             (self.folder / "speed.md").write_text(tables(self) + "\n", encoding="utf-8")
         if not gpu:
