@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from VoxelMorphRegistrationLib.models.loading import load_model
-from VoxelMorphRegistrationLib.networks import build_network, pair_cues, slab_unet
+from VoxelMorphRegistrationLib.networks import build_network, minimal_filtering, pair_cues, slab_unet
 from VoxelMorphRegistrationLib.networks.motion_cues import motion_cues
 
 FEATURES = [[8, 16, 16], [16, 16, 16, 8, 8]]
@@ -34,9 +34,10 @@ TOLERANCE = 1e-4  # voxels
 
 @pytest.fixture(autouse=True)
 def many_slabs(monkeypatch):
-    """Slabs of a few slices, as large images have them."""
+    """Slabs of a few slices and convolutions by minimal filtering, as large images have them."""
     for module in (slab_unet, pair_cues):
         monkeypatch.setattr(module, "_VALUES", 50_000)
+    monkeypatch.setattr(minimal_filtering, "_MULTIPLICATIONS", 0)
 
 
 def images(shape: tuple[int, ...]) -> list[torch.Tensor]:

@@ -4,29 +4,29 @@ A convolution of few channels spends as long on memory that it meets for the fir
 channels at 128 x 128 x 64 voxels take up to twice as long whole as in slabs of four slices, which stay in the
 processor's cache; a whole registration of such images takes an eighth more time and 1.7 times the memory.
 So each level is computed a few slices of the first spatial axis at a time, from what it needs of the level before; its
-upsampled and concatenated input is never there as a whole.
+upsampled and concatenated input is never there as a whole, and a level that nothing is joined with later is pooled and
+forgotten. Wide convolutions of large volumes take fewer operations than that (`minimal_filtering`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from .inference import convolved
+from .minimal_filtering import SLICES, Filtering
+from .slab_sources import Joined, Memory, Stored
 
 _VALUES = 1_600_000  # of a slab's input; of 400,000 to 6 million about the fastest
-_LAYOUT = torch.channels_last_3d
 
 Activation = Callable[..., Any]  # (values, out=)
-#: Slices first to last of a level's input: (1, C, last - first, J, I), channels last.
-Rows = Callable[[int, int], torch.Tensor]
+Source = Stored | Joined
 
 
 def leaky(slope: float) -> Activation:
@@ -90,17 +90,20 @@ class SlabUnet:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """(1, C, *shape) float32 in, (1, outputs, *shape reached) out."""
+        memory = Memory()
         x = images
         skips = []
-        for convolutions in self.down:
-            x = _convolved(partial(_stored, x), _shape(x), convolutions)
-            skips.append(x)
-            x = _pooled(x)
-        x = _convolved(partial(_stored, x), _shape(x), self.lowest)
+        unused = len(self.down) - len(self.up)
+        for level, convolutions in enumerate(self.down):
+            skip, x = _to_next_level(x, convolutions, memory, kept=level >= unused)
+            if skip is not None:
+                skips.append(skip)
+        x = _convolved(Stored(x), self.lowest, memory)
         for convolutions in self.up:
-            skip = skips.pop()
-            x = _convolved(partial(_upsampled, x, skip, self.linear), _shape(skip), convolutions)
-        return _convolved(partial(_stored, x), _shape(x), self.last)
+            x = _convolved(Joined(x, skips.pop(), self.linear), convolutions, memory)
+        x = _convolved(Stored(x), self.last[:-1], memory)
+        # In memory of its own, which is not larger than it has to be.
+        return _convolved(Stored(x), self.last[-1:], Memory())
 
 
 def block(layers: nn.Module | None) -> list[Convolution] | None:
@@ -112,77 +115,61 @@ def block(layers: nn.Module | None) -> list[Convolution] | None:
     return None if found is None else [found]
 
 
-def _shape(x: torch.Tensor) -> tuple[int, ...]:
-    return tuple(x.shape[2:])
-
-
-def _stored(x: torch.Tensor, first: int, last: int) -> torch.Tensor:
-    return x[:, :, first:last]
-
-
-def _upsampled(coarse: torch.Tensor, skip: torch.Tensor, linear: bool, first: int, last: int) -> torch.Tensor:
-    """Slices of `cat([upsampled, skip])`."""
-    plane = tuple(skip.shape[3:])
-    numbers = torch.arange(first, last)
-    if linear:
-        position = numbers.double() * ((coarse.shape[2] - 1) / max(skip.shape[2] - 1, 1))
-        before = position.long().clamp_(max=max(coarse.shape[2] - 2, 0))
-        share = (position - before).float().view(1, 1, -1, 1, 1)
-        after = (before + 1).clamp_(max=coarse.shape[2] - 1)
-        chosen = torch.lerp(coarse[:, :, before], coarse[:, :, after], share)
-        resize = partial(F.interpolate, size=plane, mode="bilinear", align_corners=True)
-    else:
-        chosen = coarse[:, :, numbers // 2]
-        resize = partial(F.interpolate, size=plane, mode="nearest")
-    # The slices as a batch of pictures: the layout in memory is the same.
-    pictures = resize(chosen[0].transpose(0, 1).contiguous(memory_format=torch.channels_last))
-    joined = _empty((1, coarse.shape[1] + skip.shape[1], last - first, *plane))
-    joined[0, : coarse.shape[1]] = pictures.transpose(0, 1)
-    joined[:, coarse.shape[1] :] = skip[:, :, first:last]
-    return joined
-
-
-def _convolved(rows: Rows, shape: tuple[int, ...], convolutions: Sequence[Convolution]) -> torch.Tensor:
-    """One convolution after the other; the first from `rows` of its input, the others from the one before."""
-    found: torch.Tensor | None = None
+def _convolved(source: Source, convolutions: Sequence[Convolution], memory: Memory) -> torch.Tensor:
+    """One convolution after the other; the first from `source`, the others from the one before."""
     for convolution in convolutions:
-        found = _one(rows, shape, convolution)
-        rows = partial(_stored, found)
-    return rows(0, shape[0]) if found is None else found
+        found = memory.empty((1, len(convolution.weight), *source.shape))
+        for start, end, values in _slabs(source, convolution):
+            convolution.activation(values, out=found[:, :, start:end])
+        memory.give_back(source.arrays)
+        source = Stored(found)
+    return source.whole()
 
 
-def _one(rows: Rows, shape: tuple[int, ...], convolution: Convolution) -> torch.Tensor:
-    outputs, inputs = convolution.weight.shape[:2]
-    reach = convolution.reach
-    found = _empty((1, outputs, *shape))
-    height = max(1, _VALUES // (max(inputs, outputs) * math.prod(shape[1:])))
-    for start in range(0, shape[0], height):
-        end = min(start + height, shape[0])
-        first, last = max(0, start - reach), min(shape[0], end + reach)
-        missing = (first - (start - reach), end + reach - last)
-        slab = rows(first, last)
-        if any(missing):
-            slab = F.pad(slab, (0, 0, 0, 0, *missing))
-        values = convolved(slab, convolution.weight, convolution.bias, (0, reach, reach))
-        convolution.activation(values, out=found[:, :, start:end])
-    return found
+def _to_next_level(
+    x: torch.Tensor, convolutions: Sequence[Convolution], memory: Memory, kept: bool
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """A level's outcome, None unless it is to be kept, and the maximum of it of 2 voxels an axis."""
+    *before, last = convolutions
+    source = Stored(_convolved(Stored(x), before, memory))
+    outputs = len(last.weight)
+    found = memory.empty((1, outputs, *source.shape)) if kept else None
+    pooled = memory.empty((1, outputs, *(n // 2 for n in source.shape)))
+    for start, end, values in _slabs(source, last):
+        into = values if found is None else found[:, :, start:end]
+        last.activation(values, out=into)
+        _pool(into, out=pooled[:, :, start // 2 : end // 2])
+    memory.give_back(source.arrays)
+    return found, pooled
 
 
-def _pooled(x: torch.Tensor) -> torch.Tensor:
-    """The maximum of 2 voxels an axis, slab by slab as pictures of pairs of slices."""
-    shape = _shape(x)
-    found = _empty((1, x.shape[1], *(n // 2 for n in shape)))
-    height = max(1, _VALUES // (2 * x.shape[1] * math.prod(shape[1:])))
-    for start in range(0, shape[0] // 2, height):
-        end = min(start + height, shape[0] // 2)
-        pairs = torch.maximum(x[0, :, 2 * start : 2 * end : 2], x[0, :, 2 * start + 1 : 2 * end : 2])
-        pictures = F.max_pool2d(pairs.transpose(0, 1).contiguous(memory_format=torch.channels_last), 2)
-        found[0, :, start:end] = pictures.transpose(0, 1)
-    return found
+def _slabs(source: Source, convolution: Convolution) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """First slice, last slice and values before the activation; the first slice is even."""
+    weight, bias, reach = convolution.weight, convolution.bias, convolution.reach
+    filtering = Filtering(weight, bias, source.doubled) if Filtering.pays(weight, source.shape) else None
+    # Of a slab, filtering has a dozen arrays of a quarter of its size.
+    together, values = (2, _VALUES) if filtering is None else (SLICES, _VALUES // 4)
+    depth = source.shape[0]
+    height = values // (max(weight.shape[:2]) * math.prod(source.shape[1:])) // together * together
+    start = 0
+    while start < depth:
+        end = min(start + max(height, together), depth)
+        whole = end - (end - start) % SLICES
+        if filtering is not None and whole > start:
+            end = whole
+            yield start, end, filtering(*source.parts(start - 1, end + 1))
+        else:
+            slab = source.slab(start - reach, end + reach)
+            yield start, end, convolved(slab, weight, bias, (0, reach, reach))
+        start = end
 
 
-def _empty(shape: Sequence[int]) -> torch.Tensor:
-    return torch.empty(tuple(shape), memory_format=_LAYOUT)
+def _pool(x: torch.Tensor, out: torch.Tensor) -> None:
+    """The maximum of 2 voxels an axis."""
+    for axis, n in enumerate(out.shape[2:], 2):
+        pairs = x.narrow(axis, 0, 2 * n).unflatten(axis, (n, 2))
+        one, other = pairs.unbind(axis + 1)
+        x = torch.maximum(one, other) if axis < 4 else torch.maximum(one, other, out=out)
 
 
 def _into(activation: nn.Module | None) -> Activation | None:
