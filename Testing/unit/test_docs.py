@@ -78,6 +78,8 @@ def test_rooms_and_names_in_them_that_a_page_of_the_code_names_are_there(page):
     rooms = "|".join(folder.name for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file())
     for name in re.findall(rf"`((?:{rooms})/\w+\.py)`", said):
         assert (LIBRARY / name).is_file(), name
+    for constant, file in re.findall(rf"`(_?[A-Z][A-Z_]+)` (?:in|of)\s+`((?:{rooms})/\w+\.py)`", said):
+        assert re.search(rf"^{constant}\b", text(LIBRARY / file), flags=re.MULTILINE), f"{constant} in {file}"
     for name in re.findall(rf"`((?:Grid|{rooms})(?:\.\w+)+)`", said):
         found = f"space.grid.{name}" if name.startswith("Grid.") else name
         assert pkgutil.resolve_name(f"{LIBRARY.name}.{found}") is not None, name
