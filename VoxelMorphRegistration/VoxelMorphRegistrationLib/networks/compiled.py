@@ -1,8 +1,8 @@
 """A network's U-Net compiled by OpenVINO, where that is installed (`pip install openvino`, 60 MB): for long sequences.
 
 On one thread, networks that upsample linearly take .7 to .8 of the time that slabs take; VxmDense, which does to the
-nearest voxel, 1 to 1.3 times it. Compiling one takes seconds, and each shape is another one: it is done when a shape has
-come up so often that more of it is to be expected. The numbers are those of PyTorch to 1e-6.
+nearest voxel, 1 to 1.3 times it. Compiling one takes seconds, and each shape is another one: it is done when a shape
+has come up so often that more of it is to be expected. The numbers are those of PyTorch to 1e-6.
 """
 
 from __future__ import annotations
