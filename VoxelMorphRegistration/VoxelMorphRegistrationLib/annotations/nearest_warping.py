@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import SimpleITK as sitk
 
@@ -11,7 +9,7 @@ from ..space import displacement as displacements
 from ..space.grid import Grid
 from .label_boxes import Box, bounding_box
 
-_BEYOND = 1.0  # voxels around a label's box from which a point can still fall into its voxels
+_BEYOND = 1  # voxel around a label's box from which a point can still fall into its voxels
 
 
 def warp_nearest(labels: sitk.Image, displacement: sitk.Image) -> sitk.Image:
@@ -39,15 +37,5 @@ def _reached(labels: sitk.Image, displacement: sitk.Image) -> Box | None:
     labelled = bounding_box(sitk.GetArrayViewFromImage(labels) != 0)
     if labelled is None:
         return None
-    own, grid = Grid.of(labels), Grid.of(displacement)
-    sides = [(side.start - _BEYOND, side.stop - 1 + _BEYOND) for side in reversed(labelled)]
-    corners = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, own.dimension)
-    index = grid.to_index(own.to_physical(corners))
-    vectors = sitk.GetArrayViewFromImage(displacement)
-    greatest = max(float(vectors.max()), -float(vectors.min()))
-    if not math.isfinite(greatest):
-        return tuple(slice(0, n) for n in grid.shape)
-    steps = greatest * math.sqrt(grid.dimension) / np.asarray(grid.spacing)
-    first = np.clip(np.floor(index.min(0) - steps), 0, grid.size).astype(int)[::-1]
-    last = np.clip(np.ceil(index.max(0) + steps) + 1, 0, grid.size).astype(int)[::-1]
-    return tuple(slice(int(a), int(b)) for a, b in zip(first, last)) if np.all(first < last) else None
+    around = tuple(slice(side.start - _BEYOND, side.stop + _BEYOND) for side in labelled)
+    return displacements.box_reaching(displacement, Grid.of(labels), around)

@@ -13,6 +13,7 @@ from ..annotations.label_boxes import bounding_box
 from ..annotations.label_statistics import measure_labels
 from ..annotations.segmentation import Segmentation
 from ..flow.similarity import nmi
+from ..space.displacement import box_reaching, sample
 from ..space.grid import Grid
 from ..space.inverse import invert_at
 from .frame_result import Quality
@@ -73,7 +74,8 @@ class FrameQuality:
         """
         box = None
         if region is not None:
-            box = self._reaching(Grid.of(frame), displacement, region)
+            where = bounding_box(region)
+            box = None if where is None else box_reaching(displacement, self._grid, where)
             if box is None:
                 return math.nan, math.nan
         lattice = _Lattice(frame, displacement, box, _LATTICE_POINTS)
@@ -81,19 +83,6 @@ class FrameQuality:
         if region is not None:
             chosen = _nearest(region, self._grid, lattice.moved)
         return self._alike(lattice, chosen)
-
-    def _reaching(self, grid: Grid, displacement: sitk.Image, region: np.ndarray) -> tuple[slice, ...] | None:
-        """The box of a frame's array from which a displacement can lead into the region; None where none can."""
-        where = np.argwhere(region)
-        if len(where) == 0:
-            return None
-        corners = np.stack(np.meshgrid(*zip(where.min(0), where.max(0)), indexing="ij"), -1).reshape(-1, region.ndim)
-        index = grid.to_index(self._grid.to_physical(corners[:, ::-1]))
-        reach = float(np.abs(sitk.GetArrayViewFromImage(displacement)).max()) * math.sqrt(region.ndim)
-        steps = reach / np.asarray(grid.spacing)
-        low = np.clip(np.floor(index.min(0) - steps), 0, grid.size).astype(int)[::-1]
-        high = np.clip(np.ceil(index.max(0) + steps) + 1, 0, grid.size).astype(int)[::-1]
-        return tuple(slice(a, b) for a, b in zip(low, high)) if np.all(low < high) else None
 
     def _alike(self, lattice: _Lattice, chosen: np.ndarray) -> tuple[float, float]:
         values, points, moved = lattice.values[chosen], lattice.points[chosen], lattice.moved[chosen]
@@ -144,8 +133,6 @@ def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:
     points = points[:: max(1, len(points) // _CHECKED_POINTS)]
     if len(points) == 0:
         return math.nan
-    from ..space.displacement import sample
-
     back, residual = invert_at(displacement, points + sample(displacement, points), iterations=20, tolerance=0.01)
     return float(np.percentile(np.maximum(np.linalg.norm(back - points, axis=-1), residual), 95))
 

@@ -179,13 +179,16 @@ def folded_percent(displacement: sitk.Image, mask: sitk.Image | None = None) -> 
 def _greatest_gradient(displacement: sitk.Image) -> float:
     """No Frobenius norm of the gradient is greater: of each axis the greatest change between neighbours counts."""
     vectors, grid = sitk.GetArrayViewFromImage(displacement), Grid.of(displacement)
+    ones = np.ones(grid.dimension, vectors.dtype)
     total = 0.0
     for axis, step in enumerate(reversed(grid.spacing)):
         greatest = 0.0
         for start in range(0, len(vectors), _SLICES):
             change = np.diff(vectors[start : start + _SLICES + (axis == 0)], axis=axis)
             if change.size:
-                greatest = max(greatest, float(np.einsum("...c,...c->...", change, change).max()))
+                # The sum over components as a product of matrices: four times as fast as any other.
+                change *= change
+                greatest = max(greatest, float((change.reshape(-1, grid.dimension) @ ones).max()))
         total += greatest / step**2
     return float(np.sqrt(total))
 
@@ -205,6 +208,28 @@ def warp(
         outside,
         moving.GetPixelID(),
     )
+
+
+def box_reaching(displacement: sitk.Image, grid: Grid, box: tuple[slice, ...]) -> tuple[slice, ...] | None:
+    """The part of a displacement's array from which its vectors can lead into a box of another grid's array.
+
+    None where none can. No vector is longer than the longest, so nothing further from the box does.
+
+    Args:
+        box: slices in array order, (k, j, i); they may exceed the grid.
+    """
+    sides = [(side.start, side.stop - 1) for side in reversed(box)]
+    corners = np.stack(np.meshgrid(*sides, indexing="ij"), -1).reshape(-1, grid.dimension)
+    own = Grid.of(displacement)
+    index = own.to_index(grid.to_physical(corners))
+    vectors = sitk.GetArrayViewFromImage(displacement)
+    greatest = max(float(vectors.max()), -float(vectors.min()))
+    if not np.isfinite(greatest):
+        return tuple(slice(0, n) for n in own.shape)
+    steps = greatest * np.sqrt(own.dimension) / np.asarray(own.spacing)
+    first = np.clip(np.floor(index.min(0) - steps), 0, own.size).astype(int)[::-1]
+    last = np.clip(np.ceil(index.max(0) + steps) + 1, 0, own.size).astype(int)[::-1]
+    return tuple(slice(int(a), int(b)) for a, b in zip(first, last)) if np.all(first < last) else None
 
 
 def sample(displacement: sitk.Image, points: np.ndarray) -> np.ndarray:
