@@ -1,0 +1,42 @@
+"""What of a pair refinement looks at: neither added planes nor empty surroundings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from Testing.support.refined_pairs import pulled, refine, tensor, texture
+from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():
+    moving, truth = texture((36, 40, 44), 5), np.zeros((3, 36, 40, 44), np.float32)
+    truth[2] = 2.5  # tissue moves through the ends of a slab that was cut along the last axis
+    cut = (slice(None), slice(None), slice(8, 36))
+    fixed, moving = (np.pad(image[cut], ((0, 0), (0, 0), (2, 2))) for image in (pulled(moving, truth), moving))
+    view = FieldOfView.of(tensor(fixed), tensor(moving))
+    assert (view.start[2], view.stop[2]) == (2, 30)
+    found = refine(tensor(fixed), tensor(moving)).displacement[0, 2].numpy()
+    assert abs(np.median(found[8:-8, 8:-8, 4:-6]) - 2.5) < 0.3
+
+
+def test_empty_surroundings_are_left_out_but_for_some_voxels():
+    head = np.zeros((60, 64, 50), np.float32)
+    away = np.meshgrid(*[np.arange(n) - c for n, c in zip(head.shape, (30, 33, 4))], indexing="ij")
+    inside = (away[0] / 10) ** 2 + (away[1] / 11) ** 2 + (away[2] / 26) ** 2 < 1
+    head[inside] = (0.5 + 0.5 * texture(head.shape))[inside]
+    fixed, moving = gaussian_filter(head, 0.7), gaussian_filter(np.roll(head, 2, 0), 0.7)
+    view = FieldOfView.of(tensor(fixed), tensor(moving))
+    # The head reaches from 21 to 41 in both images together, from 23 to 43, and from 0 to 29.
+    assert 14 <= view.start[0] <= 18 and 45 <= view.stop[0] <= 48
+    assert 16 <= view.start[1] <= 20 and 46 <= view.stop[1] <= 50
+    assert view.start[2] == 0 and 32 <= view.stop[2] <= 36
+    inside = view.cut(tensor(fixed))
+    assert torch.equal(inside, view.cut(view.extended(inside))) and view.extended(inside).shape == (1, 1, *head.shape)
