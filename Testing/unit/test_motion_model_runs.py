@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -89,6 +90,19 @@ def test_a_run_cut_anywhere_goes_on_to_the_same_voxels(case, tmp_path, monkeypat
     rows = table(tmp_path / "cut" / "frames.csv")
     assert [row["strategy"] for row in rows] == [row["strategy"] for row in table(tmp_path / "whole" / "frames.csv")]
     assert not (tmp_path / "cut" / ".resume").exists()
+
+
+def test_a_dry_run_counts_the_displacements_of_key_frames_beside_what_registering_takes(case, tmp_path, capsys):
+    said = []
+    for keys in ("5", "10"):
+        assert command(case, tmp_path / "out", "--dry-run", "--keyframes", keys) == 0
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("memory"))
+        said.append([float(number) for number in re.findall(r"([\d.]+) MB", line)])
+    megabytes = 3 * 4 * np.prod(GRID.size) / 1e6
+    for (whole, peak, held), keys in zip(said, (5, 10)):
+        assert held == pytest.approx(keys * megabytes, abs=0.5) and whole == pytest.approx(peak + held, abs=1)
+    assert command(case, tmp_path / "out", "--dry-run", "--strategy", "direct") == 0
+    assert "key frames" not in capsys.readouterr().out
 
 
 def test_starting_again_removes_what_the_model_left(case, tmp_path):

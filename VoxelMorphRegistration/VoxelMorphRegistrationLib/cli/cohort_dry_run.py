@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def tell(cases: Sequence[Case], models: Models, output: Path, settings: WorkerSettings, first: FirstSequence) -> None:
     """Register a frame of each kind of patient for the times, and tell what the cohort would take."""
     seconds_of: dict[tuple, float] = {}
-    seconds = disk = 0.0
+    seconds = disk = held = 0.0
     print(f"{'patient':24} {'frames':>7}  {'frame grid':24} {'a registration':>14} {'disk':>9}")
     for case in cases:
         propagation = case.request.open(models.of(case.request), first.take(case.name))
@@ -28,11 +28,12 @@ def tell(cases: Sequence[Case], models: Models, output: Path, settings: WorkerSe
             seconds_of[kind] = _timed(propagation)
         own = dry_run.disk_bytes(propagation, case.request.wanted)
         disk += own
+        held = max(held, dry_run.held_bytes(propagation) / 1e6)
         seconds += seconds_of[kind] * dry_run.registrations(case.frames, propagation.settings)
         size = dry_run.size_text(propagation.references[0].image.GetSize())
         print(f"{case.name:24} {case.frames:>7}  {size:24} {seconds_of[kind]:>12.2f} s {own / 1e6:>6.0f} MB")
     workers, threads = settings.counted()
-    memory = dry_run.peak_megabytes()
+    memory = dry_run.peak_megabytes() + held
     free = dry_run.free_bytes(output) / 1e9
     print(f"frames          {sum(case.frames for case in cases)} of {len(cases)} patients")
     if settings.scheduler is None:

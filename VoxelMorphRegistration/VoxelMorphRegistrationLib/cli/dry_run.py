@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 import sys
 from pathlib import Path
@@ -40,7 +41,7 @@ def tell(propagation: Propagation, output: Path, wanted: Wanted, args: argparse.
             f"time            {seconds:.2f} s a registration, about {duration(seconds * registered)} in all"
             + (f", after {args.adapt} of adapting" if args.adapt else "")
         )
-    print(f"memory          {peak_megabytes():.0f} MB at the peak so far, all of it that a run needs")
+    print(f"memory          {memory_text(peak_megabytes(), held_bytes(propagation) / 1e6, bool(args.adapt))}")
     print(f"disk            at most {disk / 1e6:.0f} MB, {free_bytes(output) / 1e6:.0f} MB are free at {output}")
 
 
@@ -52,6 +53,28 @@ def disk_bytes(propagation: Propagation, wanted: Wanted) -> int:
     labels = voxels * sum(layer.GetSizeOfPixelComponent() for layer in layers)
     transforms = 4 * dimension * voxels // wanted.transforms**dimension if wanted.transforms else 0
     return len(propagation.select) * (2 * labels + transforms)
+
+
+def held_bytes(propagation: Propagation) -> int:
+    """What a run holds at most beside the frame it works on: the displacements of motion-model's key frames."""
+    from ..propagation.motion_model_fit import FEWEST_FRAMES, most_keys
+
+    references = {reference.index for reference in propagation.references}
+    others = len(set(propagation.select) - references)
+    if propagation.settings.strategy != "motion-model" or others < FEWEST_FRAMES:
+        return 0
+    image = propagation.references[0].image
+    return 4 * image.GetDimension() * image.GetNumberOfPixels() * most_keys(others, propagation.settings.keyframes)
+
+
+def memory_text(peak: float, held: float, adapts: bool) -> str:
+    """What a run takes, MB: `peak` is what this process took so far, a frame registered; `held` comes on top."""
+    if math.isnan(peak):
+        return "this system does not tell what registering a frame took"
+    taken = f"{peak:.0f} MB, measured at the peak of registering a frame"
+    if held:
+        taken = f"{peak + held:.0f} MB: {taken}, and up to {held:.0f} MB for the displacements of key frames"
+    return f"about {taken}" + ("; adapting the network takes more" if adapts else "")
 
 
 def registrations(count: int, settings: PropagationSettings) -> float:

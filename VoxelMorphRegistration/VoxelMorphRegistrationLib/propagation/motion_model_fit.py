@@ -107,6 +107,11 @@ def _beyond(known: np.ndarray, looks: np.ndarray) -> tuple[Modes, np.ndarray]:
     return Modes(mean, vectors, np.square(spread).sum(0) / max(total, np.finfo(float).tiny)), apart
 
 
+def most_keys(candidates: int, count: int | None = None) -> int:
+    """How many key frames there are at most among so many candidates, where `count` are asked for or None."""
+    return min(candidates, count or max(_FEWEST_KEYS, min(_MOST_KEYS, candidates // _KEYS_SHARE)))
+
+
 def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = None, enough: float = 0.0) -> list[int]:
     """Rows of the key frames among the candidates: farthest-point first.
 
@@ -121,7 +126,7 @@ def choose_keys(looks: np.ndarray, candidates: np.ndarray, count: int | None = N
     products = np.empty((len(flat), 0))
     keys: list[int] = []
     left: list[float] = []
-    most = min(len(flat), count or max(_FEWEST_KEYS, min(_MOST_KEYS, len(flat) // _KEYS_SHARE)))
+    most = most_keys(len(flat), count)
     while len(keys) < most:
         key = int(np.argmax(nearest))
         if nearest[key] <= 0:
