@@ -66,6 +66,11 @@ def test_composition_applies_the_inner_flow_first():
     torch.testing.assert_close(point + composed[0, :, 11, 12], expected, atol=1e-5, rtol=0)
 
 
+def test_a_flow_after_the_identity_is_itself():
+    flow = velocity((8, 10), 1.5)
+    assert integration.compose_flows(None, flow) is flow
+
+
 def test_a_half_resolution_flow_is_doubled_exactly_as_voxelmorph_does():
     half = velocity((8, 10), 1.0)
     full = integration.resize_flow(half, (16, 20), scale=2)

@@ -12,9 +12,12 @@ from .transfers import constant
 _INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
 
-def compose_flows(outer: torch.Tensor, inner: torch.Tensor, padding: Padding = "zeros") -> torch.Tensor:
-    """The flow of `x -> outer(inner(x))`, i.e. `inner(x) + outer(x + inner(x))`; both (B, d, *shape), in voxels."""
-    return inner + warp(outer, inner, padding)
+def compose_flows(outer: torch.Tensor | None, inner: torch.Tensor, padding: Padding = "zeros") -> torch.Tensor:
+    """The flow of `x -> outer(inner(x))`, i.e. `inner(x) + outer(x + inner(x))`; both (B, d, *shape), in voxels.
+
+    `outer` may be None for the identity: then it is `inner`.
+    """
+    return inner if outer is None else inner + warp(outer, inner, padding)
 
 
 def integrate(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros") -> torch.Tensor:

@@ -135,7 +135,7 @@ def refine(
         velocity = _fitted(images.pulled(whole).inside(view), view.cut(whole), level, number, updates)
         found.append(integration.resize_flow(view.extended(velocity), grid))
         change = integration.integrate(found[-1], settings.squarings, settings.padding)
-        whole = _after(whole, integration.resize_flow(change, images.shape))
+        whole = integration.compose_flows(whole, integration.resize_flow(change, images.shape), "border")
 
     def finest() -> ImagePair:
         assert finer is not None
@@ -227,9 +227,9 @@ def _changes(
         for number, velocity in enumerate(found, start=1):
             smoothed = smooth_folds(shares * velocity, 0, settings.squarings, settings.padding)
             velocities = (*velocities, smoothed.velocity)
-            change = _after(change, integration.resize_flow(smoothed.displacement, shape))
+            change = integration.compose_flows(change, integration.resize_flow(smoothed.displacement, shape), "border")
             if number >= len(found) - 1:
-                whole = _after(start, change)
+                whole = integration.compose_flows(start, change, "border")
                 made.append(_Change(velocities, change, folded_voxels(whole), judge(whole)))
         if made[-1].folded <= most:
             break
@@ -240,11 +240,6 @@ def _changes(
 def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
     value, folded = judge(start), folded_voxels(start)
     return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded)
-
-
-def _after(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
-    """The displacement of x -> outer(inner(x)), all (1, d, *shape) in voxels."""
-    return integration.compose_flows(outer, inner, "border")
 
 
 def _finer_inside(view: FieldOfView, images: ImagePair, mask: torch.Tensor | None) -> ImagePair:

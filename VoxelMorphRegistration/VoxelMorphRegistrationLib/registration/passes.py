@@ -116,7 +116,7 @@ class Passes:
             return start, None if start is not None else rough
         before = _started(start).displacement(shape)
         further = network.rough_flow(images.fixed, sampling.warp(images.moving, before, "border"))
-        together = _after(before, further.rough_displacement(shape), further.padding)
+        together = integration.compose_flows(before, further.rough_displacement(shape), further.padding)
         if comparison.distance(together) < comparison.distance(alone):
             return start, further
         return None, rough
@@ -143,7 +143,7 @@ class Passes:
                 else:
                     flow, rough = self._model.network.finished(inputs.fixed, moving, rough), None
             with self._integrating():
-                total = _after(total, flow.displacement(shape), flow.padding)
+                total = integration.compose_flows(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
         assert total is not None, "a model has one pass at least"
         return PassesResult(tuple(flows), total, "network" if start is None else start.found_by)
@@ -166,7 +166,7 @@ class Passes:
         result = refine(images, settings, before=before, finer=pulled_finer)
         if not result.accepted:
             return replace(predicted, refinement=result)
-        whole = _after(before, result.displacement, padding)
+        whole = integration.compose_flows(before, result.displacement, padding)
         judge = PairSimilarity(images, "nmi")
         shared, still_shared = (judge(displacement, padding) - 1 for displacement in (before, whole))
         if still_shared < _LEAST_INFORMATION * shared:
@@ -191,12 +191,7 @@ def _faded(result: PassesResult, fading: torch.Tensor | None) -> PassesResult:
     for flow in result.flows:
         share = shrink(fading, tuple(flow.field.shape[2:]))
         faded = replace(flow, field=flow.field * share)
-        total = _after(total, faded.displacement(shape), flow.padding)
+        total = integration.compose_flows(total, faded.displacement(shape), flow.padding)
         flows.append(faded)
     assert total is not None, "a model has one pass at least"
     return replace(result, flows=tuple(flows), displacement=total)
-
-
-def _after(before: torch.Tensor | None, displacement: torch.Tensor, padding: Padding) -> torch.Tensor:
-    """The displacement of a pass after those before it: x -> before(displacement(x))."""
-    return displacement if before is None else integration.compose_flows(before, displacement, padding)
