@@ -27,7 +27,6 @@ import SimpleITK as sitk
 from Testing.benchmarks.accuracy.case_motion import _other_day, _stays_inside
 from Testing.benchmarks.accuracy.cases import SHARED, like, points_of, pull, read
 from VoxelMorphRegistrationLib.models.loading import Model, load_model
-from VoxelMorphRegistrationLib.propagation.frame_result import FrameResult
 from VoxelMorphRegistrationLib.propagation.frames import Frames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
@@ -109,13 +108,11 @@ class BreathingWithIntruders(Frames):
         self.seconds += time.thread_time() - started
         return frame
 
-    def error(self, result: FrameResult) -> float:
+    def error(self, index: int, displacement: sitk.Image) -> float:
         """Mean distance in voxels of the displacement that was found from the true one."""
-        truth = self.truth(result.index)
+        truth = self.truth(index)
         body = sitk.GetArrayFromImage(pull(self._body, truth, sitk.sitkNearestNeighbor)) > 0
-        apart = (
-            np.linalg.norm(sitk.GetArrayFromImage(result.displacement) - truth, axis=-1) / self.image.GetSpacing()[0]
-        )
+        apart = np.linalg.norm(sitk.GetArrayFromImage(displacement) - truth, axis=-1) / self.image.GetSpacing()[0]
         return float(apart[body & _stays_inside(self.image, truth)].mean())
 
 
@@ -148,7 +145,7 @@ def measure(case: BreathingWithIntruders, model: Model, settings: PropagationSet
                 raise SystemExit(result.failure.traceback)
             before = time.thread_time()
             if result.status == "done":
-                found.errors[result.index] = case.error(result)
+                found.errors[result.index] = case.error(result.index, result.displacement)
                 found.strategies[result.index] = result.strategy
                 found.keys += [result.index] if result.keep else []
                 found.apart += [result.index] if "unlike the other frames" in result.message else []

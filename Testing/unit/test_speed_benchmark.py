@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Testing.benchmarks import speed_against_commit
 from Testing.benchmarks.speed import on_device, report
 from Testing.benchmarks.speed.measurements import measurements
 from Testing.benchmarks.speed.ratios import ratios
@@ -64,6 +66,7 @@ def test_numbers_of_another_machine_are_not_gone_on_with(tmp_path, capsys):
 def test_the_pages_are_what_was_measured():
     told = Place.of(None).told(False)
     assert report.page() == report.PAGE.read_text(encoding="utf-8")
+    assert speed_against_commit.page() == report.PAGE.read_text(encoding="utf-8")
     assert report.readme() == report.README.read_text(encoding="utf-8")
     assert set(report.by_name(told)) <= set(measurements(False, False))
     assert [one.told() for one in ratios(report.by_name(told))] == told.get("ratios", [])
@@ -122,3 +125,13 @@ def test_what_a_device_does_is_measured_and_told_where_there_is_none_too(tmp_pat
     assert told["gpu-labels"]["nearest_apart"] == told["gpu-labels"]["smooth_apart"] == 0
     lines = gpu_table({"machine": {**MACHINE, "gpu": "none"}, "measurements": list(told.values())})
     assert len(lines) == 4 + 2 + 3 + 4 and not any("nan" in line for line in lines)
+
+
+def test_a_commit_that_was_checked_out_is_gone_again_when_measuring_is_interrupted():
+    if not (speed_against_commit.ROOT / ".git").exists():
+        pytest.skip("these files are not in a git repository")
+    with pytest.raises(KeyboardInterrupt), speed_against_commit.checked_out("HEAD") as tree:
+        assert (tree / "pyproject.toml").is_file()
+        raise KeyboardInterrupt
+    known = subprocess.run(["git", "worktree", "list"], cwd=speed_against_commit.ROOT, capture_output=True, text=True)
+    assert not tree.exists() and str(tree) not in known.stdout
