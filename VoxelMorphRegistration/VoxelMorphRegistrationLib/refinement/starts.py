@@ -31,8 +31,7 @@ _LEAST_GAIN = 0.005  # of `CoarseComparison.lncc`: less is noise
 _VOXELS = 650_000  # of the images, or thereabouts, isotropic
 _COARSE = (4, 2)  # times coarser than those
 _UPDATES = 30
-_FIT = Fit(step=0.15, variation=0.3, smoothing=1.0)
-_SQUARINGS = 6
+_FIT = Fit(step=0.15, variation=0.3, smoothing=1.0, integrates=False)
 _LARGEST = 0.999  # of the displacements: some voxels of noise are no motion
 
 
@@ -100,9 +99,8 @@ def coarse_lncc(images: ImagePair) -> torch.Tensor:
     for factor in _COARSE:
         forces = Forces(images.pulled(total), "lncc")
         before = integration.resize_flow(total, level_shape(images.shape, factor))
-        velocity = fitted(forces.at(factor), before, _UPDATES, _FIT, "border")
-        change = integration.resize_flow(integration.integrate(velocity, _SQUARINGS, "border"), images.shape)
-        total = integration.compose_flows(total, change, "border")
+        change = fitted(forces.at(factor), before, _UPDATES, _FIT, "border")
+        total = integration.compose_flows(total, integration.resize_flow(change, images.shape), "border")
     return integration.resize_flow(total, shape)
 
 
