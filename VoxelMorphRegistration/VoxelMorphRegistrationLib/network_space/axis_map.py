@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from ..flow.filters import apply_separable, gaussian_matrices, interpolation_matrix
 from ..space.grid import Grid
@@ -72,19 +73,25 @@ def regrid(
         sigma: of a Gaussian that smooths the array first, in source voxels along each source axis (array order).
     """
     array = array.permute(0, *[1 + axis for axis in axis_map.axes])
+    beyond: list[int] = []  # planes of `outside` before and behind each axis, of the last axis first
     for axis, count in enumerate(shape):
         size = array.shape[1 + axis]
         positions = axis_map.positions(axis, count)
         inside = (positions >= -0.5 - _WHOLE) & (positions < size - 0.5 + _WHOLE)
-        clamped = np.clip(positions, 0, size - 1)
+        if outside is not None and not inside.any():
+            return array.new_full((len(array), *shape), outside)
+        first, last = _run(inside) if outside is not None else (0, count)
+        beyond = [first, count - last, *beyond]
+        clamped = np.clip(positions[first:last], 0, size - 1)
         smoothing = sigma[axis_map.axes[axis]] if sigma else 0.0
         array = _along(array, 1 + axis, clamped) if smoothing == 0 else _smoothed(array, 1 + axis, clamped, smoothing)
-        if outside is not None and not inside.all():
-            view = [1] * array.dim()
-            view[1 + axis] = count
-            keep = torch.from_numpy(inside).to(array.device, non_blocking=True).view(view)
-            array = torch.where(keep, array, outside)
-    return array.contiguous()
+    return F.pad(array, beyond, value=outside or 0.0).contiguous()
+
+
+def _run(inside: np.ndarray) -> tuple[int, int]:
+    """The first and behind the last of what is true, which is one run."""
+    where = np.flatnonzero(inside)
+    return int(where[0]), int(where[-1]) + 1
 
 
 def smooth(array: torch.Tensor, sigma: tuple[float, ...]) -> torch.Tensor:
