@@ -1,9 +1,9 @@
 """A cheap coarse look at a frame: the velocity that a pyramid network's coarse passes find for it and its reference.
 
-Both images are averaged over cells of 4 voxels an axis of the network's grid, a little more where that spares the
-network their padding, and seen by two passes, the first averaged over 2 cells more. That takes a fiftieth of a
-registration's time, and shows how a frame differs from the reference and from the other frames; it does not show where
-each voxel went. The second pass finds what single frames do in one place; further passes find no more.
+Both images are averaged over 4 voxels an axis of the network's grid and seen by two passes, the first averaged over 2
+voxels more. That takes a fortieth of a registration's time, and shows how a frame differs from the reference and from
+the other frames; it does not show where each voxel went. The second pass finds what single frames do in one place;
+further passes find no more.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from ..models.loading import Model
     from ..registration.registrar import Registrar
 
-_AVERAGED = 4  # network voxels an axis that become one cell
-_LEAST_CELLS = 0.85  # of those of 4 voxels, that a look must not do without to be sooner
+_AVERAGED = 4  # network voxels an axis that become one before the first pass
 _PASSES = (2, 1)  # further averaging of each pass
+_AVERAGE = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _AVERAGE_TO: dict[int, Callable[..., torch.Tensor]] = {2: F.adaptive_avg_pool2d, 3: F.adaptive_avg_pool3d}
-_KEPT = 2  # cells an axis that become one voxel of what is kept
+_KEPT = 2  # averaged voxels an axis that become one of what is kept
 
 
 class CoarseLook:
@@ -61,12 +61,12 @@ class CoarseLook:
         self._ahead = Ahead(partial(self._averaged, name="frame", transform=None))
         spacing = registrar.settings.network_spacing
         self._full = network_grid(reference, self._model.card.space, spacing).grid
-        self._cells = tuple(_cells(n, self._model.network.multiple) for n in self._full.size)
         self._moving = self._averaged(reference, "reference frame", registrar.initial_transform)
-        size = tuple(max(1, n // _KEPT) for n in self._cells)
-        matrix = self._full.index_to_physical() @ _coarser([n / m for n, m in zip(self._full.size, size)])
+        factor = _AVERAGED * _KEPT
+        size = tuple(max(1, -(-n // _AVERAGED) // _KEPT) for n in self._full.size)
+        matrix = self._full.index_to_physical() @ _coarser(factor, self._full.dimension)
         self.grid = Grid.from_matrix(size, matrix)
-        self.identity = f"{self._model.sha256} {spacing} {self._full.size} {self._cells} {_PASSES}"
+        self.identity = f"{self._model.sha256} {spacing} {self._full.size} {_PASSES}"
 
     @property
     def together(self) -> int:
@@ -106,15 +106,14 @@ class CoarseLook:
                 velocity = network.improve(fixed, moving, velocity, factor)
         assert velocity is not None
         velocity = fetched(_AVERAGE_TO[velocity.shape[1]](velocity, self.grid.shape))
-        edges = [n / m for n, m in zip(self._full.size, self._cells)]
-        axes = torch.as_tensor((self._full.axes * edges)[:, ::-1].copy(), dtype=torch.float32)
+        axes = torch.as_tensor(self._full.axes[:, ::-1].copy(), dtype=torch.float32) * _AVERAGED
         return torch.einsum("cd,bd...->b...c", axes, velocity.float()).numpy().astype(np.float16)
 
     def _averaged(self, image: sitk.Image, name: str, transform: sitk.Transform | None) -> torch.Tensor:
         image, _ = cleaned(image, name)
         normalised = NormalisedImage.of(image, self._model.card.intensity, name)
         tensor = sent(normalised.on(self._full, transform), self._model.device)
-        return _AVERAGE_TO[image.GetDimension()](tensor, tuple(reversed(self._cells)))
+        return _AVERAGE[image.GetDimension()](tensor, _AVERAGED, ceil_mode=True)
 
 
 def _pyramid(model: Model, dimension: int) -> Model:
@@ -131,15 +130,8 @@ def _pyramid(model: Model, dimension: int) -> Model:
     return looking
 
 
-def _cells(count: int, multiple: int) -> int:
-    """How many cells stand for so many voxels of an axis."""
-    wished = -(-count // _AVERAGED)
-    unpadded = wished // multiple * multiple
-    return unpadded if unpadded >= _LEAST_CELLS * wished else wished
-
-
-def _coarser(factors: Sequence[float]) -> np.ndarray:
-    """Index of a voxel that averages so many voxels along each axis to their index: their faces coincide."""
-    matrix = np.diag([*factors, 1.0])
-    matrix[:-1, -1] = (np.asarray(factors) - 1) / 2
+def _coarser(factor: int, dimension: int) -> np.ndarray:
+    """Index of a voxel that averages `factor` voxels an axis to their index: their faces coincide."""
+    matrix = np.diag([float(factor)] * dimension + [1.0])
+    matrix[:-1, -1] = (factor - 1) / 2
     return matrix
