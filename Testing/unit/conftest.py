@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
+import torch
 
 from Testing.support.propagate_command import ball_case, command
+from VoxelMorphRegistrationLib.files import random_access
 
 
 @pytest.fixture(scope="module")
@@ -19,3 +23,28 @@ def plain(case, tmp_path_factory):
     output = tmp_path_factory.mktemp("plain") / "out"
     assert command(case, output) == 0
     return output
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """PyTorch computes in one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """Where temporary files go."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The names of the files that were decompressed, one for each time."""
+    found, unpack = [], random_access.unpack
+    monkeypatch.setattr(random_access, "unpack", lambda *given: (found.append(given[0].name), unpack(*given))[1])
+    return found

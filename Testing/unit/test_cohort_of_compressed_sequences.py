@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import shutil
-import tempfile
 
 import pytest
 import SimpleITK as sitk
@@ -16,25 +15,9 @@ from VoxelMorphRegistrationLib.cohort.cases import read_cases
 from VoxelMorphRegistrationLib.cohort.first_sequence import FirstSequence
 from VoxelMorphRegistrationLib.cohort.models import Models
 from VoxelMorphRegistrationLib.cohort.work import work
-from VoxelMorphRegistrationLib.files import random_access, temporary
+from VoxelMorphRegistrationLib.files import temporary
 
 pytest.importorskip("distributed", reason="dask distributed is not installed")
-
-
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Where temporary files go."""
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return tmp_path / "scratch"
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """The names of the files that were decompressed, one for each time."""
-    found, unpack = [], random_access.unpack
-    monkeypatch.setattr(random_access, "unpack", lambda *given: (found.append(given[0].name), unpack(*given))[1])
-    return found
 
 
 def compressed_cohort(folder, patients):

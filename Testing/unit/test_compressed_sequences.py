@@ -31,23 +31,6 @@ def series() -> list[sitk.Image]:
     return [image_of(index) for index in range(12)]
 
 
-@pytest.fixture
-def scratch(tmp_path, monkeypatch):
-    """Where temporary files go."""
-    (tmp_path / "scratch").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
-    return tmp_path / "scratch"
-
-
-@pytest.fixture
-def passes(monkeypatch):
-    """One entry for each stream that was decompressed."""
-    found = []
-    unpack = random_access.unpack
-    monkeypatch.setattr(random_access, "unpack", lambda *given: (found.append(given[0].name), unpack(*given))[1])
-    return found
-
-
 def written(folder, series, name):
     if name.endswith(".seq.nrrd"):
         (folder / name).write_bytes(nrrd_bytes(series, 0 if name.startswith("first") else 3, "gzip"))

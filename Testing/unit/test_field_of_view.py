@@ -10,10 +10,7 @@ from scipy.ndimage import gaussian_filter
 from Testing.support.refined_pairs import pulled, refine, tensor, texture
 from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_planes_added_to_fill_the_grid_do_not_hold_the_anatomy():

@@ -15,14 +15,7 @@ TENSORFLOW = sorted(path.stem for path in FIXTURES.glob("*.h5") if path.with_suf
 TORCH = sorted(path.stem for path in FIXTURES.glob("*.pt"))
 # A voxel; the field reaches several.
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def images(shape):

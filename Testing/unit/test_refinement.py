@@ -22,10 +22,7 @@ from VoxelMorphRegistrationLib.flow import integration
 from VoxelMorphRegistrationLib.refinement.contrast import choose_similarity
 from VoxelMorphRegistrationLib.refinement.pair import ImagePair
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,7 @@ from VoxelMorphRegistrationLib.flow.folding import folded_voxels
 from VoxelMorphRegistrationLib.refinement import refine as refinement
 from VoxelMorphRegistrationLib.refinement import schemes
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

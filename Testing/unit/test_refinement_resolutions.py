@@ -14,10 +14,7 @@ from VoxelMorphRegistrationLib.networks import Flow
 from VoxelMorphRegistrationLib.refinement import forces, levels
 from VoxelMorphRegistrationLib.refinement.pair import ImagePair
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
