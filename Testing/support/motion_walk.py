@@ -6,7 +6,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from VoxelMorphRegistrationLib.errors import InputError
-from VoxelMorphRegistrationLib.propagation.context import FrameContext, FrameReader, Outcome, Registered
+from VoxelMorphRegistrationLib.propagation.context import FrameContext, FrameReader, Outcome, Registered, found_now
 from VoxelMorphRegistrationLib.propagation.frames import ImageFrames
 from VoxelMorphRegistrationLib.propagation.motion_model_means import MotionMeans
 from VoxelMorphRegistrationLib.propagation.motion_model_store import MotionStore
@@ -98,7 +98,7 @@ class Walk:
             context = FrameContext(
                 reference, range(len(images)), reader, self.register, self.finished, self.kept.get, motion=means
             )
-            return list(STRATEGIES["motion-model"](context))
+            return [found_now(one) for one in STRATEGIES["motion-model"](context)]
 
 
 def assert_led_to_reference(walk: Walk, outcomes: list[Outcome], tolerance: float = 0.25) -> None:

@@ -1,4 +1,4 @@
-"""Frames that are found one ahead of those that are measured come in the same order, with the same labels, and end."""
+"""Frames that are found ahead of those that are measured come in the same order, with the same labels, and end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from Testing.support.propagation_cases import centroid_model, frame, labels
 from VoxelMorphRegistrationLib.errors import DependencyMissing, InputError
 from VoxelMorphRegistrationLib.propagation import propagate
 from VoxelMorphRegistrationLib.propagation.context import Outcome
-from VoxelMorphRegistrationLib.propagation.overlapping import one_ahead, one_by_one
+from VoxelMorphRegistrationLib.propagation.overlapping import MAKERS, made_ahead, one_by_one
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
 from VoxelMorphRegistrationLib.registration.settings import Settings
@@ -30,26 +30,45 @@ def numbers(count, begun, ended):
         ended.append(True)
 
 
-def test_the_next_one_is_found_by_another_thread_while_the_caller_has_the_present_one():
-    begun, ended, order = [], [], []
-    for number, started in one_ahead(numbers(4, begun, ended)):
-        until = time.monotonic() + 5
-        while len(begun) < min(number + 2, 4) and time.monotonic() < until:
-            time.sleep(0.001)
-        assert [one for one, _ in begun] == list(range(min(number + 2, 4))) and started <= time.perf_counter()
-        order.append(number)
-    assert order == [0, 1, 2, 3] and ended == [True]
+def number_of(found):
+    return found[0]
+
+
+def test_frames_are_found_by_one_thread_and_made_by_others_ahead_of_the_caller_and_in_order():
+    begun, ended, made = [], [], []
+
+    def make(found):
+        number, started = found
+        assert started <= time.perf_counter()
+        time.sleep(0.02 * (5 - number))  # later ones are made sooner
+        made.append((number, threading.current_thread().name))
+        return number
+
+    order = list(made_ahead(numbers(5, begun, ended), make))
+    assert order == [0, 1, 2, 3, 4] and ended == [True]
+    assert [number for number, _ in made] != order and sorted(number for number, _ in made) == order
     assert all(name.startswith("voxelmorph-find") for _, name in begun)
+    assert len({name for _, name in made}) == MAKERS and all(name.startswith("voxelmorph-make") for _, name in made)
     assert [number for number, _ in one_by_one(numbers(3, [], []))] == [0, 1, 2]
 
 
-def test_closing_ends_the_thread_and_what_it_goes_through():
+def test_no_more_is_found_ahead_than_is_held_in_memory():
+    begun = []
+    results = made_ahead(numbers(100, begun, []), number_of)
+    for taken in range(1, 20):
+        next(results)
+        time.sleep(0.005)
+        assert len(begun) <= taken + MAKERS + 1
+    results.close()
+
+
+def test_closing_ends_the_threads_and_what_they_go_through():
     begun, ended = [], []
-    ahead = one_ahead(numbers(100, begun, ended))
+    ahead = made_ahead(numbers(100, begun, ended), number_of)
     next(ahead)
     ahead.close()
-    assert ended == [True] and len(begun) <= 2
-    assert not any(one.name.startswith("voxelmorph-find") for one in threading.enumerate())
+    assert ended == [True] and len(begun) <= MAKERS + 2
+    assert not any(one.name.startswith("voxelmorph-") for one in threading.enumerate())
 
 
 def test_closing_ends_a_long_search_between_two_frames_and_not_after_all_of_them(monkeypatch):
@@ -90,7 +109,7 @@ def test_a_cancellation_that_wakes_nobody_is_heard_while_a_frame_is_found():
     threading.Timer(0.05, _thread.interrupt_main).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        next(one_ahead(waiting(), released.set))
+        next(made_ahead(waiting(), number_of, released.set))
     assert time.monotonic() - began < 5
 
 
@@ -102,7 +121,7 @@ def test_an_error_comes_after_all_that_was_found_before_it():
 
     found = []
     with pytest.raises(DependencyMissing):
-        for number, _ in one_ahead(failing()):
+        for number in made_ahead(failing(), number_of):
             found.append(number)
     assert found == [1, 2]
 
@@ -125,7 +144,7 @@ def test_a_sequence_found_ahead_gets_the_same_labels_in_the_same_order(monkeypat
         np.testing.assert_array_equal(*arrays)
 
 
-def test_three_frames_that_fail_alike_end_a_run_that_is_one_ahead_too(monkeypatch):
+def test_three_frames_that_fail_alike_end_a_run_that_is_ahead_too(monkeypatch):
     monkeypatch.setattr(Propagation, "_on_gpu", True)
     run = propagation("direct", [frame(0)] * 8)
     monkeypatch.setattr(run.registrar, "register", lambda *given: 1 / 0)

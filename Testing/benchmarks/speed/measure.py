@@ -18,6 +18,7 @@ import torch
 
 from Testing.benchmarks.speed.clock import Clock, fastest, peak_megabytes
 from Testing.benchmarks.speed.forward import forward
+from Testing.benchmarks.speed.in_parallel import DIFFERENT, cohort
 from Testing.benchmarks.speed.on_device import label_warps, looks, precision
 from Testing.benchmarks.speed.overhead import opened, overhead
 from Testing.benchmarks.speed.sequence import KNOWN, LABELS, frames_by_another_process
@@ -30,7 +31,6 @@ from VoxelMorphRegistrationLib.registration.registrar import Registrar
 from VoxelMorphRegistrationLib.registration.settings import Settings
 from VoxelMorphRegistrationLib.space.grid import Grid
 
-DIFFERENT = 48  # frames of a sequence; a longer one has them again
 _FIRST = 1  # frames that carry what is done once, where every frame is registered
 
 
@@ -116,7 +116,9 @@ def _frames(stack: ExitStack, folder: Path | None, shape: list[int], count: int)
     return frames_by_another_process(folder, shape, count)
 
 
-KINDS = {one.__name__: one for one in (forward, direct, pair, sequence, overhead, precision, looks, label_warps)}
+KINDS = {
+    one.__name__: one for one in (forward, direct, pair, sequence, cohort, overhead, precision, looks, label_warps)
+}
 
 
 def main() -> None:

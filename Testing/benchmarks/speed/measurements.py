@@ -67,8 +67,8 @@ def _frames(quick: bool, **where: str) -> dict[str, Measurement]:
     found = {}
     for name, model, strategy, count in (
         ("default", DEFAULT, "direct", 8),
-        ("direct", FAST, "direct", 26),
-        ("motion-model", FAST, "motion-model", 20 if quick else 100),
+        ("direct", FAST, "direct", 98 if where and not quick else 26),
+        ("motion-model", FAST, "motion-model", 20 if quick else 1000 if where else 100),
     ):
         options = {**asked, "model": model, "strategy": strategy, "count": count}
         found[f"strategy-{name}"] = Measurement("sequence", options)
@@ -122,4 +122,6 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
         "gpu-looks": Measurement("looks", {**asked, "model": FAST}),
         "gpu-labels": Measurement("label_warps", asked),
     }
+    of = {"model": FAST, "strategy": "motion-model", "count": 60 if quick else 2000}
+    parts["gpu-cohort"] = Measurement("cohort", {**asked, **of, "workers": (os.cpu_count() or 1) * 3 // 4 or 1})
     return {**forward, **parts, **strategies, **pairs}

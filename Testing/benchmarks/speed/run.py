@@ -73,7 +73,7 @@ def measured(one: Measurement, folder: Path, args: argparse.Namespace) -> dict[s
 
 def _by_measure(one: Measurement, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
     options: dict[str, Any] = dict(one.options)
-    if one.kind in ("direct", "sequence", "pair", "precision", "looks", "label_warps"):
+    if one.kind in ("direct", "sequence", "cohort", "pair", "precision", "looks", "label_warps"):
         options["folder"] = str(folder)
     field = folder / "field.mha"
     if one.kind == "pair":

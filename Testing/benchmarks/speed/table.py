@@ -78,13 +78,14 @@ def _parts(row: Row) -> list[tuple[str, dict[str, float]]]:
         # Earlier ones had images in memory and counted the reference.
         how = "files in and out" if "counted" in row else "the reference one of them"
         what = f"a frame of {size(row)} of {row['count']}, {row['model']} by {row['strategy']}, {how}"
-        registered = f", {row['registered']} of them registered" if row["strategy"] == "motion-model" else ""
+        is_model = row["strategy"] == "motion-model" and "registered" in row
+        registered = f", {row['registered']} of them registered" if is_model else ""
         memory = (
             f", {row['early_mb']:.0f} MB after a tenth, {row['late_mb']:.0f} at the end"
             if row["count"] >= 100 and "late_mb" in row
             else ""
         )
-        return [(what + many + (registered if "registered" in row else "") + memory, _seconds(row))]
+        return [(what + many + registered + memory, _seconds(row))]
     left = f", leaves {row['left_mm']:.2g} of {row['untouched_mm']:.2g} mm" if "left_mm" in row else ""
     return [(f"a pair of {size(row)}, {row.get('method') or row['model']}{many}{left}", _seconds(row))]
 
@@ -125,7 +126,18 @@ def _label_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
     return parts
 
 
-_ON_DEVICE = {"precision": _precision_parts, "looks": _look_parts, "label_warps": _label_parts}
+def _cohort_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
+    what = f"a frame of {size(row)} of {row['count']}, {row['model']} by {row['strategy']}, files in and out, "
+    what += f"`cohort --workers {row['workers']}` of one patient"
+    if "steady_wall" not in row:
+        return [(what, {})]
+    return [
+        (f"{what}, all of the command, the first frame after {row['first_wall']:.0f} s", _seconds(row)),
+        (f"{what}, from a tenth of the frames to nine tenths", _seconds(row, "steady_")),
+    ]
+
+
+_ON_DEVICE = {"cohort": _cohort_parts, "precision": _precision_parts, "looks": _look_parts, "label_warps": _label_parts}
 
 
 def _seconds(row: Row, prefix: str = "") -> dict[str, float]:

@@ -16,11 +16,13 @@ def bounding_box(mask: np.ndarray, margin: tuple[int, ...] | None = None) -> Box
     """
     box = []
     for axis, count in enumerate(mask.shape):
-        along = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        along = np.flatnonzero(mask.any(axis=tuple(range(1, mask.ndim))))
         if along.size == 0:
             return None
         more = margin[axis] if margin else 0
         box.append(slice(max(0, int(along[0]) - more), min(count, int(along[-1]) + 1 + more)))
+        if mask.ndim > 1:  # Along the first axis numpy is ten times as fast as along any other.
+            mask = np.any(mask[int(along[0]) : int(along[-1]) + 1], axis=0)
     return tuple(box)
 
 

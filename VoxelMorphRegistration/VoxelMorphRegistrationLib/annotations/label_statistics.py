@@ -8,6 +8,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..space.affine import lps_to_ras
 from ..space.grid import Grid
+from .label_boxes import bounding_box
 
 
 def dice(a: sitk.Image, b: sitk.Image) -> dict[int, float]:
@@ -28,17 +29,19 @@ def measure_labels(labels: sitk.Image) -> dict[int, tuple[float, tuple[float, ..
     """Millilitres (2D: mm2 / 1000) and centroid (RAS mm) of each label but 0."""
     array = sitk.GetArrayViewFromImage(labels)
     grid = Grid.of(labels)
-    where = np.flatnonzero(array)
-    if where.size == 0:
+    box = bounding_box(array)
+    if box is None:
         return {}
-    values = array.ravel()[where]
+    inside = array[box]
+    where = np.flatnonzero(inside)
+    values = inside.ravel()[where]
     small = values.dtype.kind == "u" and values.dtype.itemsize <= 2
     kinds, member = (None, values) if small else np.unique(values, return_inverse=True)
     counts = np.bincount(member)
     sums, rest = [], where
-    for n in reversed(array.shape):
-        rest, position = np.divmod(rest, n)
-        sums.append(np.bincount(member, position, len(counts)))
+    for side in reversed(box):
+        rest, position = np.divmod(rest, side.stop - side.start)
+        sums.append(np.bincount(member, position, len(counts)) + side.start * counts)
     millilitres = abs(float(np.linalg.det(grid.axes))) / 1000.0
     found = np.flatnonzero(counts)
     index = np.stack([total[found] / counts[found] for total in sums], axis=-1)

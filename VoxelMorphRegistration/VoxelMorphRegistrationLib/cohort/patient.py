@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..propagation.folder import RunFolder
 from ..propagation.frames import Frames
 from ..propagation.motion_model_fit import FEWEST_FRAMES
+from ..propagation.overlapping import MAKERS
 from ..propagation.parts import Rows
 from ..propagation.propagate import Propagation
 from ..propagation.table import FrameTable
@@ -20,7 +21,7 @@ from .work import adapted_weights
 
 _LETHAL = 2  # processes that a frame may end before it is left out
 _UNEXPLAINED = 6  # times that a unit may be lost without a frame that explains it
-_BEGUN = 3  # frames that a process is at: one is read, one registered and, with a GPU meanwhile, one measured
+_BEGUN = 2 + MAKERS  # frames that a process is at: one is read, one registered and, with a GPU meanwhile, some measured
 
 
 class Patient:

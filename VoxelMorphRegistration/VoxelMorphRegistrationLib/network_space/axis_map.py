@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from ..flow.filters import apply_separable, gaussian_matrices, interpolation_matrix
+from ..flow.transfers import constant
 from ..space.grid import Grid
 
 _WHOLE = 1e-4  # voxels: closer than this, positions are the voxels themselves
@@ -104,12 +105,13 @@ def smooth(array: torch.Tensor, sigma: tuple[float, ...]) -> torch.Tensor:
 
 def _smoothed(array: torch.Tensor, axis: int, positions: np.ndarray, sigma: float) -> torch.Tensor:
     """Smoothing and linear interpolation of one axis as one matrix, so that only what is kept is computed."""
-    smoothing = gaussian_matrices([array.shape[axis]], sigma)[0].double()
-    return _multiplied(
-        array,
-        axis,
-        (interpolation_matrix(array.shape[axis], torch.from_numpy(positions)) @ smoothing).to(array, non_blocking=True),
-    )
+    matrix = constant(array.device, _smoothing_interpolation, array.shape[axis], tuple(positions.tolist()), sigma)
+    return _multiplied(array, axis, matrix.to(array))
+
+
+def _smoothing_interpolation(count: int, positions: tuple[float, ...], sigma: float) -> torch.Tensor:
+    smoothing = gaussian_matrices([count], sigma)[0].double()
+    return interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64)) @ smoothing
 
 
 def _multiplied(array: torch.Tensor, axis: int, matrix: torch.Tensor) -> torch.Tensor:
@@ -131,6 +133,9 @@ def _along(array: torch.Tensor, axis: int, positions: np.ndarray) -> torch.Tenso
             return array.narrow(axis, int(index[0]), len(index))
         return array.index_select(axis, torch.from_numpy(index).to(array.device, non_blocking=True))
     # Gathering along the last axis of an array takes ten times as long as the product.
-    return _multiplied(
-        array, axis, interpolation_matrix(array.shape[axis], torch.from_numpy(positions)).to(array, non_blocking=True)
-    )
+    matrix = constant(array.device, _interpolation, array.shape[axis], tuple(positions.tolist()))
+    return _multiplied(array, axis, matrix.to(array))
+
+
+def _interpolation(count: int, positions: tuple[float, ...]) -> torch.Tensor:
+    return interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64))

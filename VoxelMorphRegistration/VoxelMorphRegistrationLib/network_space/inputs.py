@@ -18,6 +18,7 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
+from ..flow.transfers import sent
 from ..space.affine import linear_parts
 from ..space.grid import Grid
 from .axis_map import AxisMap, regrid, smooth
@@ -57,8 +58,8 @@ class NormalisedImage:
         """Raises InputError, naming the image, where `intensity.normalise` does."""
         return cls(intensity.normalise(sitk.GetArrayViewFromImage(image), name), Grid.of(image))
 
-    def on(self, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
-        """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape).
+    def on(self, grid: Grid, alignment: sitk.Transform | None, device: torch.device | str = "cpu") -> torch.Tensor:
+        """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape), on a device.
 
         Outside its field of view the image has the smallest value it has inside.
         """
@@ -67,7 +68,7 @@ class NormalisedImage:
         tensor = torch.from_numpy(self.values)[None]
         axis_map = AxisMap.between(grid, self.grid) if alignment is None else None
         if axis_map is not None:
-            return regrid(tensor, axis_map, grid.shape, background, sigma)[None]
+            return regrid(sent(tensor, device), axis_map, grid.shape, background, sigma)[None]
         values = smooth(tensor, sigma)[0].numpy()
         transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
         resampled = sitk.Resample(
@@ -78,7 +79,7 @@ class NormalisedImage:
             background,
             sitk.sitkFloat32,
         )
-        return torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None]
+        return sent(torch.from_numpy(sitk.GetArrayFromImage(resampled))[None, None], device)
 
 
 def on_network_grid(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import SimpleITK as sitk
@@ -33,6 +34,10 @@ class Coverage:
     @classmethod
     def of(cls, grid: Grid, fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -> Coverage | None:
         """Of a fixed and a moving grid after an alignment, on `grid`; None where all is covered."""
+        return _unaligned(grid, fixed, moving) if alignment is None else cls._of(grid, fixed, moving, alignment)
+
+    @classmethod
+    def _of(cls, grid: Grid, fixed: Grid, moving: Grid, alignment: sitk.Transform | None) -> Coverage | None:
         inside = _ones_on(grid, fixed, None)
         both = inside & _ones_on(grid, moving, alignment)
         share = float(both.sum() / max(inside.sum(), 1))
@@ -55,6 +60,12 @@ class Coverage:
         distance = sitk.SignedMaurerDistanceMap(image, insideIsPositive=False, squaredDistance=False)
         share = np.clip(1.0 - sitk.GetArrayFromImage(distance) / _FADE, 0.0, 1.0)
         return torch.from_numpy(share.astype(np.float32))[None, None]
+
+
+@lru_cache(maxsize=4)
+def _unaligned(grid: Grid, fixed: Grid, moving: Grid) -> Coverage | None:
+    """Frames of a sequence all lie alike."""
+    return Coverage._of(grid, fixed, moving, None)
 
 
 def _ones_on(grid: Grid, image: Grid, alignment: sitk.Transform | None) -> np.ndarray:

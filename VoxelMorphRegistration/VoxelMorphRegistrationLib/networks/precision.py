@@ -35,6 +35,11 @@ def convolving_in(dtype: torch.dtype) -> Iterator[None]:
         _CONVOLUTIONS.reset(token)
 
 
+def convolutions() -> torch.dtype:
+    """What networks convolve in here."""
+    return _CONVOLUTIONS.get()
+
+
 def half_convolutions(images: torch.Tensor) -> AbstractContextManager | None:
     """A context for the layers that see `images`; None where they are to be computed in float32."""
     dtype = _CONVOLUTIONS.get()

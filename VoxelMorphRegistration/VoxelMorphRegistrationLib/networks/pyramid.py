@@ -28,6 +28,7 @@ The algorithm, for a pair (fixed, moving) and the factors (4, 2, 1), starting fr
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +43,8 @@ from .motion_cues import motion_cues
 from .output import Flow
 from .pair_cues import both_orders
 from .pairwise import PairwiseNetwork
+from .precision import convolutions
+from .replays import Replays
 
 _POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
@@ -81,6 +84,7 @@ class PyramidNetwork(PairwiseNetwork):
         self.cue_windows = tuple(cue_windows)
         self.symmetric = symmetric
         self.further_windows = tuple(further_windows)
+        self.replays = Replays()
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         return self._passes(fixed, moving, self.factors, further_windows=self.further_windows)
@@ -141,15 +145,32 @@ class PyramidNetwork(PairwiseNetwork):
                 gaining = _still_gaining(similarities, len(fixed))
                 if not any(gaining):
                     break
-            pair = self._warped_pair(fixed, moving, velocity, factor)
-            if further and factor == self.factors[-1]:
-                similarities.append(_similarity(*pair, self.cue_windows[0]))
-            after = self._after_pass(velocity, pair, factor, windows, tuple(fixed.shape[2:]))
+            judged = bool(further) and factor == self.factors[-1]
+            step = partial(self._step, factor, windows, judged)
+            settings = (factor, windows, judged, convolutions())
+            after, similarity = self.replays.call(step, (fixed, moving, velocity), settings, self.parameters())
+            assert after is not None, "a pass ends with a velocity"
+            if similarity is not None:
+                similarities.append(similarity)
             if velocity is not None and not all(gaining):
                 after = torch.stack([new if goes_on else old for goes_on, new, old in zip(gaining, after, velocity)])
             velocity = after
         assert velocity is not None, "a pyramid has at least one pass"
         return Flow(velocity, self.kind, 1, self.padding, self.squarings)
+
+    def _step(
+        self,
+        factor: int,
+        windows: tuple[int, ...],
+        judged: bool,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        velocity: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The velocity after one more pass, and how similar the pair was before it where that is to be `judged`."""
+        pair = self._warped_pair(fixed, moving, velocity, factor)
+        similarity = _similarity(*pair, self.cue_windows[0]) if judged else None
+        return self._after_pass(velocity, pair, factor, windows, tuple(fixed.shape[2:])), similarity
 
     def _warped_pair(
         self, fixed: torch.Tensor, moving: torch.Tensor, velocity: torch.Tensor | None, factor: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import SimpleITK as sitk
@@ -61,6 +62,17 @@ class Outcome:
     keep: bool = False
     release: tuple[int, ...] = ()
     strategy: StrategyName | None = None
+
+
+@dataclass(frozen=True)
+class Later:
+    """An outcome that any thread may find: the frame is read, and nothing that comes after it changes it."""
+
+    find: Callable[[], Outcome]
+
+    def releasing(self, frames: tuple[int, ...]) -> Later:
+        """The same outcome, which releases these frames."""
+        return Later(lambda: replace(self.find(), release=frames))
 
 
 class ReadingStopped(BaseException):
@@ -148,9 +160,27 @@ class FrameContext:
         Meanwhile frame `ahead` is read, and prepared where a way is given. Raises DependencyMissing and ImportError
         alone.
         """
-        image = None
+        return self.later(index, ahead, find, prepare).find()
+
+    def later(
+        self, index: int, ahead: int | None, find: Callable[[sitk.Image], Outcome], prepare: Prepare | None = None
+    ) -> Later:
+        """`attempt` with the frame read, and the rest left to whoever wants it."""
+        image, failure = None, None
         try:
             image = self.reader.read(index, ahead, prepare)
+        except OF_THE_RUN:
+            raise
+        except Exception as error:
+            failure = Failure.of(error, self.reader.name(index))
+        return Later(partial(self._found, index, image, failure, find))
+
+    def _found(
+        self, index: int, image: sitk.Image | None, failure: Failure | None, find: Callable[[sitk.Image], Outcome]
+    ) -> Outcome:
+        if image is None:
+            return Outcome(index, failure=failure)
+        try:
             return find(image)
         except OF_THE_RUN:
             raise
@@ -172,6 +202,11 @@ class FrameContext:
         """The displacement of a frame that an earlier run finished: as it was kept, or else registered again."""
         kept = self.recall(index)
         return self.direct(index) if kept is None else Outcome(index, displacement=kept)
+
+
+def found_now(outcome: Outcome | Later) -> Outcome:
+    """The outcome, found here and now where it was left for later."""
+    return outcome.find() if isinstance(outcome, Later) else outcome
 
 
 def with_next(indices: Sequence[int]) -> Iterator[tuple[int, int | None]]:

@@ -26,7 +26,7 @@ import SimpleITK as sitk
 
 from ..space import displacement as displacements
 from ..space.grid import Grid
-from .context import FrameContext, Outcome, with_next
+from .context import FrameContext, Later, Outcome, with_next
 from .motion_model_fields import KeyFields
 from .motion_model_fit import FEWEST_FRAMES, UNLIKE, Modes, choose_keys, combination, find_modes
 from .motion_model_looks import look_at
@@ -73,8 +73,8 @@ class _Basis:
         return min(after for _, after in self.similarity) - share * self.gain
 
 
-def motion_model(context: FrameContext) -> Generator[Outcome, None, None]:
-    """The reference, the key frames, then the others ascending."""
+def motion_model(context: FrameContext) -> Generator[Outcome | Later, None, None]:
+    """The reference, the key frames, then the others ascending; of these each is found by itself."""
     means = context.motion
     assert means is not None, "strategy motion-model without what it works with"
     yield from context.itself()
@@ -101,10 +101,11 @@ def motion_model(context: FrameContext) -> Generator[Outcome, None, None]:
         is_apart = index in choice.unlike
         if index not in looks or not basis.keys:
             outcome = _directly(context, index, following, *([f"{_APART}, registered directly"] if is_apart else []))
+            yield outcome if following is not None else replace(outcome, release=choice.keys)
         else:
             combined = partial(_combined, context, means, basis, looks[index], index, is_apart)
-            outcome = context.attempt(index, following, combined)
-        yield outcome if following is not None else replace(outcome, release=choice.keys)
+            later = context.later(index, following, combined)
+            yield later if following is not None else later.releasing(choice.keys)
 
 
 def _directly(context: FrameContext, index: int, following: int | None, *notes: str) -> Outcome:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from threading import Lock
+
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -23,6 +25,7 @@ class KeyFields:
     def __init__(self, device: torch.device) -> None:
         self.fields: list[sitk.Image] = []
         self._device = device
+        self._sending = Lock()
         self._sent: list[torch.Tensor] | None = [] if device.type == "cuda" else None
 
     def add(self, field: sitk.Image) -> None:
@@ -46,8 +49,9 @@ class KeyFields:
 
     def _added_on_device(self, weights: np.ndarray) -> np.ndarray:
         assert self._sent is not None
-        for field in self.fields[len(self._sent) :]:
-            self._sent.append(sent_array(sitk.GetArrayViewFromImage(field), self._device))
+        with self._sending:
+            for field in self.fields[len(self._sent) :]:
+                self._sent.append(sent_array(sitk.GetArrayViewFromImage(field), self._device))
         total = torch.zeros_like(self._sent[0])
         for one, weight in zip(self._sent, weights.tolist()):
             total.add_(one, alpha=weight)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from ..errors import InputError
-from ..flow.transfers import fetched, sent
+from ..flow.transfers import fetched
 from ..network_space.grid import network_grid
 from ..network_space.inputs import NormalisedImage
 from ..networks.batches import in_halves, pairs_together
@@ -112,7 +112,7 @@ class CoarseLook:
     def _averaged(self, image: sitk.Image, name: str, transform: sitk.Transform | None) -> torch.Tensor:
         image, _ = cleaned(image, name)
         normalised = NormalisedImage.of(image, self._model.card.intensity, name)
-        tensor = sent(normalised.on(self._full, transform), self._model.device)
+        tensor = normalised.on(self._full, transform, self._model.device)
         return _AVERAGE[image.GetDimension()](tensor, _AVERAGED, ceil_mode=True)
 
 

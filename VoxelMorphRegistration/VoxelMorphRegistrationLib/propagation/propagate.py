@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +20,16 @@ from ..flow.transfers import own_stream
 from ..network_space.grid import network_grid
 from ..registration.registrar import Registrar
 from ..space.grid import Grid
-from .context import FrameReader
+from .context import FrameReader, Later, Outcome, found_now
 from .failure import SuccessiveFailures
 from .frame_result import FrameResult
 from .frame_selection import check_selected
 from .frames import Frames, open_frames
 from .motion_model_looks import look_at
 from .motion_model_store import read_modes
-from .overlapping import one_ahead, one_by_one
+from .overlapping import made_ahead, one_by_one
 from .references import Reference, Source, assign, files_of, open_references, segments_of
+from .results import ResultMaker
 from .served_frames import MotionOfRun, ServedFrames
 from .settings import PropagationSettings
 from .strategies import STRATEGIES
@@ -159,13 +160,20 @@ class Propagation:
                 context = served.context(reader, finished, recall, ahead=self._on_gpu)
                 maker = served.result_maker(self.points, self.surface)
                 finding = STRATEGIES[self.settings.strategy](context)
-                in_turn = one_ahead(finding, reader.stop) if self._on_gpu else one_by_one(finding)
-                with closing(in_turn) as outcomes:
-                    for outcome, started in outcomes:
-                        with own_stream(self.registrar.device):
-                            result = maker.make(outcome, started)
+                make = partial(self._made, maker)
+                if self._on_gpu:
+                    results = made_ahead(finding, make, reader.stop)
+                else:
+                    results = (make(found) for found in one_by_one(finding))
+                with closing(results):
+                    for result in results:
                         yield result
                         failures.note(result.index, result.failure)
+
+    def _made(self, maker: ResultMaker, found: tuple[Outcome | Later, float]) -> FrameResult:
+        outcome, started = found_now(found[0]), found[1]
+        with own_stream(self.registrar.device):
+            return maker.make(outcome, started)
 
     def _served(self) -> Iterator[ServedFrames]:
         """The frames of each reference that serves some, made ready when they are asked for."""
@@ -221,7 +229,7 @@ def propagate(
 ) -> Iterator[FrameResult]:
     """Carry the segmentation of one frame (or of several) to all frames; yields one finished frame at a time.
 
-    One frame is held in memory at a time, with a GPU two. Stop iterating, or close the iterator, to cancel. Input that
+    One frame is held in memory at a time, with a GPU five. Stop iterating, or close the iterator, to cancel. Input that
     nothing can be done with is refused here, at once; a frame that cannot be read or registered comes as a result of
     status 'failed'.
 

@@ -85,21 +85,30 @@ class FrameQuality:
         return self._alike(lattice, chosen)
 
     def _alike(self, lattice: _Lattice, chosen: np.ndarray) -> tuple[float, float]:
-        values, points, moved = lattice.values[chosen], lattice.points[chosen], lattice.moved[chosen]
-        before = self._compare(values, points)
-        return before, before if lattice.still else self._compare(values, moved)
+        values = lattice.values[chosen]
+        if lattice.grid == self._grid:  # voxel on voxel: as a rule
+            unmoved = self._values[lattice.where].ravel()[chosen].astype(np.float32)
+            before = self._compared(values, unmoved)
+        else:
+            before = self._compare(values, lattice.points[chosen])
+        return before, before if lattice.still else self._compare(values, lattice.moved[chosen])
 
     def _compare(self, values: np.ndarray, points: np.ndarray) -> float:
+        """Of values of a frame with those of the reference at LPS points (n, d); those outside it do not count."""
         from scipy.ndimage import map_coordinates
 
         index = self._grid.to_index(points)
         seen = np.all((index >= -0.5) & (index <= np.asarray(self._grid.size) - 0.5), axis=-1)
-        if np.count_nonzero(seen) < _FEWEST_POINTS:
+        if not seen.all():
+            values, index = values[seen], index[seen]
+        return self._compared(values, map_coordinates(self._values, index.T[::-1], np.float32, order=1, mode="nearest"))
+
+    def _compared(self, values: np.ndarray, reference: np.ndarray) -> float:
+        if len(values) < _FEWEST_POINTS:
             return math.nan
-        reference = map_coordinates(self._values, index[seen].T[::-1], np.float32, order=1, mode="nearest")
         if self._metric == "ncc":
-            return _ncc(values[seen], reference)
-        return nmi(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (values[seen], reference)))
+            return _ncc(values, reference)
+        return nmi(*(torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in (values, reference)))
 
 
 def near(segmentation: Segmentation) -> np.ndarray:
@@ -114,7 +123,7 @@ class _Lattice:
     def __init__(
         self, frame: sitk.Image, displacement: sitk.Image | None, box: tuple[slice, ...] | None, count: int
     ) -> None:
-        grid = Grid.of(frame)
+        self.grid = grid = Grid.of(frame)
         box = box or tuple(slice(0, n) for n in grid.shape)
         step = max(1, math.ceil((math.prod(s.stop - s.start for s in box) / count) ** (1 / grid.dimension)))
         self.where = tuple(slice(s.start, s.stop, step) for s in box)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 
 import SimpleITK as sitk
 
@@ -88,8 +89,13 @@ class ServedFrames:
     def _measure(self) -> FrameQuality:
         return FrameQuality(self.reference.image, self.registrar.model.card.metric, self.mask)
 
+    @cached_property
+    def _one_at_a_time(self) -> Lock:
+        return Lock()
+
     def _register(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered:
-        registration = self.registrar.register(fixed, moving, self.mask, near)
+        with self._one_at_a_time:
+            registration = self.registrar.register(fixed, moving, self.mask, near)
         return Registered(registration.displacement, registration.notes)
 
     def _motion_means(self) -> MotionMeans | None:

@@ -24,7 +24,7 @@ import SimpleITK as sitk
 from ..space import displacement as displacements
 from ..space.grid import Grid
 from .choices import StrategyName
-from .context import FrameContext, Outcome, with_next
+from .context import FrameContext, Later, Outcome, with_next
 from .motion_model import motion_model
 
 _CHECKS = 10  # about so many interpolated frames are compared with the direct registration
@@ -187,7 +187,7 @@ def _between(context: FrameContext, index: int, following: int | None, near: _Ke
 
 
 #: By name; `auto` stands for one of them, see `PropagationSettings.chosen`.
-STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Generator[Outcome, None, None]]] = {
+STRATEGIES: Mapping[StrategyName, Callable[[FrameContext], Generator[Outcome | Later, None, None]]] = {
     "direct": direct,
     "sequential": sequential,
     "keyframes": keyframes,

@@ -69,9 +69,9 @@ class FinerImages:
         """The images on the finer grid, (1, 1, *grid.shape), the moving one through the alignment and then pulled by a
         displacement (1, d, *network shape) in network voxels.
         """
-        moving = sent(self.moving.on(self.grid, self.alignment), self.device)
+        moving = self.moving.on(self.grid, self.alignment, self.device)
         moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
-        return ImagePair(sent(self.fixed.on(self.grid, None), self.device), moving)
+        return ImagePair(self.fixed.on(self.grid, None, self.device), moving)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +106,7 @@ class FixedImage:
         image, notes = cleaned(image, "fixed image")
         grid, grid_notes = network_grid(image, card.space, spacing, mask)
         normalised = NormalisedImage.of(image, card.intensity, "fixed image")
-        sampled = sent(normalised.on(grid, None), device)
+        sampled = normalised.on(grid, None, device)
         on_grid = None if mask is None else sent(mask_on_network_grid(mask, grid), device)
         return cls(image, normalised, grid, sampled, on_grid, tuple(notes), tuple(grid_notes))
 
@@ -142,7 +142,7 @@ class MovingImage:
             known_grid, known_alignment, tensor = self._sampled
             if known_alignment is alignment and known_grid.same_as(grid, 1e-6):
                 return tensor
-        tensor = sent(self.normalised().on(grid, alignment), self._device)
+        tensor = self.normalised().on(grid, alignment, self._device)
         self._sampled = (grid, alignment, tensor)
         return tensor
 
