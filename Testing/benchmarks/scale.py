@@ -58,7 +58,7 @@ MACHINES = (
     Machine("laptop, 4 cores", 4, 1, False, 0.0),
     Machine("workstation, 16 cores", 16, 1, False, 0.8),
     Machine(f"one {gpu_name()}, 16 cores", 1, 16, True, 3.0),
-    Machine(f"one {gpu_name()}, 16 cores", 8, 2, True, 3.0),
+    Machine(f"one {gpu_name()}, 16 cores", 12, 1, True, 3.0),
     Machine("20 nodes of 16 cores", 320, 1, False, 20 * 0.8),
 )
 
@@ -131,38 +131,24 @@ def on_gpu(kind: str, model: str, strategy: str | None = None) -> dict[str, Any]
     return None
 
 
-def seconds_a_frame(machine: Machine, model: str, strategy: str) -> tuple[str, float]:
-    """Seconds of a frame of one worker, files in and out, and how sure that is: '' where it was measured as a whole;
-    'about', where registering was measured on the GPU and the rest on a core; 'at least' where registering is taken to
-    cost nothing.
+def seconds_a_frame(machine: Machine, model: str, strategy: str) -> float | None:
+    """Seconds of a frame of one worker, files in and out; None for several workers on one GPU that were not measured,
+    as nobody knows how they slow each other.
     """
-    seconds = on_cpu(model, strategy)["cpu"]
     if not machine.gpu:
-        return "", seconds
-    if (whole := on_gpu("sequence", model, strategy)) is not None:
-        # The reference, which costs next to nothing, was counted by earlier measurements.
-        share = whole["count"] / (whole["count"] - 1) if strategy == "direct" and "counted" not in whole else 1.0
-        return "", whole["wall"] * share
-    rest = seconds * (1 - measured()[model]["registering"])
-    if strategy == "direct" and (pair := on_gpu("direct", model)) is not None:
-        return "about ", pair["wall"] + rest
-    return "at least ", rest
+        return on_cpu(model, strategy)["cpu"]
+    if machine.workers == 1:
+        alone = on_gpu("sequence", model, strategy)
+        return None if alone is None else alone["wall"]
+    together = on_gpu("cohort", model, strategy)
+    if together is None or together["workers"] != machine.workers:
+        return None
+    return together["steady_wall"] * machine.workers
 
 
 def gigabytes(machine: Machine, model: str, strategy: str) -> float:
-    peak = on_cpu(model, strategy)["peak_mb"]
-    if machine.gpu:
-        peak = max(peak, *(one["peak_mb"] for kind in ("sequence", "direct") if (one := on_gpu(kind, model))))
-    return machine.workers * peak / 1e3
-
-
-def hours(machine: Machine, model: str, strategy: str) -> float:
-    return PATIENTS * FRAMES * seconds_a_frame(machine, model, strategy)[1] / machine.workers / 3600
-
-
-def read_megabytes_a_second(machine: Machine, model: str, strategy: str) -> float:
-    """What the drive has to give, for frames of two bytes a voxel that are not compressed."""
-    return machine.workers * 2 * VOXELS / 1e6 / seconds_a_frame(machine, model, strategy)[1]
+    measured_there = on_gpu("sequence", model, strategy) if machine.gpu else None
+    return machine.workers * (measured_there or on_cpu(model, strategy))["peak_mb"] / 1e3
 
 
 def _text(number: float) -> str:
@@ -188,8 +174,9 @@ def tables() -> str:
             lines.append(
                 f"| {what} | {_text(one['wall'])} | {_text(one['peak_mb'] / 1e3)} GB at the peak of a process |"
             )
-        if strategy == "direct" and (one := on_gpu("direct", model)) is not None:
-            lines.append(f"| {gpu_name()}: of a frame, {model}, registering | {_text(one['wall'])} | |")
+        if (one := on_gpu("cohort", model, strategy)) is not None:
+            what = f"{gpu_name()}: a frame, {model}, {strategy}, {one['workers']} workers together, once all are at it"
+            lines.append(f"| {what} | {_text(one['steady_wall'])} | |")
     lines += [
         "",
         "| machine | workers x cores | network, strategy | hours | memory | drive | money |",
@@ -197,14 +184,16 @@ def tables() -> str:
     ]
     for machine in MACHINES:
         for model, strategy in CASES:
-            needed = hours(machine, model, strategy)
-            sure = seconds_a_frame(machine, model, strategy)[0]
-            if machine.gpu and machine.workers > 1:
-                sure = "at least "
+            seconds = seconds_a_frame(machine, model, strategy)
+            if seconds is None:
+                continue
+            hours = PATIENTS * FRAMES * seconds / machine.workers / 3600
+            # What the drive has to give, for frames of two bytes a voxel that are not compressed.
+            megabytes_a_second = machine.workers * 2 * VOXELS / 1e6 / seconds
             lines.append(
-                f"| {machine.name} | {machine.workers} x {machine.cores} | {model}, {strategy} | "
-                f"{sure}{_text(needed)} | {_text(gigabytes(machine, model, strategy))} GB | "
-                f"{_text(read_megabytes_a_second(machine, model, strategy))} MB/s | {_text(needed * machine.price)} |"
+                f"| {machine.name} | {machine.workers} x {machine.cores} | {model}, {strategy} | {_text(hours)} | "
+                f"{_text(gigabytes(machine, model, strategy))} GB | {_text(megabytes_a_second)} MB/s | "
+                f"{_text(hours * machine.price)} |"
             )
     return "\n".join([*lines, "", *_disk()])
 

@@ -68,7 +68,7 @@ def _frames(quick: bool, **where: str) -> dict[str, Measurement]:
     for name, model, strategy, count in (
         ("default", DEFAULT, "direct", 8),
         ("direct", FAST, "direct", 98 if where and not quick else 26),
-        ("motion-model", FAST, "motion-model", 20 if quick else 1000 if where else 100),
+        ("motion-model", FAST, "motion-model", 20 if quick else 500 if where else 100),
     ):
         options = {**asked, "model": model, "strategy": strategy, "count": count}
         found[f"strategy-{name}"] = Measurement("sequence", options)
