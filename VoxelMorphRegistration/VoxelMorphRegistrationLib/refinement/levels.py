@@ -13,6 +13,7 @@ import torch
 from ..flow import sampling
 from ..flow.filters import apply_separable, gaussian_matrices, resize_matrices
 from ..flow.slabs import Box, gathered, inside, spread
+from ..flow.transfers import constant
 
 _SMALLEST_AXIS = 5
 _LEAST_VOXELS = 100_000  # hippocampi of 90,000 lose .004 of Dice on half as many an axis, livers and hearts nothing
@@ -38,9 +39,8 @@ def shrink(image: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     old = image.shape[2:]
     if tuple(old) == tuple(shape):
         return image
-    factor = max(n / m for n, m in zip(old, shape))
-    blurred = apply_separable(image, gaussian_matrices(old, _BLUR * factor, image.device))
-    return apply_separable(blurred, resize_matrices(old, shape, image.device))
+    sigma = _BLUR * max(n / m for n, m in zip(old, shape))
+    return apply_separable(image, [constant(image.device, _shrinking, n, m, sigma) for n, m in zip(old, shape)])
 
 
 def shrink_inside(image: torch.Tensor, mask: torch.Tensor | None, shape: Sequence[int]) -> torch.Tensor:
@@ -51,6 +51,11 @@ def shrink_inside(image: torch.Tensor, mask: torch.Tensor | None, shape: Sequenc
         return shrink(image, shape)
     weight = shrink(mask, shape)
     return torch.where(weight > 1e-3, shrink(image * mask, shape) / weight.clamp(min=1e-3), torch.zeros_like(weight))
+
+
+def _shrinking(n: int, m: int, sigma: float) -> torch.Tensor:
+    """(m, n): smoothing and linear resampling as one matrix, so that only what is kept is computed."""
+    return (resize_matrices([n], [m])[0].double() @ gaussian_matrices([n], sigma)[0].double()).float()
 
 
 class Lattice:

@@ -128,7 +128,7 @@ def refine(
     found: list[torch.Tensor] = []
     whole = start
     # No velocity is found on a finer grid than this, but by the last level on finer images.
-    grid = images.shape if use_finer else integration_shape(images.shape)
+    grid = integration_shape(images.shape)
     for number, level in enumerate(scheme.fits):
         if updates.of_fit(number) == 0:
             continue
@@ -143,10 +143,11 @@ def refine(
 
     forces = Forces(images.pulled(whole).inside(view), similarity)
     velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
-    found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), grid))
+    last = images.shape if use_finer else grid
+    found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), last))
     if similarity == "lncc":
-        weight = shrink(judge.weigh(start), grid)
-        found = [weight * velocity for velocity in found]
+        weight = judge.weigh(start)
+        found = [shrink(weight, velocity.shape[2:]) * velocity for velocity in found]
     return _accepted(start, found, updates.taken, judge, settings)
 
 
@@ -218,14 +219,15 @@ def _changes(
     start: torch.Tensor, found: list[torch.Tensor], share: float, most: int, judge: _Judge, settings: RefinementSettings
 ) -> list[_Change]:
     """A share of all velocities, and of all but the last; a smaller one around what folds after the start."""
-    shape, grid = tuple(start.shape[2:]), tuple(found[0].shape[2:])
-    shares = torch.full_like(found[0][:, :1], share)
+    shape = tuple(start.shape[2:])
+    shares = torch.full_like(start[:, :1], share)
     made: list[_Change] = []
     for _ in range(_FOLD_ATTEMPTS):
         velocities: tuple[torch.Tensor, ...] = ()
         change, whole = torch.zeros_like(start), start
         for number, velocity in enumerate(found, start=1):
-            smoothed = smooth_folds(shares * velocity, 0, settings.squarings, settings.padding)
+            of_it = shrink(shares, velocity.shape[2:])
+            smoothed = smooth_folds(of_it * velocity, 0, settings.squarings, settings.padding)
             velocities = (*velocities, smoothed.velocity)
             change = integration.compose_flows(change, integration.resize_flow(smoothed.displacement, shape), "border")
             if number >= len(found) - 1:
@@ -233,7 +235,7 @@ def _changes(
                 made.append(_Change(velocities, change, folded_voxels(whole), judge(whole)))
         if made[-1].folded <= most:
             break
-        shares = shares * (1 - shrink(around_folds(whole), grid))
+        shares = shares * (1 - around_folds(whole))
     return made
 
 

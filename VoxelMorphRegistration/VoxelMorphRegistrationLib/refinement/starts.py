@@ -24,8 +24,8 @@ from .variation import Fit, fitted
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `CoarseComparison.denoised_lncc` under the network's rough flow, which noise does not lower. From _ALIKE on nothing
 # is left to find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on
-# nothing where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance, and
-# what a search found has to gain _CLEARLY more: it gains 1.0 to 1.2 times as much as coarse LNCC where it is no better,
+# nothing where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance: a
+# search has to gain _CLEARLY more than coarse LNCC there. It gains 1 to 1.2 times as much where it is no better,
 # 1.6 to 4.7 times where it finds a liver that slid or a hippocampus that LNCC missed.
 _ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
 _CLEARLY = 1.4
