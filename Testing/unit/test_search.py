@@ -11,6 +11,7 @@ import torch
 from scipy.ndimage import gaussian_filter, shift
 
 from VoxelMorphRegistrationLib.flow.integration import integrate, resize_flow
+from VoxelMorphRegistrationLib.refinement import starts
 from VoxelMorphRegistrationLib.refinement.contrast import CoarseComparison
 from VoxelMorphRegistrationLib.refinement.matching import matched_displacement
 from VoxelMorphRegistrationLib.refinement.pair import ImagePair
@@ -87,8 +88,40 @@ def test_what_a_network_brought_home_already_gets_no_other_start(far_apart):
     assert better_start(far_apart, constant(FAR, far_apart.shape), CoarseComparison(far_apart)) is None
 
 
-def test_a_short_motion_gets_no_other_start(far_apart):
-    assert better_start(far_apart, constant((0.5, -1.0, 0.0), far_apart.shape), CoarseComparison(far_apart)) is None
+def test_a_network_that_finds_next_to_nothing_of_a_large_motion_gets_another_start(far_apart):
+    """How far it goes says nothing where the pair is unlike."""
+    start = better_start(far_apart, constant((0.5, -1.0, 0.0), far_apart.shape), CoarseComparison(far_apart))
+    assert start is not None and start.gain > 0.1
+
+
+def test_a_pair_that_lies_on_each_other_is_not_searched(far_apart, monkeypatch):
+    monkeypatch.setattr(starts, "coarse_lncc", lambda images: pytest.fail("searched"))
+    near = ImagePair(far_apart.fixed, torch.roll(far_apart.fixed, 1, 2))
+    rough = constant((1.0, 0.0, 0.0), near.shape)
+    assert better_start(near, rough, CoarseComparison(near)) is None
+
+
+@pytest.mark.parametrize(("times", "name"), [(1.2, "coarse LNCC"), (2.0, "discrete search")])
+def test_of_a_pair_as_unlike_as_two_people_a_search_has_to_gain_clearly_more(far_apart, monkeypatch, times, name):
+    gains = {"coarse": 0.1, "searched": 0.1 * times}
+    monkeypatch.setattr(starts, "coarse_lncc", lambda images: constant((1.0, 0.0, 0.0), images.shape))
+    monkeypatch.setattr(starts, "search", lambda images: constant((2.0, 0.0, 0.0), images.shape))
+    monkeypatch.setattr(starts, "followed", lambda images, before: before)
+
+    class Told(CoarseComparison):
+        def denoised_lncc(self, displacement=None):
+            return 0.6
+
+        def lncc(self, displacement=None, weight=None):
+            return {0: 0.3, 1: 0.3 + gains["coarse"], 2: 0.3 + gains["searched"]}[
+                round(float(displacement[0, 0].max()))
+            ]
+
+        def distance(self, displacement):
+            return 1.0 / float(displacement[0, 0].max())  # features always call for what was searched
+
+    start = better_start(far_apart, constant((0.0, 3.0, 0.0), far_apart.shape), Told(far_apart))
+    assert start.found_by == name
 
 
 def test_a_search_leaves_pytorchs_compiler_alone_whose_import_takes_seconds():

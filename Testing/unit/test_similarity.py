@@ -19,6 +19,7 @@ from VoxelMorphRegistrationLib.flow.similarity import (
     ncc,
     standardised,
 )
+from VoxelMorphRegistrationLib.refinement.levels import _shrinking, shrink
 
 SHAPES = [(17, 22), (12, 15, 14)]
 
@@ -48,6 +49,20 @@ def test_smoothing_inside_the_image_is_scipys_gaussian():
     image[14:17, 12:20] = 1
     ours = apply_separable(torch.from_numpy(image)[None, None], gaussian_matrices(image.shape, 1.5))
     np.testing.assert_allclose(ours[0, 0].numpy(), gaussian_filter(image, 1.5, truncate=8), atol=1e-5)
+
+
+def test_no_weight_of_a_gaussian_is_a_denormal_number_which_processors_multiply_slowly():
+    for matrix in (*gaussian_matrices((300, 64), 1.1), *gaussian_matrices((64,), 0.4), _shrinking(128, 64, 0.9)):
+        weights = matrix[matrix != 0]
+        assert float(weights.abs().min()) > np.finfo(np.float32).tiny * 1e6
+        np.testing.assert_allclose(matrix.sum(1).numpy(), 1.0, atol=1e-6)
+
+
+def test_an_image_is_shrunk_as_if_smoothed_and_then_resampled():
+    image = _image((30, 24, 28))
+    smoothed = apply_separable(image, gaussian_matrices((30, 24, 28), 0.45 * 2.0))
+    expected = apply_separable(smoothed, resize_matrices((30, 24, 28), (15, 12, 14)))
+    np.testing.assert_allclose(shrink(image, (15, 12, 14)), expected, atol=1e-6)
 
 
 def test_resampling_shares_the_corner_voxels_as_scipys_linear_zoom():
