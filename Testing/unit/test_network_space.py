@@ -6,6 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel import orientations
@@ -13,6 +14,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from Testing.support.network_images import NONE, TILT, array_of, as_seen, textured
+from VoxelMorphRegistrationLib.network_space import inputs
+from VoxelMorphRegistrationLib.network_space.axis_map import regrid
 from VoxelMorphRegistrationLib.network_space.grid import network_grid
 from VoxelMorphRegistrationLib.network_space.inputs import on_network_grid
 from VoxelMorphRegistrationLib.network_space.intensity import Percentile
@@ -162,3 +165,20 @@ def test_two_dimensions_work_with_letters_and_without():
     assert np.array_equal(as_seen(image, Space("native")), array_of(image))
     # Letters L and A: axis 0 of the tensor runs to the left, axis 1 to the front; here x is to the left, y to the back.
     assert np.array_equal(as_seen(image, Space("LA")), array_of(image).T[:, ::-1])
+
+
+def test_an_image_too_large_for_a_device_is_sampled_by_the_processor(monkeypatch):
+    image = textured()
+    grid = network_grid(image, Space("SPL"), 3.0).grid
+    expected = on_network_grid(image, grid, None, Percentile(1, 99))
+    calls = []
+
+    def full(*given):
+        calls.append(given)
+        if len(calls) == 1:
+            raise torch.cuda.OutOfMemoryError("no room")
+        return regrid(*given)
+
+    monkeypatch.setattr(inputs, "regrid", full)
+    found = on_network_grid(image, grid, None, Percentile(1, 99))
+    assert len(calls) == 2 and torch.equal(found, expected)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from contextlib import nullcontext
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from VoxelMorphRegistrationLib.networks import build_network
+from VoxelMorphRegistrationLib.networks import build_network, replays
 
 SHAPE = (32, 32, 32)
 NETWORKS = {
@@ -51,3 +53,18 @@ def test_a_prediction_never_waits_for_the_processor(monkeypatch, name):
     assert displacement.device.type == "meta" and tuple(displacement.shape) == (1, 3, *SHAPE)
     assert crossed[0] > 0, "constants are brought there once"
     assert crossed[1] == 0
+
+
+def test_a_network_is_copied_and_kept_without_what_a_device_recorded():
+    network = build_network(NETWORKS["pyramid"])
+    network.replays._recorded["a shape"] = object()
+    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network.replays))):
+        assert not getattr(other, "replays", other).recorded()
+
+
+def test_without_a_gpu_what_is_to_be_replayed_is_called(monkeypatch):
+    monkeypatch.setattr(replays, "_recorded", lambda *given: pytest.fail("recorded"))
+    with torch.no_grad():
+        for _ in range(5):
+            found, none = replays.Replays().call(lambda one, other: (one + 1, other), (torch.zeros(2), None), "once")
+            assert found.tolist() == [1, 1] and none is None

@@ -204,6 +204,27 @@ def test_only_the_frames_asked_for_are_visited(strategy):
     assert sorted(one.index for one in outcomes) == [1, 4, 6]
 
 
+def test_an_outcome_left_for_later_is_read_at_once_found_when_asked_for_and_releases_what_it_is_told():
+    read, found = [], []
+
+    class Frames(ImageFrames):
+        def __getitem__(self, index):
+            read.append(index)
+            if index == 2:
+                raise InputError("frame 2: damaged")
+            return super().__getitem__(index)
+
+    frames = Frames([at(place) for place in PLACES])
+    with FrameReader(frames) as reader:
+        context = FrameContext(Reference(0, at(0.0), None), [1, 2], reader, Walk(PLACES).register)
+        good, bad = (context.later(index, None, lambda image: found.append(1) or Outcome(1, image)) for index in (1, 2))
+        assert read == [1, 2] and not found
+        outcome = good.releasing((4, 5)).find()
+        assert found == [1] and outcome.release == (4, 5) and outcome.failure is None
+        failed = bad.releasing((4,)).find()
+    assert failed.failure is not None and "damaged" in failed.failure.message and failed.release == (4,)
+
+
 @pytest.mark.parametrize("error", [KeyError("where"), InputError("bad"), OSError("gone"), ZeroDivisionError("x")])
 def test_any_error_of_a_frame_fails_that_frame_alone_with_its_name_and_traceback(error):
     outcomes = Walk(PLACES, fails={(2, 0): error}.items()).outcomes("direct")

@@ -111,7 +111,7 @@ def _smoothed(array: torch.Tensor, axis: int, positions: np.ndarray, sigma: floa
 
 def _smoothing_interpolation(count: int, positions: tuple[float, ...], sigma: float) -> torch.Tensor:
     smoothing = gaussian_matrices([count], sigma)[0].double()
-    return interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64)) @ smoothing
+    return (interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64)) @ smoothing).float()
 
 
 def _multiplied(array: torch.Tensor, axis: int, matrix: torch.Tensor) -> torch.Tensor:
@@ -138,4 +138,4 @@ def _along(array: torch.Tensor, axis: int, positions: np.ndarray) -> torch.Tenso
 
 
 def _interpolation(count: int, positions: tuple[float, ...]) -> torch.Tensor:
-    return interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64))
+    return interpolation_matrix(count, torch.tensor(positions, dtype=torch.float64)).float()

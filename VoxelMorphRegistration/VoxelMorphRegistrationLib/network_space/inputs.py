@@ -68,7 +68,10 @@ class NormalisedImage:
         tensor = torch.from_numpy(self.values)[None]
         axis_map = AxisMap.between(grid, self.grid) if alignment is None else None
         if axis_map is not None:
-            return regrid(sent(tensor, device), axis_map, grid.shape, background, sigma)[None]
+            try:
+                return regrid(sent(tensor, device), axis_map, grid.shape, background, sigma)[None]
+            except torch.cuda.OutOfMemoryError:  # The whole image may need more room than what the network sees of it.
+                return sent(regrid(tensor, axis_map, grid.shape, background, sigma)[None], device)
         values = smooth(tensor, sigma)[0].numpy()
         transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
         resampled = sitk.Resample(
