@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import tempfile
 import time
@@ -11,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from Testing.benchmarks.cohort import by_workers
+from Testing.benchmarks.cohort_clock import children_seconds
 from Testing.benchmarks.speed.sequence import LABELS, frames_by_another_process
 
 DIFFERENT = 48  # frames; a longer sequence has them again
@@ -42,7 +42,7 @@ def cohort(
         command = by_workers(workers, table, output)
         for setting in (f"strategy={strategy}", f"model={model}", f"device={device}"):
             command += ["--set", setting]
-        before, began = _children(), time.time()
+        before, began = children_seconds(), time.time()
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=dict(os.environ))
         seconds = time.time() - began
         if done.returncode:
@@ -51,12 +51,7 @@ def cohort(
         first, last = made[len(made) // 10], made[len(made) * 9 // 10]
         return {
             "wall": seconds / count,
-            "cpu": (_children() - before) / count,
+            "cpu": (children_seconds() - before) / count,
             "first_wall": made[0] - began,
             "steady_wall": (last - first) / (len(made) * 9 // 10 - len(made) // 10),
         }
-
-
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
