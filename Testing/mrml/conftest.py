@@ -28,12 +28,10 @@ def scene(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    import torch
+    from Testing.support.threads import computing_with
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+    with computing_with(1):
+        yield
 
 
 @pytest.fixture

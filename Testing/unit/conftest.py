@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 
 import pytest
-import torch
 
 from Testing.support.propagate_command import ball_case, command
+from Testing.support.threads import computing_with
 from VoxelMorphRegistrationLib.files import random_access
 
 
@@ -28,10 +28,8 @@ def plain(case, tmp_path_factory):
 @pytest.fixture(scope="module")
 def one_thread():
     """PyTorch computes in one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with computing_with(1):
+        yield
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import torch
 from voxelmorph.nn.models import VxmPairwise
 
+from Testing.support.threads import computing_with
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.networks import build_network
 from VoxelMorphRegistrationLib.networks.inference import fast_convolutions, predicting
@@ -21,11 +22,9 @@ STRIDED = {"class": "Vxm2018", "ndim": 3, "features": [[4, 6], [6, 6, 6, 4]], "i
 
 @pytest.fixture(autouse=True)
 def reproducible():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
+    with computing_with(1):
+        torch.manual_seed(0)
+        yield
 
 
 def pair(shape=SHAPE):

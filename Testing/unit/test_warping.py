@@ -8,6 +8,7 @@ import torch
 import voxelmorph
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from Testing.support.threads import computing_with
 from VoxelMorphRegistrationLib.flow import integration, sampling
 
 
@@ -85,12 +86,8 @@ def test_one_voxel_thick_images_can_be_sampled():
 
 def test_sampling_on_several_threads_gives_the_same_values():
     image, position = torch.rand(1, 2, 31, 30, 29), 30 * torch.rand(1, 3, 31, 30, 29)
-    before = torch.get_num_threads()
-    try:
-        sampled = []
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
+    sampled = []
+    for threads in (1, 3):
+        with computing_with(threads):
             sampled.append(sampling.sample(image, position, "border"))
-    finally:
-        torch.set_num_threads(before)
     assert torch.equal(*sampled) and sampled[0].shape == image.shape
