@@ -30,14 +30,14 @@ class Centring(torch.nn.Module):
     shifts.
     """
 
-    dimension, multiple = 3, 1
+    dimension, multiple, repeats = 3, 1, False
 
     def __init__(self, dimension=3):
         super().__init__()
         self.unused = torch.nn.Parameter(torch.zeros(1))
         self.dimension = dimension
 
-    def flow(self, fixed, moving):
+    def flow(self, fixed, moving, repeating=True):
         shift = [self._centre(moving, axis) - self._centre(fixed, axis) for axis in range(self.dimension)]
         field = torch.zeros(1, self.dimension, *fixed.shape[2:])
         for channel, voxels in enumerate(shift):

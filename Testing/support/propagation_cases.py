@@ -43,14 +43,14 @@ def labels(index: float, grid: Grid = GRID) -> sitk.Image:
 class CentroidNetwork(torch.nn.Module):
     """Gives the constant flow that lays the centre of mass of one image on the other's: exact for this sequence."""
 
-    dimension, multiple, kind, padding, squarings = 3, 1, "velocity", "border", 5
+    dimension, multiple, kind, padding, squarings, repeats = 3, 1, "velocity", "border", 5, False
 
     def __init__(self) -> None:
         super().__init__()
         self.nothing = torch.nn.Parameter(torch.zeros(1))
         self.calls = 0
 
-    def flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+    def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
         self.calls += 1
         apart = _centre(moving) - _centre(fixed)
         field = apart.view(1, 3, 1, 1, 1).expand(1, 3, *fixed.shape[2:]).contiguous()

@@ -82,14 +82,14 @@ def random_model(dimension=3, reach=3.0, **space):
 class SmoothNetwork(torch.nn.Module):
     """A known smooth displacement, whatever the images: what a trained network gives, without one."""
 
-    dimension, multiple = 3, 1
+    dimension, multiple, repeats = 3, 1, False
 
     def __init__(self, voxels=2.0, wave=26.0, kind="displacement"):
         super().__init__()
         self.unused = torch.nn.Parameter(torch.zeros(1))
         self.voxels, self.wave, self.kind = voxels, wave, kind
 
-    def flow(self, fixed, moving):
+    def flow(self, fixed, moving, repeating=True):
         axes = torch.meshgrid(*[torch.arange(n) * (2 * np.pi / self.wave) for n in fixed.shape[2:]], indexing="ij")
         field = torch.stack([torch.sin(axes[1] + 1), torch.cos(axes[2]), torch.sin(axes[0])])[None] * self.voxels
         return Flow(field.float(), self.kind, 1, "border", 7)

@@ -143,10 +143,10 @@ def _record(network, describe) -> list:
     return seen
 
 
-def _full_passes(network, fixed, moving) -> int:
+def _full_passes(network, fixed, moving, **options) -> int:
     """How often the network is run at full resolution."""
     shapes = _record(network, lambda source, target: source.shape[2])
-    network.flow(fixed, moving)
+    network.flow(fixed, moving, **options)
     return shapes.count(fixed.shape[2])
 
 
@@ -160,8 +160,9 @@ def test_the_last_pass_is_repeated_only_while_that_makes_the_images_more_similar
             parameter.zero_()  # the motion cues alone
     assert _full_passes(network, fixed, fixed) == 2
     assert 2 < _full_passes(network, fixed, 0.5 * (fixed + other)) <= 5
+    assert network.repeats and _full_passes(network, fixed, 0.5 * (fixed + other), repeating=False) == 2
     network.further_windows = ()
-    assert _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
+    assert not network.repeats and _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
 
 
 def test_both_orders_of_a_pair_in_one_batch_give_what_they_give_one_after_the_other(images, monkeypatch):

@@ -209,7 +209,7 @@ class _TurnNetwork(CentroidNetwork):
         super().__init__()
         self.flows = iter(flows)
 
-    def flow(self, fixed, moving):
+    def flow(self, fixed, moving, repeating=True):
         return Flow(torch.as_tensor(next(self.flows), dtype=torch.float32)[None], "displacement", 1, "border", 0)
 
 

@@ -15,6 +15,7 @@ from Testing.support.registration_cases import (
     GEOMETRIES,
     STRAIGHT,
     TURNED,
+    SmoothNetwork,
     centred_grid,
     picture_on,
     random_model,
@@ -245,6 +246,34 @@ def test_in_the_networks_own_domain_auto_leaves_its_answer_alone_but_a_number_is
     arrays = [sitk.GetArrayFromImage(result.displacement) for result in (plain, alone, obeyed)]
     assert np.array_equal(arrays[0], arrays[1]) and not np.array_equal(arrays[0], arrays[2])
     assert obeyed.similarity["after"] > plain.similarity["after"]
+
+
+class _RepeatingNetwork(SmoothNetwork):
+    """Goes half the way where its last pass is not repeated."""
+
+    repeats = True
+
+    def flow(self, fixed, moving, repeating=True):
+        whole = super().flow(fixed, moving)
+        return whole if repeating else replace(whole, field=whole.field / 2)
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_network_repeats_its_last_pass_only_where_no_refinement_takes_that_over(accepted, monkeypatch):
+    grid = GEOMETRIES["straight"][0]
+    fixed, moving = picture_on(grid), picture_on(grid, (2.0, -1.5, 1.0))
+    model = replace(smooth_model(), network=_RepeatingNetwork(voxels=0.3, kind="velocity"))
+    if not accepted:
+        original = passes.refine
+        monkeypatch.setattr(passes, "refine", lambda *a, **k: original(*a, **k).refused())
+    plain, refined = (register(fixed, moving, model, align="none", refine=refine) for refine in (0, 5))
+    found = [result._found.flows[0].field for result in (plain, refined)]
+    assert torch.equal(found[1], found[0] / 2 if accepted else found[0])
+    summary = refined.report()["refinement"]
+    assert summary["accepted"] is accepted and summary["updates"] > 0
+    if not accepted:
+        arrays = [sitk.GetArrayFromImage(result.displacement) for result in (plain, refined)]
+        assert np.array_equal(*arrays)
 
 
 def test_a_registration_leaves_the_random_generator_of_the_process_alone():

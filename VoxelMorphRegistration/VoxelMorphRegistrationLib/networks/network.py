@@ -56,11 +56,17 @@ class Network(nn.Module):
         self.field_factor = field_factor
         self.compiled = CompiledUnets()
 
-    def flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+    @property
+    def repeats(self) -> bool:
+        """Whether its last pass may follow itself."""
+        return False
+
+    def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
         """The flow that pulls `moving` onto `fixed`, without gradients and with the fastest convolutions there are.
 
         Args:
             fixed, moving: (B, 1, *shape) float32 on the same grid, prepared as the network's card says.
+            repeating: whether a network that `repeats` its last pass does so while that helps.
 
         Raises:
             InputError: shapes differ, or are not a multiple of `multiple`.
@@ -72,7 +78,7 @@ class Network(nn.Module):
         """A cheaper approximation of `flow` to start a refinement from; `flow` itself where the network has none."""
         return self.flow(fixed, moving)
 
-    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
+    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow, repeating: bool = True) -> Flow:
         """`flow`, from the `rough_flow` of the same images, without computing that part again."""
         return rough
 

@@ -89,6 +89,14 @@ class PyramidNetwork(PairwiseNetwork):
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         return self._passes(fixed, moving, self.factors, further_windows=self.further_windows)
 
+    @property
+    def repeats(self) -> bool:
+        return bool(self.further_windows)
+
+    def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
+        with torch.no_grad(), predicting(fixed):
+            return self._passes(fixed, moving, self.factors, further_windows=self._following(repeating))
+
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The velocity after the passes before full resolution: an eighth of the time or less.
 
@@ -97,10 +105,11 @@ class PyramidNetwork(PairwiseNetwork):
         with torch.no_grad(), predicting(fixed):
             return self._passes(fixed, moving, self.factors[: self._rough_passes])
 
-    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow) -> Flow:
+    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow, repeating: bool = True) -> Flow:
         """`flow`, by running the passes that `rough_flow` left out."""
+        left, following = self.factors[self._rough_passes :], self._following(repeating)
         with torch.no_grad(), predicting(fixed):
-            return self._passes(fixed, moving, self.factors[self._rough_passes :], rough.field, self.further_windows)
+            return self._passes(fixed, moving, left, rough.field, following)
 
     def improve(
         self,
@@ -126,6 +135,9 @@ class PyramidNetwork(PairwiseNetwork):
         """How many passes come before the first at full resolution; all of them where there are none before it."""
         coarse = next((n for n, factor in enumerate(self.factors) if factor == 1), len(self.factors))
         return coarse or len(self.factors)
+
+    def _following(self, repeating: bool) -> tuple[int, ...]:
+        return self.further_windows if repeating else ()
 
     def _passes(
         self,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _SQUARINGS = 7
+_CHANGE_SQUARINGS = 5  # a change is some voxels long, its steps a tenth of one
 # Of `CoarseComparison.lncc`: a start that gains less may lead a network to a worse end than its own rough flow.
 # Features tell which of the two, after the rough passes as well as after all of them.
 _SURE = 0.02
@@ -88,16 +89,22 @@ class Passes:
         inputs, images = pair.inputs, pair.images
         with self._watch.stage("network", self._device):
             start, rough = (None, None) if near else self._start(images)
-        predicted = _faded(self._predicted(inputs, start, rough), inputs.fading)
-        # What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer alone.
-        if not self._settings.refine or (self._settings.refine == "auto" and self._in_domain):
+        predicted = self._predicted(inputs, start, rough, repeating=not self._refines)
+        if not self._refines:
             return predicted
         with self._watch.stage("refine", self._device):
-            return _faded(self._refined(images, predicted, finer), inputs.fading)
+            refined = _faded(self._refined(images, predicted, finer), inputs.fading)
+        if (refined.refinement is None or not refined.refinement.accepted) and self._model.network.repeats:
+            return replace(self._predicted(inputs, start, rough), refinement=refined.refinement)
+        return refined
 
     @property
-    def _in_domain(self) -> bool:
-        return self._model.card.anatomy not in ("", "any")
+    def _refines(self) -> bool:
+        """What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer
+        alone.
+        """
+        in_domain = self._model.card.anatomy not in ("", "any")
+        return bool(self._settings.refine) and not (self._settings.refine == "auto" and in_domain)
 
     def _start(self, images: ImagePair) -> tuple[Start | None, Flow | None]:
         """A start that is better than the network's rough flow, where there is one, and the rough flow of what the
@@ -121,9 +128,15 @@ class Passes:
             return start, further
         return None, rough
 
-    def _predicted(self, inputs: NetworkInputs, start: Start | None, rough: Flow | None) -> PassesResult:
-        """`rough`: the network's rough flow of the fixed image and of the moving one as the start pulls it, which its
-        first pass goes on from.
+    def _predicted(
+        self, inputs: NetworkInputs, start: Start | None, rough: Flow | None, repeating: bool = True
+    ) -> PassesResult:
+        """The passes alone.
+
+        Args:
+            rough: the network's rough flow of the fixed image and of the moving one as the start pulls it, which its
+                first pass goes on from.
+            repeating: as `Network.flow` has it. Refinement does what repeated passes would do, in less time.
         """
         shape = tuple(inputs.grid.shape)
         flows: list[Flow] = []
@@ -139,14 +152,15 @@ class Passes:
                     moving = sampling.warp(inputs.moving, total, flows[-1].padding)
             with self._watch.stage("network", self._device):
                 if rough is None:
-                    flow = self._model.network.flow(inputs.fixed, moving)
+                    flow = self._model.network.flow(inputs.fixed, moving, repeating)
                 else:
-                    flow, rough = self._model.network.finished(inputs.fixed, moving, rough), None
+                    flow, rough = self._model.network.finished(inputs.fixed, moving, rough, repeating), None
             with self._integrating():
                 total = integration.compose_flows(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
         assert total is not None, "a model has one pass at least"
-        return PassesResult(tuple(flows), total, "network" if start is None else start.found_by)
+        found_by = "network" if start is None else start.found_by
+        return _faded(PassesResult(tuple(flows), total, found_by), inputs.fading)
 
     def _refined(self, images: ImagePair, predicted: PassesResult, finer: FinerImages | None) -> PassesResult:
         """Further passes, optimised from nothing on the images as warped so far; none where nothing better was found.
@@ -160,7 +174,7 @@ class Passes:
             updates=self._settings.refine,
             similarity=self._settings.refine_similarity,
             padding=padding,
-            squarings=_SQUARINGS,
+            squarings=_CHANGE_SQUARINGS,
         )
         pulled_finer = None if finer is None else partial(finer.pair, padding=padding)
         result = refine(images, settings, before=before, finer=pulled_finer)
