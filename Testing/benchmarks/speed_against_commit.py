@@ -135,7 +135,6 @@ def measured(tree: Path, known: Path, output: Path, model: str) -> float:
         **os.environ,
         "PYTHONPATH": str(package),
         "OMP_NUM_THREADS": "1",
-        "OMP_WAIT_POLICY": "PASSIVE",
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     }
     command = [sys.executable, "-c", _RUNNER, str(known), str(output), model]

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 import torch
 import voxelmorph
 
-from VoxelMorphRegistrationLib.cli.main import main
+from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS, main
 
 SHIFT_MM = 4.0
 
@@ -224,12 +224,17 @@ def test_the_options_of_every_command_are_known_before_a_heavy_library_is_import
     assert done.stdout.split() == [] and "choose from" in done.stderr
 
 
-def test_waiting_threads_of_the_command_sleep_unless_the_environment_says_otherwise():
+def test_waiting_threads_of_the_command_stay_awake_for_a_moment_unless_the_environment_says_otherwise():
     code = (
         "import os, sys; from VoxelMorphRegistrationLib.cli.main import start; assert 'torch' not in sys.modules; "
-        "start(['models', 'nothing']); print(os.environ['OMP_WAIT_POLICY'])"
+        "start(['models', 'nothing']); print(*(os.environ.get(n, 'unset') for n in sys.argv[1:]))"
     )
-    without = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    for environment, policy in ((without, "PASSIVE"), ({**without, "OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-        assert done.stdout.split()[-1] == policy, done.stderr
+    without = {name: value for name, value in os.environ.items() if name not in WAITING_THREADS}
+    for given, expected in (
+        ({}, ["PASSIVE", "1500"]),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["ACTIVE", "unset"]),
+        ({"GOMP_SPINCOUNT": "0"}, ["unset", "0"]),
+    ):
+        command = [sys.executable, "-c", code, "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"]
+        done = subprocess.run(command, env={**without, **given}, capture_output=True, text=True)
+        assert done.stdout.split()[-2:] == expected, done.stderr

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Testing.benchmarks import speed_against_commit
+from Testing.benchmarks import speed_against_commit, waiting_threads
 from Testing.benchmarks.speed import on_device, report
 from Testing.benchmarks.speed.measurements import measurements
 from Testing.benchmarks.speed.ratios import ratios
@@ -55,18 +55,20 @@ def test_what_was_not_run_is_in_the_table_with_its_reason(tmp_path):
     assert (tmp_path / "speed.png").stat().st_size < 200_000
 
 
-def test_numbers_of_another_machine_are_not_gone_on_with(tmp_path, capsys):
-    place = Place(tmp_path, in_project=False)
+def test_numbers_of_another_machine_are_neither_gone_on_with_nor_written_over_unless_told(tmp_path):
+    place, other = Place(tmp_path, in_project=False), {**MACHINE, "cores": 4}
     place.write(False, MACHINE, {"strategy-direct": DIRECT})
-    assert place.read(False, MACHINE) == {"strategy-direct": DIRECT}
-    assert place.read(False, {**MACHINE, "cores": 4}) == {}
-    assert "of another machine" in capsys.readouterr().out
+    assert place.read(False, MACHINE, anew=False) == {"strategy-direct": DIRECT}
+    assert place.read(False, other, anew=True) == {}
+    with pytest.raises(SystemExit, match="of another machine"):
+        place.read(False, other, anew=False)
 
 
 def test_the_pages_are_what_was_measured():
     told = Place.of(None).told(False)
     assert report.page() == report.PAGE.read_text(encoding="utf-8")
     assert speed_against_commit.page() == report.PAGE.read_text(encoding="utf-8")
+    assert waiting_threads.page() == report.PAGE.read_text(encoding="utf-8")
     assert report.readme() == report.README.read_text(encoding="utf-8")
     assert set(report.by_name(told)) <= set(measurements(False, False))
     assert [one.told() for one in ratios(report.by_name(told))] == told.get("ratios", [])

@@ -40,11 +40,20 @@ class Place:
         path = self.results(gpu)
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
-    def read(self, gpu: bool, machine: dict[str, Any]) -> Rows:
-        """What was measured on this very machine; numbers of another one are not compared with."""
+    def read(self, gpu: bool, machine: dict[str, Any], anew: bool) -> Rows:
+        """What was measured on this very machine; nothing where that is of another one, whose numbers are not compared
+        with.
+
+        Raises:
+            SystemExit: for numbers of another machine, whose place the next ones would take, unless `anew`.
+        """
         told = self.told(gpu)
         if told and told["machine"] != machine:
-            print(f"{self.results(gpu)}: of another machine, made anew", flush=True)
+            if not anew:
+                raise SystemExit(
+                    f"{self.results(gpu)}: of another machine ({told['machine']['processor']}); --record-in DIR writes "
+                    "elsewhere, --anew forgets those numbers"
+                )
             return {}
         return by_name(told)
 

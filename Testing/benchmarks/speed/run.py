@@ -6,7 +6,8 @@
     python -m Testing.benchmarks.speed.run --quick                       # small sizes, minutes; recorded nowhere
 
 --record writes results/speed.json (of a GPU speed_gpu.json), the table of Docs/speed.md, the ratios of README.md and
-Resources/speed.png. Each measurement runs in a process of its own. What lacks a tool, a file or a GPU says so and
+Resources/speed.png; results of another machine are not written over unless told (--anew). Each measurement runs in a
+process of its own. What lacks a tool, a file or a GPU says so and
 is "not run" in the table. Ratios are of processor seconds, which suffer little from what else the machine does, and of
 wall seconds, which are what a person waits for: `load` says how busy the machine was just before.
 """
@@ -29,6 +30,7 @@ from Testing.benchmarks.speed import report
 from Testing.benchmarks.speed.measurements import RELEASED, Measurement, measurements
 from Testing.benchmarks.speed.sequence import frames_folder
 from Testing.benchmarks.speed.tools import distances, register_by_tool
+from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 30  # minutes of one measurement
@@ -42,7 +44,8 @@ def main() -> int:
     if not on_gpu and (not args.only or any(word.startswith("gpu") for word in args.only)):
         print("gpu: there is none here, not run", flush=True)
     place = report.Place.of(args.record_in)
-    recorded = {gpu: place.read(gpu, machine(gpu)) for gpu in ((False, True) if on_gpu else (False,))}
+    anew = args.anew or not args.record
+    recorded = {gpu: place.read(gpu, machine(gpu), anew) for gpu in ((False, True) if on_gpu else (False,))}
     with tempfile.TemporaryDirectory(prefix="voxelmorph-speed-") as scratch:
         folder = (args.folder or Path(scratch)).absolute()
         for name, one in chosen.items():
@@ -83,7 +86,7 @@ def _by_measure(one: Measurement, folder: Path, args: argparse.Namespace) -> dic
     command = [sys.executable, "-m", "Testing.benchmarks.speed.measure", one.kind, json.dumps(options)]
     threads = str(options.get("threads", 1))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads}
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line sets it
+    environment |= WAITING_THREADS
     if one.kind == "forward" and args.openvino:
         path = [str(args.openvino.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)
@@ -118,6 +121,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--record", action="store_true", help="write results, table, ratios and picture")
     parser.add_argument("--record-in", type=Path, metavar="DIR", help="write them there, and not into the project")
+    parser.add_argument("--anew", action="store_true", help="where the results are of another machine: without them")
     parser.add_argument("--continue", action="store_true", dest="go_on", help="only what the results do not have yet")
     parser.add_argument("--folder", type=Path, help="kept for the next call, so that it need not make frames again")
     parser.add_argument("--tools-python", default=sys.executable, help="Python that has the other tools")

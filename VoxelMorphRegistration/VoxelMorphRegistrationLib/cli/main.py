@@ -26,13 +26,19 @@ _COMMANDS = {
 }
 
 
-def start(argv: Sequence[str] | None = None) -> int:
-    """`main`, at the start of a process of its own, before it has imported torch.
+# Where another program has one of the cores, threads that stay awake until it is their turn make a frame take several
+# times as long; where none has, threads that sleep at once make it take half as long again, as they have to be woken.
+# Of 0 to 20000 turns awake the one that loses least in both (Testing/benchmarks/waiting_threads.py). GNU's OpenMP takes
+# the number of turns, others the policy alone.
+WAITING_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1500"}
 
-    Threads that wait sleep: where another program has one of the cores, those that spin until it is their turn make a
-    frame take several times as long, and on a quiet machine they gain nothing.
+
+def start(argv: Sequence[str] | None = None) -> int:
+    """`main`, at the start of a process of its own, before it has imported torch: its threads wait as
+    `WAITING_THREADS` says, unless the environment has a policy.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if not WAITING_THREADS.keys() & os.environ.keys():
+        os.environ.update(WAITING_THREADS)
     return main(argv)
 
 

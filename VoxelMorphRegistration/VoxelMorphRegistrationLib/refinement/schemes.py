@@ -57,15 +57,17 @@ class Scheme:
 
 
 # Twice as many updates pull hearts straight (.85 -> .84 of Dice) and bring livers no nearer.
+# What finer images show is worth most and costs most: of eight livers refined by 100 updates none of them leaves 1.89 mm,
+# 3 leave 1.81, 6 leave 1.785; by 'auto' 6 leave 1.785 and 12 leave 1.767.
 _FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
     (4, 2, 1),
-    (60, 60, 20),
+    (60, 60, 36),
     fluid=1.1,
     elastic=(0.45, 0.45, 0.4),
     update_size=0.3,
     even=0.5,
-    finer_updates=6,
+    finer_updates=12,
     finer_elastic=0.4,
     fits=(FitLevel(300_000, 11, _FIT), FitLevel(0, 11, _FIT)),
 )
