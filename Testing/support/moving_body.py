@@ -30,7 +30,7 @@ class Centring(torch.nn.Module):
     shifts.
     """
 
-    dimension, multiple, repeats = 3, 1, False
+    dimension, multiple = 3, 1
 
     def __init__(self, dimension=3):
         super().__init__()

@@ -43,7 +43,7 @@ def labels(index: float, grid: Grid = GRID) -> sitk.Image:
 class CentroidNetwork(torch.nn.Module):
     """Gives the constant flow that lays the centre of mass of one image on the other's: exact for this sequence."""
 
-    dimension, multiple, kind, padding, squarings, repeats = 3, 1, "velocity", "border", 5, False
+    dimension, multiple, kind, padding, squarings = 3, 1, "velocity", "border", 5
 
     def __init__(self) -> None:
         super().__init__()

@@ -82,7 +82,7 @@ def random_model(dimension=3, reach=3.0, **space):
 class SmoothNetwork(torch.nn.Module):
     """A known smooth displacement, whatever the images: what a trained network gives, without one."""
 
-    dimension, multiple, repeats = 3, 1, False
+    dimension, multiple = 3, 1
 
     def __init__(self, voxels=2.0, wave=26.0, kind="displacement"):
         super().__init__()

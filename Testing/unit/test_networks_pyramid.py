@@ -160,9 +160,12 @@ def test_the_last_pass_is_repeated_only_while_that_makes_the_images_more_similar
             parameter.zero_()  # the motion cues alone
     assert _full_passes(network, fixed, fixed) == 2
     assert 2 < _full_passes(network, fixed, 0.5 * (fixed + other)) <= 5
-    assert network.repeats and _full_passes(network, fixed, 0.5 * (fixed + other), repeating=False) == 2
+    assert _full_passes(network, fixed, 0.5 * (fixed + other), repeating=False) == 2
+    assert network.flow(fixed, 0.5 * (fixed + other), repeating=False).unfinished
+    assert not network.flow(fixed, fixed, repeating=False).unfinished
+    assert not network.flow(fixed, 0.5 * (fixed + other)).unfinished
     network.further_windows = ()
-    assert not network.repeats and _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
+    assert _full_passes(network, fixed, 0.5 * (fixed + other)) == 2
 
 
 def test_both_orders_of_a_pair_in_one_batch_give_what_they_give_one_after_the_other(images, monkeypatch):

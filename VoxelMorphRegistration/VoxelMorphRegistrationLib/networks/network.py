@@ -56,17 +56,12 @@ class Network(nn.Module):
         self.field_factor = field_factor
         self.compiled = CompiledUnets()
 
-    @property
-    def repeats(self) -> bool:
-        """Whether its last pass may follow itself."""
-        return False
-
     def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
         """The flow that pulls `moving` onto `fixed`, without gradients and with the fastest convolutions there are.
 
         Args:
             fixed, moving: (B, 1, *shape) float32 on the same grid, prepared as the network's card says.
-            repeating: whether a network that `repeats` its last pass does so while that helps.
+            repeating: whether a network that can repeat its last pass does so while that helps.
 
         Raises:
             InputError: shapes differ, or are not a multiple of `multiple`.

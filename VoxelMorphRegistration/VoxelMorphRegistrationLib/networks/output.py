@@ -25,6 +25,7 @@ class Flow:
             versions, 'border' for TensorFlow's.
         squarings: of the integration, a displacement scaled by 2 ** -squarings composed with itself as many times
             (unused for a displacement).
+        unfinished: whether the network would have repeated its last pass, had it been let.
     """
 
     field: torch.Tensor
@@ -32,6 +33,7 @@ class Flow:
     factor: int = 1
     padding: Padding = "zeros"
     squarings: int = 7
+    unfinished: bool = False
 
     def displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
         """u on the network's input grid of array shape `shape`: (B, d, *shape), in voxels of that grid."""

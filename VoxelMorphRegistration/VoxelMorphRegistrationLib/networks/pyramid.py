@@ -89,13 +89,9 @@ class PyramidNetwork(PairwiseNetwork):
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         return self._passes(fixed, moving, self.factors, further_windows=self.further_windows)
 
-    @property
-    def repeats(self) -> bool:
-        return bool(self.further_windows)
-
     def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
         with torch.no_grad(), predicting(fixed):
-            return self._passes(fixed, moving, self.factors, further_windows=self._following(repeating))
+            return self._passes(fixed, moving, self.factors, None, self.further_windows, repeating)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The velocity after the passes before full resolution: an eighth of the time or less.
@@ -107,9 +103,9 @@ class PyramidNetwork(PairwiseNetwork):
 
     def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow, repeating: bool = True) -> Flow:
         """`flow`, by running the passes that `rough_flow` left out."""
-        left, following = self.factors[self._rough_passes :], self._following(repeating)
+        left = self.factors[self._rough_passes :]
         with torch.no_grad(), predicting(fixed):
-            return self._passes(fixed, moving, left, rough.field, following)
+            return self._passes(fixed, moving, left, rough.field, self.further_windows, repeating)
 
     def improve(
         self,
@@ -136,9 +132,6 @@ class PyramidNetwork(PairwiseNetwork):
         coarse = next((n for n, factor in enumerate(self.factors) if factor == 1), len(self.factors))
         return coarse or len(self.factors)
 
-    def _following(self, repeating: bool) -> tuple[int, ...]:
-        return self.further_windows if repeating else ()
-
     def _passes(
         self,
         fixed: torch.Tensor,
@@ -146,16 +139,19 @@ class PyramidNetwork(PairwiseNetwork):
         factors: tuple[int, ...],
         velocity: torch.Tensor | None = None,
         further_windows: tuple[int, ...] = (),
+        repeating: bool = True,
     ) -> Flow:
         self._check(fixed, moving)
         planned = [(factor, self.cue_windows) for factor in factors]
         further = [(self.factors[-1], (window, *self.cue_windows[1:])) for window in further_windows]
         similarities: list[torch.Tensor] = []  # before each pass at the last factor: that of the one done is unknown
         gaining: list[bool] = []  # of each pair of the batch, once there is a choice
+        unfinished = False
         for number, (factor, windows) in enumerate([*planned, *further]):
             if number >= len(planned):
                 gaining = _still_gaining(similarities, len(fixed))
-                if not any(gaining):
+                unfinished = any(gaining) and not repeating
+                if unfinished or not any(gaining):
                     break
             judged = bool(further) and factor == self.factors[-1]
             step = partial(self._step, factor, windows, judged)
@@ -168,7 +164,7 @@ class PyramidNetwork(PairwiseNetwork):
                 after = torch.stack([new if goes_on else old for goes_on, new, old in zip(gaining, after, velocity)])
             velocity = after
         assert velocity is not None, "a pyramid has at least one pass"
-        return Flow(velocity, self.kind, 1, self.padding, self.squarings)
+        return Flow(velocity, self.kind, 1, self.padding, self.squarings, unfinished)
 
     def _step(
         self,

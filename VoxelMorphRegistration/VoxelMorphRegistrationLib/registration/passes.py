@@ -94,7 +94,8 @@ class Passes:
             return predicted
         with self._watch.stage("refine", self._device):
             refined = _faded(self._refined(images, predicted, finer), inputs.fading)
-        if (refined.refinement is None or not refined.refinement.accepted) and self._model.network.repeats:
+        refused = refined.refinement is not None and not refined.refinement.accepted
+        if refused and any(flow.unfinished for flow in predicted.flows):
             return replace(self._predicted(inputs, start, rough), refinement=refined.refinement)
         return refined
 
