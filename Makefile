@@ -101,6 +101,7 @@ $(VENV)-benchmark/openvino/.installed: $(VENV)-benchmark/.installed
 	@touch $@
 
 # OPTIONS="--only forward size"; --help of run.py says the others. Small sizes, which are recorded nowhere: OPTIONS=--quick.
+# On another machine than the recorded one: OPTIONS="--record-in DIR", or --anew to begin the table again.
 benchmark-speed: $(VENV)-benchmark/openvino/.installed
 	$(VENV)-benchmark/bin/python -m Testing.benchmarks.speed.run --record --openvino $(<D) $(OPTIONS)
 

@@ -10,6 +10,7 @@ programs. Writes results/waiting_threads.json and the table of Docs/speed.md.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -72,6 +73,7 @@ def page() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     found: dict[str, dict[str, float]] = {turns: {} for turns in TURNS}
     with tempfile.TemporaryDirectory(prefix="voxelmorph-waiting-") as folder:
         frames = frames_by_another_process(Path(folder), SHAPE, FRAMES)[0].parent

@@ -7,9 +7,9 @@
 
 --record writes results/speed.json (of a GPU speed_gpu.json), the table of Docs/speed.md, the ratios of README.md and
 Resources/speed.png; results of another machine are not written over unless told (--anew). Each measurement runs in a
-process of its own. What lacks a tool, a file or a GPU says so and
-is "not run" in the table. Ratios are of processor seconds, which suffer little from what else the machine does, and of
-wall seconds, which are what a person waits for: `load` says how busy the machine was just before.
+process of its own. What lacks a tool, a file or a GPU says so and is "not run" in the table. Ratios are of processor
+seconds, which suffer little from what else the machine does, and of wall seconds, which are what a person waits for:
+`load` says how busy the machine was just before.
 """
 
 from __future__ import annotations
