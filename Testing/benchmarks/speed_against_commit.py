@@ -30,12 +30,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from Testing.benchmarks.motion_model import LIVER, BreathingWithIntruders
+from Testing.benchmarks.speed.report import PAGE, RESULTS
 from Testing.benchmarks.speed.sequence import IN_PLANE, BreathingBody
 from Testing.support.marked_pages import between
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULT = Path(__file__).parent / "results" / "speed_against_commit.json"
-PAGE = ROOT / "Docs" / "speed.md"
+RESULT = RESULTS / "speed_against_commit.json"
 COMMIT, AIM = "c7a652f", 2.5
 MODELS = ("any-anatomy-fast", "any-anatomy")
 _BEFORE_COUNTING = 2  # the reference and the first frame

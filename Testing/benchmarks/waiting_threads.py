@@ -21,14 +21,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from Testing.benchmarks.speed.report import PAGE, RESULTS
 from Testing.benchmarks.speed.run import machine
 from Testing.benchmarks.speed.sequence import LABELS, frames_by_another_process
 from Testing.support.marked_pages import between
 from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = Path(__file__).parent / "results" / "waiting_threads.json"
-PAGE = ROOT / "Docs" / "speed.md"
+RESULT = RESULTS / "waiting_threads.json"
 SHAPE, FRAMES, ROUNDS = [64, 128, 128], 12, 2
 TURNS = ("0", "1000", WAITING_THREADS["GOMP_SPINCOUNT"], "2000", "20000")
 _BUSY = "import torch; torch.set_num_threads(1); a = torch.rand(900, 900)\nwhile True: a @ a"

@@ -22,7 +22,7 @@ from Testing.benchmarks.accuracy.cases import SUBSETS, Case, build
 from Testing.benchmarks.accuracy.others import METHODS, THREADS
 from Testing.benchmarks.accuracy.report import merged, write_report
 from Testing.benchmarks.accuracy.scores import score, score_labels
-from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS
+from VoxelMorphRegistrationLib.cli.main import waiting_threads
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[2]
@@ -123,7 +123,7 @@ def _call(command: list[str], request: dict, options: argparse.Namespace) -> Non
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": str(THREADS),
-        **WAITING_THREADS,
+        **waiting_threads(os.environ),
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(THREADS),
         "PYTHONPATH": os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "VoxelMorphRegistration")]),
     }

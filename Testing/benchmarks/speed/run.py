@@ -30,7 +30,7 @@ from Testing.benchmarks.speed import report
 from Testing.benchmarks.speed.measurements import RELEASED, Measurement, measurements
 from Testing.benchmarks.speed.sequence import frames_folder
 from Testing.benchmarks.speed.tools import distances, register_by_tool
-from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS
+from VoxelMorphRegistrationLib.cli.main import waiting_threads
 
 ROOT = Path(__file__).resolve().parents[3]
 LIMIT = 30  # minutes of one measurement
@@ -86,7 +86,7 @@ def _by_measure(one: Measurement, folder: Path, args: argparse.Namespace) -> dic
     command = [sys.executable, "-m", "Testing.benchmarks.speed.measure", one.kind, json.dumps(options)]
     threads = str(options.get("threads", 1))
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": threads}
-    environment |= WAITING_THREADS
+    environment |= waiting_threads(environment)
     if one.kind == "forward" and args.openvino:
         path = [str(args.openvino.absolute()), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment["PYTHONPATH"] = os.pathsep.join(path)

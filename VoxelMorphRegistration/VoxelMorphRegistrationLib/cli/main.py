@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from ..errors import DependencyMissing, InputError
@@ -33,12 +33,14 @@ _COMMANDS = {
 WAITING_THREADS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1500"}
 
 
+def waiting_threads(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a process' environment lacks for its threads to wait so: nothing where it says itself how they wait."""
+    return {} if WAITING_THREADS.keys() & environment.keys() else WAITING_THREADS
+
+
 def start(argv: Sequence[str] | None = None) -> int:
-    """`main`, at the start of a process of its own, before it has imported torch: its threads wait as
-    `WAITING_THREADS` says, unless the environment has a policy.
-    """
-    if not WAITING_THREADS.keys() & os.environ.keys():
-        os.environ.update(WAITING_THREADS)
+    """`main`, at the start of a process of its own, before it has imported torch: see `waiting_threads`."""
+    os.environ.update(waiting_threads(os.environ))
     return main(argv)
 
 

@@ -67,7 +67,7 @@ class Network(nn.Module):
             InputError: shapes differ, or are not a multiple of `multiple`.
         """
         with torch.no_grad(), predicting(fixed):
-            return self.forward(fixed, moving)
+            return self.forward(fixed, moving, repeating)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """A cheaper approximation of `flow` to start a refinement from; `flow` itself where the network has none."""
@@ -77,7 +77,7 @@ class Network(nn.Module):
         """`flow`, from the `rough_flow` of the same images, without computing that part again."""
         return rough
 
-    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
         """As `flow`, but differentiable in the parameters and the images: the path for training and adaptation."""
         self._check(fixed, moving)
         field = self.predict(moving, fixed).float()

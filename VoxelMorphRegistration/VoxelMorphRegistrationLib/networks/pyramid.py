@@ -86,12 +86,8 @@ class PyramidNetwork(PairwiseNetwork):
         self.further_windows = tuple(further_windows)
         self.replays = Replays()
 
-    def forward(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        return self._passes(fixed, moving, self.factors, further_windows=self.further_windows)
-
-    def flow(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
-        with torch.no_grad(), predicting(fixed):
-            return self._passes(fixed, moving, self.factors, None, self.further_windows, repeating)
+    def forward(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
+        return self._passes(fixed, moving, self.factors, None, self.further_windows, repeating)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The velocity after the passes before full resolution: an eighth of the time or less.
@@ -150,8 +146,8 @@ class PyramidNetwork(PairwiseNetwork):
         for number, (factor, windows) in enumerate([*planned, *further]):
             if number >= len(planned):
                 gaining = _still_gaining(similarities, len(fixed))
-                unfinished = any(gaining) and not repeating
-                if unfinished or not any(gaining):
+                if not any(gaining) or not repeating:
+                    unfinished = any(gaining)
                     break
             judged = bool(further) and factor == self.factors[-1]
             step = partial(self._step, factor, windows, judged)

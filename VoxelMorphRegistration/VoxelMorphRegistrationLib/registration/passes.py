@@ -101,8 +101,8 @@ class Passes:
 
     @property
     def _refines(self) -> bool:
-        """What a network was trained for it does better than the similarity's optimum: 'auto' leaves its answer
-        alone.
+        """Whether the settings ask for refinement: 'auto' not where the network was trained for one anatomy, whose
+        answer is better than the similarity's optimum.
         """
         in_domain = self._model.card.anatomy not in ("", "any")
         return bool(self._settings.refine) and not (self._settings.refine == "auto" and in_domain)
