@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 
 from Testing.support.refined_pairs import SHAPE, known_pair, mean_error, pulled, refine, tensor
-from VoxelMorphRegistrationLib.flow import integration
+from VoxelMorphRegistrationLib.flow import integration, sampling
 from VoxelMorphRegistrationLib.networks import Flow
 from VoxelMorphRegistrationLib.refinement import forces, levels
-from VoxelMorphRegistrationLib.refinement.pair import ImagePair
+from VoxelMorphRegistrationLib.refinement.finer import FinerImages, Pull
+from VoxelMorphRegistrationLib.refinement.levels import Lattice
+from VoxelMorphRegistrationLib.space.affine import apply_affine, homogeneous
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,10 +24,10 @@ def pair():
     return known_pair()
 
 
-def _pulled_pair(images, displacement):
-    """Finer images, the moving one pulled by a displacement on the coarser grid."""
-    shape = tuple(images[0].shape[2:])
-    return ImagePair(*images).pulled(integration.resize_flow(displacement, shape))
+def _on_one_grid(fixed, moving, coarse_shape):
+    """Finer images on one grid, which shares its corner voxel centres with a coarser one."""
+    scale = [(n - 1) / (m - 1) for n, m in zip(fixed.shape[2:], coarse_shape)]
+    return FinerImages(fixed, moving, np.diag([*scale, 1.0]))
 
 
 def test_large_images_keep_velocities_on_half_as_many_voxels_an_axis_and_lose_nothing(pair, monkeypatch):
@@ -50,7 +52,7 @@ def test_finer_images_show_what_the_coarser_ones_do_not():
     fine = tensor(pulled(moving, truth)), tensor(moving)
     coarse = [F.avg_pool3d(F.pad(image, (1, 1, 1, 1, 1, 1), mode="replicate"), 3, stride=2) for image in fine]
     alone = refine(*coarse)
-    helped = refine(*coarse, finer=lambda displacement: _pulled_pair(fine, displacement))
+    helped = refine(*coarse, finer=lambda: _on_one_grid(*fine, coarse[0].shape[2:]))
     at_coarse = truth[:, ::2, ::2, ::2] / 2
     assert helped.displacement.shape == alone.displacement.shape == (1, *at_coarse.shape)
     assert mean_error(helped.displacement, at_coarse) < 0.8 * mean_error(alone.displacement, at_coarse)
@@ -60,7 +62,7 @@ def test_finer_images_show_what_the_coarser_ones_do_not():
 def test_finer_images_are_not_even_made_for_other_contrasts(pair):
     fixed, moving, _ = pair
 
-    def never(displacement):
+    def never():
         raise AssertionError("asked for")
 
     assert refine(1 - fixed, moving, finer=never).similarity == "mind"
@@ -76,9 +78,45 @@ def test_images_that_are_finer_along_some_axes_only_and_a_mask_are_taken(pair):
     fine = [image[:, :, : 2 * shape[0] - 1] for image in thick]
     seen = []
     result = refine(
-        *coarse, mask=mask[:, :, : shape[0], : shape[1], : shape[2]], finer=lambda _: seen.append(1) or ImagePair(*fine)
+        *coarse,
+        mask=mask[:, :, : shape[0], : shape[1], : shape[2]],
+        finer=lambda: seen.append(1) or _on_one_grid(*fine, shape),
     )
     assert seen == [1] and result.accepted and tuple(result.displacement.shape[2:]) == shape
+
+
+def test_a_moving_image_on_a_turned_grid_of_its_own_is_pulled_from_where_it_lies(pair):
+    _, moving, _ = pair
+    coarse = tuple((n + 1) // 2 for n in SHAPE)
+    rng = np.random.default_rng(4)
+    before, after = (torch.from_numpy(rng.uniform(-1, 1, (1, 3, *coarse))).float() for _ in range(2))
+    linear = np.array([[0.1, 1.9, 0.0], [-1.8, 0.2, 0.1], [0.0, 0.1, 2.1]])
+    to_moving = homogeneous(linear, np.array([3.0, 40.0, -2.0]))
+    pull = Pull(before, to_moving, SHAPE)
+    found = sampling.sample_normalised(moving, pull(after), "border")[0, 0].numpy()
+    whole = integration.compose_flows(before, after, "border")[0].numpy()
+    positions = np.moveaxis(np.indices(coarse) + whole, 0, -1)
+    expected = map_coordinates(
+        moving[0, 0].numpy(), np.moveaxis(apply_affine(to_moving, positions), -1, 0), order=1, mode="nearest"
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_slope_is_exact_for_a_cubic_but_for_the_two_outermost_voxels_and_one_sided_at_the_end():
+    steps = torch.arange(9.0)
+    image = (steps**3 - 2 * steps).view(1, 1, 9, 1, 1).expand(1, 1, 9, 7, 6).contiguous()
+    shape = tuple(image.shape[2:])
+    lattice = Lattice(shape, shape)
+    whole = tuple(slice(0, n) for n in shape)
+    found = lattice.gradient(torch.ones_like(image), image, [whole])
+    slope = found[0, 0, :, 3, 2]
+    torch.testing.assert_close(slope[2:-2], 3 * steps[2:-2] ** 2 - 2, rtol=1e-5, atol=1e-4)
+    values = image[0, 0, :, 0, 0]
+    assert slope[0] == values[1] - values[0] and slope[-1] == values[-1] - values[-2]
+    assert slope[1] == (values[2] - values[0]) / 2
+    assert found[0, 1:].abs().max() == 0
+    parts = [(slice(first, min(first + 4, 9)), *whole[1:]) for first in (0, 4, 8)]
+    torch.testing.assert_close(lattice.gradient(torch.ones_like(image), image, parts), found)
 
 
 def test_a_grid_a_little_above_the_limit_is_refined_as_one_below_it(pair, monkeypatch):

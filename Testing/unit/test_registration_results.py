@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from Testing.support.network_images import NONE
 from Testing.support.registration_cases import (
     GEOMETRIES,
     STRAIGHT,
@@ -23,9 +24,12 @@ from Testing.support.registration_cases import (
     smooth_model,
 )
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.flow import sampling
 from VoxelMorphRegistrationLib.network_space.inputs import NormalisedImage
 from VoxelMorphRegistrationLib.network_space.space import Space
-from VoxelMorphRegistrationLib.registration import passes
+from VoxelMorphRegistrationLib.refinement.finer import Pull
+from VoxelMorphRegistrationLib.registration import passes, prepared
+from VoxelMorphRegistrationLib.registration.prepared import FinerPair
 from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
 from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_device
 from VoxelMorphRegistrationLib.space.grid import Grid
@@ -293,17 +297,36 @@ def test_a_result_keeps_neither_the_registrar_nor_its_prepared_images():
     assert kept() is None and result.report()["folded_percent"] >= 0
 
 
-@pytest.mark.parametrize("kind", ["velocity", "displacement"])
-def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_the_alignment(kind, monkeypatch):
+def _constant_field(shift):
+    field = sitk.Compose([sitk.Image((6, 6, 6), sitk.sitkFloat64) + along for along in shift])
+    field.SetSpacing((80.0, 80.0, 80.0))
+    field.SetOrigin((-200.0, -200.0, -200.0))
+    return sitk.DisplacementFieldTransform(field)
+
+
+SHIFT = (1.5, 0.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("through", "kind", "on_its_own_grid"),
+    [
+        (sitk.TranslationTransform(3, SHIFT), "velocity", True),
+        (sitk.TranslationTransform(3, SHIFT), "displacement", True),
+        (_constant_field(SHIFT), "velocity", False),
+    ],
+    ids=["linear", "network without a velocity", "not linear"],
+)
+def test_refinement_is_offered_finer_images_the_moving_one_on_its_own_grid_where_its_alignment_is_linear(
+    through, kind, on_its_own_grid, monkeypatch
+):
     fixed = picture_on(centred_grid((44, 40, 36), (1.0, 1.0, 1.0), STRAIGHT))
-    moving = picture_on(centred_grid((40, 46, 38), (1.0, 1.0, 1.0), STRAIGHT, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
+    moving = picture_on(centred_grid((40, 46, 38), (1.0, 1.0, 1.0), TURNED, (7.0, -12.0, 30.0)), (2.0, 0.0, 0.0))
     offered = []
     original = passes.refine
     monkeypatch.setattr(passes, "refine", lambda *a, **k: offered.append(k["finer"]) or original(*a, **k))
     model = smooth_model(voxels=0.3, kind=kind)
     space = Space("LIA", spacing=2.0, multiple=4)
     model = replace(model, card=replace(model.card, space=space))
-    through = sitk.TranslationTransform(3, (1.5, 0.0, 0.5))
     registrar = Registrar(model, Settings(align="none", initial_transform=through, refine=9))
     results = [
         registrar.register(fixed, moving),
@@ -312,18 +335,34 @@ def test_refinement_is_offered_the_images_at_half_the_network_s_spacing_through_
     for result, finer in zip(results, offered):
         grid = result.network_grid
         assert grid.spacing == (2.0, 2.0, 2.0)
-        still = torch.zeros((1, 3, *grid.shape))
-        pair = finer(still)
-        ours, its = (image[0, 0].numpy() for image in (pair.fixed, pair.moving))
-        assert ours.shape == its.shape == tuple(2 * n - 1 for n in grid.shape)
-        finest = sitk.GetImageFromArray(its)
-        finest.SetSpacing((1.0, 1.0, 1.0))
-        finest.SetOrigin(grid.origin)
-        finest.SetDirection(grid.direction)
-        oracle = sitk.Resample(moving, finest, result.alignment, sitk.sitkLinear, 0.0)
-        correlation = np.corrcoef(sitk.GetArrayFromImage(oracle).ravel(), its.ravel())[0, 1]
-        assert correlation > 0.995
+        images = finer()
+        twice = tuple(2 * n - 1 for n in grid.shape)
+        assert tuple(images.fixed.shape[2:]) == twice
+        assert tuple(images.moving.shape[2:]) == (Grid.of(moving).shape if on_its_own_grid else twice)
+        pull = Pull(torch.zeros((1, 3, *grid.shape)), images.to_moving, tuple(images.moving.shape[2:]))
+        position = pull(torch.zeros((1, 3, *grid.shape)))
+        seen = sampling.sample_normalised(images.moving, position, "border")[0, 0].numpy()
+        oracle = sitk.Resample(moving, grid.empty_image(), result.alignment, sitk.sitkLinear, 0.0)
+        covered = sitk.Resample(moving * 0 + 1, grid.empty_image(), result.alignment, sitk.sitkLinear, 0.0)
+        inside = sitk.GetArrayFromImage(covered) > 0.999
+        assert np.corrcoef(sitk.GetArrayFromImage(oracle)[inside], seen[inside])[0, 1] > 0.9999
     assert len(offered) == 2
     coarse = picture_on(centred_grid((22, 20, 18), (2.0, 2.0, 2.0), STRAIGHT))
     registrar.register(coarse, moving)
     assert offered[-1] is None
+
+
+def test_a_moving_image_of_many_more_voxels_than_the_finer_grid_is_sampled_there_first(monkeypatch):
+    monkeypatch.setattr(prepared, "_MORE_VOXELS", 0.5)
+    fixed = picture_on(centred_grid((24, 24, 24), (2.0, 2.0, 2.0), STRAIGHT))
+    pair = FinerPair(
+        *(NormalisedImage.of(image, NONE) for image in (fixed, picture_on(Grid.of(fixed)))),
+        centred_grid((12, 12, 12), (4.0, 4.0, 4.0), STRAIGHT),
+        centred_grid((23, 23, 23), (2.0, 2.0, 2.0), STRAIGHT),
+        None,
+        torch.device("cpu"),
+    )
+    images = pair.images()
+    assert images.moving.shape == images.fixed.shape
+    np.testing.assert_allclose(images.to_moving, np.diag([2.0, 2.0, 2.0, 1.0]), atol=1e-9)
+    torch.testing.assert_close(images.moving, images.fixed)

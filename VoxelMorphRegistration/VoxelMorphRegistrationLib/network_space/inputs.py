@@ -58,6 +58,13 @@ class NormalisedImage:
         """Raises InputError, naming the image, where `intensity.normalise` does."""
         return cls(intensity.normalise(sitk.GetArrayViewFromImage(image), name), Grid.of(image))
 
+    def smoothed_for(
+        self, grid: Grid, alignment: sitk.Transform | None, device: torch.device | str = "cpu"
+    ) -> torch.Tensor:
+        """The values on their own grid, smoothed as they are before another samples them: (1, 1, *self.grid.shape)."""
+        values = torch.from_numpy(self.values)[None]
+        return sent(smooth(values, _antialias_sigma(self.grid, grid, alignment)), device)[None]
+
     def on(self, grid: Grid, alignment: sitk.Transform | None, device: torch.device | str = "cpu") -> torch.Tensor:
         """The values at alignment(x) for the voxels x of a grid: (1, 1, *grid.shape), on a device.
 

@@ -26,7 +26,7 @@ _MOST_VOXELS = 2_500_000  # of the finest level, or thereabouts: a 2 mm head has
 class Force(Protocol):
     """A similarity of two images at one resolution, and its gradient."""
 
-    moving: torch.Tensor  # (1, C, *level shape), what is warped
+    shape: tuple[int, ...]  # of the level's grid, the fixed image's
 
     def value(self, displacement: torch.Tensor) -> float:
         """The similarity (larger is better) at a displacement (1, d, *level shape), in voxels of the level."""
@@ -38,22 +38,34 @@ class Force(Protocol):
 
 
 class LnccForce:
-    """Local normalised cross-correlation over windows of 7 voxels, centred on every second voxel; 0 to 1."""
+    """Local normalised cross-correlation over windows of 7 voxels, centred on every second voxel; 0 to 1.
 
-    def __init__(self, images: ImagePair, factor: float) -> None:
+    Args:
+        fixed: (1, 1, *shape).
+        moving: on the same grid, or on one of its own, which the lattices that it is called with know.
+        mask: weights on the fixed image, (1, 1, *shape); None = everywhere.
+    """
+
+    def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None) -> None:
+        self.shape = tuple(fixed.shape[2:])
+        self._moving = standardised(moving, mask if moving.shape == fixed.shape else None)
+        self._correlation = LocalCorrelation(fixed, _WINDOW, mask, stride=2)
+
+    @classmethod
+    def of(cls, images: ImagePair, factor: float) -> LnccForce:
+        """Between a pair's images made coarser by a factor."""
         shape = level_shape(images.shape, factor)
         mask = None if images.mask is None else shrink(images.mask, shape)
-        self.moving = standardised(shrink(images.moving, shape), mask)
-        self._correlation = LocalCorrelation(shrink_inside(images.fixed, images.mask, shape), _WINDOW, mask, stride=2)
+        return cls(shrink_inside(images.fixed, images.mask, shape), shrink(images.moving, shape), mask)
 
     def value(self, displacement: torch.Tensor) -> float:
         with torch.no_grad():
-            return float(self._correlation(sampling.warp(self.moving, displacement, "border")))
+            return float(self._correlation(sampling.warp(self._moving, displacement, "border")))
 
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         with torch.no_grad():
             boxes = self._correlation.boxes
-            warped = lattice.warped(self.moving, displacement, boxes)
+            warped = lattice.warped(self._moving, displacement, boxes)
             value, slope = self._correlation.with_slope(warped)
             return value, lattice.gradient(slope, warped, boxes)
 
@@ -67,21 +79,22 @@ class MindForce:
         images = features.images
         shape = level_shape(images.shape, factor)
         finer = level_shape(images.shape, max(factor / 2, 1))
-        self._fixed, self.moving = (shrink(made, shape) for made in features.at(finer))
-        self._weight = torch.ones((), device=self.moving.device) if images.mask is None else shrink(images.mask, shape)
+        self._fixed, self._moving = (shrink(made, shape) for made in features.at(finer))
+        self.shape = shape
+        self._weight = torch.ones((), device=self._moving.device) if images.mask is None else shrink(images.mask, shape)
         self._total = float(self._weight.mean()) or 1.0
 
     def value(self, displacement: torch.Tensor) -> float:
         with torch.no_grad():
-            return self._similarity(self._fixed - sampling.warp(self.moving, displacement, "border"))
+            return self._similarity(self._fixed - sampling.warp(self._moving, displacement, "border"))
 
     def _similarity(self, difference: torch.Tensor) -> float:
         return -float((difference**2 * self._weight).mean()) / self._total
 
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         with torch.no_grad():
-            boxes = slabs(lattice.shape, self.moving.shape[1])
-            warped = lattice.warped(self.moving, displacement, boxes)
+            boxes = slabs(lattice.shape, self._moving.shape[1])
+            warped = lattice.warped(self._moving, displacement, boxes)
             difference = self._fixed - warped
             value = self._similarity(difference)
             return value, lattice.gradient(difference.mul_(self._weight), warped, boxes)
@@ -124,6 +137,6 @@ class Forces:
         """The force between the images made coarser by a factor."""
         if factor not in self._made:
             self._made[factor] = (
-                LnccForce(self.images, factor) if self.similarity == "lncc" else MindForce(self._features, factor)
+                LnccForce.of(self.images, factor) if self.similarity == "lncc" else MindForce(self._features, factor)
             )
         return self._made[factor]

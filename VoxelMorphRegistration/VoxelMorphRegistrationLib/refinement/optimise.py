@@ -10,9 +10,9 @@ import torch
 from ..flow import integration
 from ..flow.filters import apply_separable, gaussian_matrices
 from ..flow.sampling import Padding
+from .finer import FinerLevel
 from .forces import Force, Forces
 from .levels import Lattice, level_shape
-from .pair import ImagePair
 from .schemes import Scheme
 from .updates import Updates
 from .variation import squarings_for
@@ -25,7 +25,7 @@ def optimise(
     scheme: Scheme,
     updates: Updates,
     padding: Padding,
-    finer: Callable[[], ImagePair] | None = None,
+    finer: Callable[[], FinerLevel] | None = None,
 ) -> torch.Tensor:
     """The velocity (1, d, *any), in voxels of its own grid, that raises the similarity of a pair of images (*shape).
 
@@ -34,7 +34,7 @@ def optimise(
     Args:
         updates: how many each level may take.
         padding: of the integration.
-        finer: makes the images of a last level on a finer grid, whose velocity lives on the images' grid.
+        finer: makes a last level of finer images, whose velocity lives on the images' grid.
     """
     whole = forces.images.shape
     dimension, device = len(whole), forces.images.fixed.device
@@ -44,16 +44,16 @@ def optimise(
         if limit == 0:
             continue
         if finer is not None and number == len(scheme.factors):
-            force = Forces(finer(), forces.similarity).at(1)
+            force, pull = finer()
             shape = whole
             elastic, size = scheme.finer_elastic, scheme.finer_update_size
         else:
-            force = forces.at(forces.finest * scheme.factors[number])
-            shape = level_shape(force.moving.shape[2:], 2)
+            force, pull = forces.at(forces.finest * scheme.factors[number]), None
+            shape = level_shape(force.shape, 2)
             elastic, size = scheme.elastic[number], scheme.update_size
         velocity = integration.resize_flow(velocity, shape) if started else velocity.new_zeros((1, dimension, *shape))
         started = True
-        level = _Level(force, shape, scheme, elastic, padding)
+        level = _Level(force, Lattice(force.shape, shape, device, pull), scheme, elastic, padding)
         plateau = _Plateau(size, updates.ends)
         while plateau.updates < limit:
             value, update = level.update(velocity)
@@ -66,14 +66,12 @@ def optimise(
 
 
 class _Level:
-    """One resolution: the force on a velocity that lives on a coarser grid, (*shape), than the level's images."""
+    """One resolution: the force on a velocity that lives on a lattice's coarser grid."""
 
-    def __init__(self, force: Force, shape: tuple[int, ...], scheme: Scheme, elastic: float, padding: Padding) -> None:
-        self._force, self._even, self._padding = force, scheme.even, padding
-        device = force.moving.device
-        self._lattice = Lattice(force.moving.shape[2:], shape, device)
-        self._fluid = gaussian_matrices(shape, scheme.fluid, device)
-        self._elastic = gaussian_matrices(shape, elastic, device)
+    def __init__(self, force: Force, lattice: Lattice, scheme: Scheme, elastic: float, padding: Padding) -> None:
+        self._force, self._lattice, self._even, self._padding = force, lattice, scheme.even, padding
+        self._fluid = gaussian_matrices(lattice.velocity_shape, scheme.fluid, lattice.device)
+        self._elastic = gaussian_matrices(lattice.velocity_shape, elastic, lattice.device)
 
     def update(self, velocity: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity at a velocity, and its smoothed gradient, scaled so that its largest vector is one voxel

@@ -57,8 +57,8 @@ class Scheme:
 
 
 # Twice as many updates pull hearts straight (.85 -> .84 of Dice) and bring livers no nearer.
-# What finer images show is worth most and costs most: of eight livers 100 updates leave 1.89 mm with none of them, 1.81
-# with 3, 1.785 with 6; 'auto' leaves 1.785 with 6 and 1.767 with 12.
+# What finer images show is worth most and costs most: of eight livers 100 updates leave 1.89 mm with none of them, 1.74
+# with 3, 1.71 with 6; 'auto' leaves 1.67 with 12.
 _FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
     (4, 2, 1),

@@ -24,9 +24,10 @@ from .variation import Fit, fitted
 _SMALL_MOTION = 1.5  # voxels of the network's grid: within every network's first window
 # Of `CoarseComparison.denoised_lncc` under the network's rough flow, which noise does not lower. From _ALIKE on nothing
 # is left to find. A discrete search takes seconds: from _NEAR on it finds nothing that a network does not, from _FAR on
-# nothing where coarse LNCC found nothing either. Below _UNLIKE, as two people's lungs are, features match by chance: a
-# search has to gain _CLEARLY more than coarse LNCC there. It gains 1 to 1.2 times as much where it is no better,
-# 1.6 to 4.7 times where it finds a liver that slid or a hippocampus that LNCC missed.
+# nothing where coarse LNCC found nothing either. Below _FAR what it finds was the better in all pairs, and coarse LNCC
+# is not asked. But below _UNLIKE, as two people's lungs are, features match by chance: a search has to gain _CLEARLY
+# more than coarse LNCC there. It gains 1 to 1.2 times as much where it is no better, 1.6 to 4.7 times where it finds a
+# liver that slid or a hippocampus that LNCC missed.
 _ALIKE, _NEAR, _FAR, _UNLIKE = 0.985, 0.975, 0.85, 0.65
 _CLEARLY = 1.4
 _LEAST_GAIN = 0.0025  # of `CoarseComparison.lncc`: noise gains .0009 at most, hearts that beat .004 to .025
@@ -70,23 +71,27 @@ def better_start(images: ImagePair, rough: torch.Tensor, comparison: CoarseCompa
         return None
     alone = comparison.lncc(rough)
     seen = images.seen
-    better: list[tuple[float, _Found]] = []
+    better: list[_Found] = []
 
-    def compare(inside: torch.Tensor, name: str, least: float) -> None:
+    def compare(inside: torch.Tensor | None, name: str, least: float = _LEAST_GAIN) -> None:
+        if inside is None:
+            return
         displacement = images.field_of_view.extended(inside)
         gain = comparison.lncc(displacement) - alone
         if gain > least:
-            better.append((comparison.distance(displacement), _Found(displacement, name, gain)))
+            better.append(_Found(displacement, name, gain))
 
-    compare(coarse_lncc(seen), "coarse LNCC", _LEAST_GAIN)
-    if similar < (_NEAR if better else _FAR):
-        searched = search(seen)
-        if searched is not None:
-            least = _CLEARLY * max(found.gain for _, found in better) if better and similar < _UNLIKE else _LEAST_GAIN
-            compare(followed(seen, searched), "discrete search", least)
+    far = _UNLIKE <= similar < _FAR
+    if far:
+        compare(_searched(seen), "discrete search")
+    if not better:
+        compare(coarse_lncc(seen), "coarse LNCC")
+        if not far and similar < (_NEAR if better else _FAR):
+            least = _CLEARLY * better[0].gain if better and similar < _UNLIKE else _LEAST_GAIN
+            compare(_searched(seen), "discrete search", least)
     if not better:
         return None
-    best = min(better, key=lambda one: one[0])[1]
+    best = better[0] if len(better) == 1 else min(better, key=lambda one: comparison.distance(one.displacement))
     return Start(_velocity(best.displacement), best.name, best.gain)
 
 
@@ -106,6 +111,12 @@ def coarse_lncc(images: ImagePair) -> torch.Tensor:
         change = fitted(forces.at(factor), before, _UPDATES, _FIT, "border")
         total = integration.compose_flows(total, integration.resize_flow(change, images.shape), "border")
     return integration.resize_flow(total, shape)
+
+
+def _searched(images: ImagePair) -> torch.Tensor | None:
+    """What the discrete search finds, followed by LNCC; None where there is nothing to search along."""
+    found = search(images)
+    return None if found is None else followed(images, found)
 
 
 def followed(images: ImagePair, before: torch.Tensor) -> torch.Tensor:

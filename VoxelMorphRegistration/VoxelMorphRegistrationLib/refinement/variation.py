@@ -74,7 +74,7 @@ def fitted(
         before: the displacement so far (1, d, *shape), in voxels of the velocity's grid.
         progress: called after each update.
     """
-    shape, seen = tuple(before.shape[2:]), tuple(force.moving.shape[2:])
+    shape, seen = tuple(before.shape[2:]), force.shape
     device = before.device
     lattice = Lattice(seen, shape, device)
     gaussian = gaussian_matrices(shape, fit.smoothing, device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,7 +19,7 @@ from ..refinement.refine import Refinement, refine
 from ..refinement.settings import RefinementSettings
 from ..refinement.starts import Start, better_start
 from .pair_similarity import PairSimilarity
-from .prepared import FinerImages, PreparedPair
+from .prepared import FinerPair, PreparedPair
 from .stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Passes:
     def __init__(self, model: Model, settings: Settings, watch: Stopwatch, device: torch.device) -> None:
         self._model, self._settings, self._watch, self._device = model, settings, watch, device
 
-    def run(self, pair: PreparedPair, finer: FinerImages | None = None, near: bool = False) -> PassesResult:
+    def run(self, pair: PreparedPair, finer: FinerPair | None = None, near: bool = False) -> PassesResult:
         """The passes' flows and their whole displacement, refined where the settings say so and that is better.
 
         Args:
@@ -163,7 +162,7 @@ class Passes:
         found_by = "network" if start is None else start.found_by
         return _faded(PassesResult(tuple(flows), total, found_by), inputs.fading)
 
-    def _refined(self, images: ImagePair, predicted: PassesResult, finer: FinerImages | None) -> PassesResult:
+    def _refined(self, images: ImagePair, predicted: PassesResult, finer: FinerPair | None) -> PassesResult:
         """Further passes, optimised from nothing on the images as warped so far; none where nothing better was found.
 
         The change is composed with what was there and not added to its velocity: a force says where tissue shall go
@@ -177,8 +176,7 @@ class Passes:
             padding=padding,
             squarings=_CHANGE_SQUARINGS,
         )
-        pulled_finer = None if finer is None else partial(finer.pair, padding=padding)
-        result = refine(images, settings, before=before, finer=pulled_finer)
+        result = refine(images, settings, before=before, finer=None if finer is None else finer.images)
         if not result.accepted:
             return replace(predicted, refinement=result)
         whole = integration.compose_flows(before, result.displacement, padding)

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..flow import integration, sampling
-from ..flow.sampling import Padding
 from ..flow.transfers import sent
 from ..network_space.grid import network_grid
 from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_network_grid, on_network_grid
 from ..network_space.intensity import IntensityRule
+from ..refinement.finer import FinerImages
 from ..refinement.pair import ImagePair
+from ..space.affine import array_order, homogeneous, linear_parts
 from ..space.checks import cleaned
 from ..space.grid import Grid
 
 if TYPE_CHECKING:
     from ..models.card import Card
+
+_MORE_VOXELS = 4  # times as many as the finer grid has; more only take memory
 
 
 @dataclass(frozen=True)
@@ -56,22 +60,45 @@ class PreparedPair:
 
 
 @dataclass(frozen=True)
-class FinerImages:
-    """A pair's images, normalised, to be sampled on a grid finer than the network's when refinement asks for them."""
+class FinerPair:
+    """A pair's images, normalised, that show more than on the network's grid: for the end of refinement.
+
+    Attributes:
+        network, grid: the network's grid, and the finer one on which the fixed image is sampled.
+        alignment: fixed point to moving point, LPS mm; None for the identity.
+    """
 
     fixed: NormalisedImage
     moving: NormalisedImage
+    network: Grid
     grid: Grid
     alignment: sitk.Transform | None
     device: torch.device
 
-    def pair(self, displacement: torch.Tensor, padding: Padding) -> ImagePair:
-        """The images on the finer grid, (1, 1, *grid.shape), the moving one through the alignment and then pulled by a
-        displacement (1, d, *network shape) in network voxels.
+    def images(self) -> FinerImages:
+        """The fixed image on the finer grid, and the moving one on its own.
+
+        The moving one is on the finer grid too where an alignment that is not linear lies between, and where its own
+        has many more voxels: then it is blurred no further than it has to be.
         """
-        moving = self.moving.on(self.grid, self.alignment, self.device)
-        moving = sampling.warp(moving, integration.resize_flow(displacement, tuple(moving.shape[2:])), padding)
-        return ImagePair(self.fixed.on(self.grid, None, self.device), moving)
+        fixed = self.fixed.on(self.grid, None, self.device)
+        to_moving = self._to_moving()
+        if to_moving is None or math.prod(self.moving.grid.size) > _MORE_VOXELS * math.prod(self.grid.size):
+            moving = self.moving.on(self.grid, self.alignment, self.device)
+            to_moving = self.network.index_to_index(self.grid)
+        else:
+            moving = self.moving.smoothed_for(self.grid, self.alignment, self.device)
+        return FinerImages(fixed, moving, array_order(to_moving))
+
+    def _to_moving(self) -> np.ndarray | None:
+        """(d+1, d+1) from an index of the network's grid to the moving image's; None where that is not linear."""
+        aligned = self.network.index_to_physical()
+        if self.alignment is not None:
+            linear = linear_parts(self.alignment)
+            if linear is None:
+                return None
+            aligned = homogeneous(*linear) @ aligned
+        return self.moving.grid.physical_to_index() @ aligned
 
 
 @dataclass(frozen=True, eq=False)

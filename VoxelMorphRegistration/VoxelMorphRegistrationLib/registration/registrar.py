@@ -22,7 +22,7 @@ from ..space.grid import Grid
 from .ahead import Ahead
 from .alignment import align, scaling_note
 from .passes import Passes, PassesResult
-from .prepared import FinerImages, FixedImage, MovingImage, PreparedPair
+from .prepared import FinerPair, FixedImage, MovingImage, PreparedPair
 from .result import Provenance, Registration
 from .settings import Settings, precision_name, resolve_device, resolve_precision
 from .stopwatch import Stopwatch
@@ -115,7 +115,7 @@ class Registrar:
         return Registration(pair, found, displacement, provenance, watch)
 
     def _found(
-        self, pair: PreparedPair, finer: FinerImages | None, near: bool, watch: Stopwatch
+        self, pair: PreparedPair, finer: FinerPair | None, near: bool, watch: Stopwatch
     ) -> tuple[PassesResult, torch.dtype]:
         """What the passes find, and in what they convolved: in float32 where half precision overflows."""
         passes = Passes(self.model, self.settings, watch, self.device)
@@ -129,7 +129,7 @@ class Registrar:
 
     def _prepared(
         self, fixed: sitk.Image, moving: sitk.Image, mask: sitk.Image | None, watch: Stopwatch
-    ) -> tuple[PreparedPair, FinerImages | None]:
+    ) -> tuple[PreparedPair, FinerPair | None]:
         """The pair for the network, and for the end of refinement where the images show more than on its grid."""
         self._check_dimension(fixed, "fixed image")
         self._check_dimension(moving, "moving image")
@@ -157,7 +157,7 @@ class Registrar:
         if finer is None:
             kept.release()
             return pair, None
-        return pair, FinerImages(ready.normalised, kept.normalised(), finer, alignment, self.device)
+        return pair, FinerPair(ready.normalised, kept.normalised(), grid, finer, alignment, self.device)
 
     def _ready(self, fixed: sitk.Image, mask: sitk.Image | None) -> FixedImage:
         return FixedImage.of(fixed, mask, self.model.card, self.settings.network_spacing, self.device)

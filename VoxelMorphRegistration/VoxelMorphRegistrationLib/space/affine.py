@@ -30,6 +30,13 @@ def flip_ras_lps(matrix: np.ndarray) -> np.ndarray:
     return flip @ matrix @ flip
 
 
+def array_order(matrix: np.ndarray) -> np.ndarray:
+    """The homogeneous matrix between indices (i, j, k) as one between array indices (k, j, i), or back."""
+    turned = np.array(matrix, dtype=float)
+    turned[:-1, :-1], turned[:-1, -1] = turned[:-1, :-1][::-1, ::-1].copy(), turned[:-1, -1][::-1].copy()
+    return turned
+
+
 def homogeneous(matrix: np.ndarray, translation: np.ndarray, center: np.ndarray | None = None) -> np.ndarray:
     """(d+1, d+1) matrix of `x -> matrix (x - center) + center + translation`, ITK's MatrixOffsetTransformBase.
 
