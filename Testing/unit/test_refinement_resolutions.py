@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,13 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from Testing.support.refined_pairs import SHAPE, known_pair, mean_error, pulled, refine, tensor
 from VoxelMorphRegistrationLib.flow import integration, sampling
+from VoxelMorphRegistrationLib.flow.similarity import standardised
+from VoxelMorphRegistrationLib.flow.slabs import slabs
 from VoxelMorphRegistrationLib.networks import Flow
 from VoxelMorphRegistrationLib.refinement import forces, levels
 from VoxelMorphRegistrationLib.refinement.finer import FinerImages, Pull
-from VoxelMorphRegistrationLib.refinement.levels import Lattice
+from VoxelMorphRegistrationLib.refinement.forces import LnccForce
+from VoxelMorphRegistrationLib.refinement.levels import Lattice, level_shape
 from VoxelMorphRegistrationLib.space.affine import apply_affine, homogeneous
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -117,6 +122,20 @@ def test_a_slope_is_exact_for_a_cubic_but_for_the_two_outermost_voxels_and_one_s
     assert found[0, 1:].abs().max() == 0
     parts = [(slice(first, min(first + 4, 9)), *whole[1:]) for first in (0, 4, 8)]
     torch.testing.assert_close(lattice.gradient(torch.ones_like(image), image, parts), found)
+
+
+def test_leaving_out_empty_surroundings_changes_no_force(pair):
+    around = (20, 13, 5, 22, 24, 18)
+    fixed, moving = (standardised(F.pad(image - image.min(), around)) for image in pair[:2])
+    shape = tuple(fixed.shape[2:])
+    lattice = Lattice(shape, level_shape(shape, 2))
+    displacement = 0.8 * torch.randn((1, 3, *lattice.velocity_shape), generator=torch.Generator().manual_seed(5))
+    force, everywhere = LnccForce(fixed, moving), LnccForce(fixed, moving)
+    everywhere._correlation.boxes = slabs(shape)
+    assert sum(math.prod(part.stop - part.start for part in box) for box in force._correlation.boxes) < math.prod(shape)
+    (value, gradient), (expected_value, expected) = (each(displacement, lattice) for each in (force, everywhere))
+    assert value == pytest.approx(expected_value, rel=1e-5)
+    torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_a_grid_a_little_above_the_limit_is_refined_as_one_below_it(pair, monkeypatch):

@@ -27,10 +27,10 @@ def slabs(shape: Sequence[int], channels: int = 1) -> list[Box]:
 
 
 def slabs_around(active: torch.Tensor, channels: int = 1) -> list[Box]:
-    """`slabs` of an array, each cut down to what is `active` in it (bool, *shape) and one voxel around; empty ones left
-    out.
+    """`slabs` of an array, each cut down to what is `active` in it (bool, *shape) and two voxels around, as far as a
+    derivative looks; empty ones left out.
     """
-    near = _DILATE[active.dim()](active[None].float(), 3, 1, 1)[0] > 0
+    near = _DILATE[active.dim()](active[None].float(), 5, 1, 2)[0] > 0
     boxes = []
     for rows, *_ in slabs(active.shape, channels):
         within = near[rows]

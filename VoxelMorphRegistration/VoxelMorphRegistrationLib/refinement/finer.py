@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ..flow import integration, sampling
+from ..flow.similarity import standardised
 from .field_of_view import FieldOfView
 from .forces import Force, LnccForce
 from .levels import shrink
@@ -54,7 +55,7 @@ class FinerImages:
         moved = np.eye(len(self.to_moving))
         moved[:-1, -1] = view.start
         pull = Pull(before, self.to_moving @ moved, tuple(self.moving.shape[2:]))
-        return FinerLevel(LnccForce(fixed, self.moving, weights), pull)
+        return FinerLevel(LnccForce(fixed, standardised(self.moving), weights), pull)
 
 
 class Pull:

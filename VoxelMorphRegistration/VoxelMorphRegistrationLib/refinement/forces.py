@@ -42,13 +42,13 @@ class LnccForce:
 
     Args:
         fixed: (1, 1, *shape).
-        moving: on the same grid, or on one of its own, which the lattices that it is called with know.
+        moving: standardised, on the same grid, or on one of its own, which the lattices that it is called with know.
         mask: weights on the fixed image, (1, 1, *shape); None = everywhere.
     """
 
     def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None) -> None:
         self.shape = tuple(fixed.shape[2:])
-        self._moving = standardised(moving, mask if moving.shape == fixed.shape else None)
+        self._moving = moving
         self._correlation = LocalCorrelation(fixed, _WINDOW, mask, stride=2)
 
     @classmethod
@@ -56,7 +56,8 @@ class LnccForce:
         """Between a pair's images made coarser by a factor."""
         shape = level_shape(images.shape, factor)
         mask = None if images.mask is None else shrink(images.mask, shape)
-        return cls(shrink_inside(images.fixed, images.mask, shape), shrink(images.moving, shape), mask)
+        moving = standardised(shrink(images.moving, shape), mask)
+        return cls(shrink_inside(images.fixed, images.mask, shape), moving, mask)
 
     def value(self, displacement: torch.Tensor) -> float:
         with torch.no_grad():
