@@ -11,6 +11,7 @@ import math
 from functools import partial
 from typing import Literal
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -26,6 +27,19 @@ def identity(shape: tuple[int, ...], device: torch.device | str = "cpu") -> torc
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
 
 
+def affine_over(linear: np.ndarray, offset: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
+    """linear @ n + offset at every array index n of `shape`: float32 (len(offset), *shape)."""
+    channels = []
+    for row, start in zip(linear, offset):
+        total = torch.full([1] * len(shape), float(start), dtype=torch.float64)
+        for axis, count in enumerate(shape):
+            view = [1] * len(shape)
+            view[axis] = count
+            total = total + (torch.arange(count, dtype=torch.float64) * float(row[axis])).view(view)
+        channels.append(total.float())
+    return torch.stack(channels)
+
+
 def sample(
     image: torch.Tensor, position: torch.Tensor, padding: Padding = "zeros", mode: str = "bilinear"
 ) -> torch.Tensor:
@@ -35,7 +49,7 @@ def sample(
         padding: what lies outside: 'zeros', or 'border' for the nearest edge voxel.
         mode: 'bilinear' (linear in every axis) or 'nearest'.
     """
-    scaled = [position[:, axis].float() * _extent(n) - 1.0 for axis, n in enumerate(image.shape[2:])]
+    scaled = [position[:, axis].float() * extent(n) - 1.0 for axis, n in enumerate(image.shape[2:])]
     return sample_normalised(image, torch.stack(scaled[::-1], dim=1), padding, mode)
 
 
@@ -51,9 +65,9 @@ def normalised_positions(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Te
     """
     moved = []
     for axis, n in enumerate(shape):
-        along = constant(flow.device, _ramp, flow.shape[2 + axis], _extent(n))
+        along = constant(flow.device, _ramp, flow.shape[2 + axis], extent(n))
         along = along.view([-1 if a == axis else 1 for a in range(len(shape))])
-        moved.append(torch.add(along, flow[:, axis].float(), alpha=_extent(n)))
+        moved.append(torch.add(along, flow[:, axis].float(), alpha=extent(n)))
     return torch.stack(moved[::-1], dim=1)
 
 
@@ -85,6 +99,6 @@ def _ramp(count: int, step: float) -> torch.Tensor:
     return (torch.arange(count, dtype=torch.float64) * step - 1.0).float()
 
 
-def _extent(n: int) -> float:
+def extent(n: int) -> float:
     """Of a voxel where an axis of n voxels runs from -1 to 1 between its outermost centres; one voxel has no extent."""
     return 2.0 / max(n - 1, 1)

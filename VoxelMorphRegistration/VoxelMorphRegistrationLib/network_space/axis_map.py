@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from ..flow.filters import apply_separable, gaussian_matrices, interpolation_matrix
 from ..flow.transfers import constant
+from ..space.affine import array_order
 from ..space.grid import Grid
 
 _WHOLE = 1e-4  # voxels: closer than this, positions are the voxels themselves
@@ -34,9 +35,8 @@ class AxisMap:
     def between(cls, target: Grid, source: Grid) -> AxisMap | None:
         """The map, or None when the axes of the two grids are not parallel (to a thousandth of a voxel)."""
         dimension = target.dimension
-        matrix = target.index_to_index(source)
-        linear = matrix[:dimension, :dimension][::-1, ::-1]
-        offset = matrix[:dimension, dimension][::-1]
+        matrix = array_order(target.index_to_index(source))
+        linear, offset = matrix[:-1, :-1], matrix[:-1, -1]
         axes = np.abs(linear).argmax(axis=0)
         if sorted(axes.tolist()) != list(range(dimension)):
             return None

@@ -79,7 +79,7 @@ class NormalisedImage:
                 return regrid(sent(tensor, device), axis_map, grid.shape, background, sigma)[None]
             except torch.cuda.OutOfMemoryError:  # The whole image may need more room than what the network sees of it.
                 return sent(regrid(tensor, axis_map, grid.shape, background, sigma)[None], device)
-        values = smooth(tensor, sigma)[0].numpy()
+        values = self.smoothed_for(grid, alignment)[0, 0].numpy()
         transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
         resampled = sitk.Resample(
             self.grid.image(values),

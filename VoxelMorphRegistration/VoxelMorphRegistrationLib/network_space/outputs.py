@@ -15,7 +15,7 @@ import torch
 from ..flow import sampling
 from ..flow.transfers import fetched, sent
 from ..space import displacement
-from ..space.affine import linear_parts
+from ..space.affine import array_order, linear_parts
 from ..space.grid import Grid
 from .axis_map import AxisMap, regrid
 
@@ -89,32 +89,14 @@ def network_vectors(
 
 def index_positions(target: Grid, source: Grid, entry: tuple[np.ndarray, np.ndarray] | None = None) -> torch.Tensor:
     """Array indices in `source` of entry(x) for the voxels x of `target`: float32 (d, *target.shape)."""
-    matrix = target.index_to_physical()
-    if entry is not None:
-        through = np.eye(len(matrix))
-        through[:-1, :-1], through[:-1, -1] = entry
-        matrix = through @ matrix
-    matrix = source.physical_to_index() @ matrix
-    return _affine_over(matrix[:-1, :-1][::-1, ::-1], matrix[:-1, -1][::-1], target.shape)
+    matrix = array_order(target.index_to_index(source, entry))
+    return sampling.affine_over(matrix[:-1, :-1], matrix[:-1, -1], target.shape)
 
 
 def affine_vectors(affine: tuple[np.ndarray, np.ndarray], grid: Grid) -> torch.Tensor:
     """M x + t - x in LPS mm at the voxels x of a grid: float32 (d, *grid.shape)."""
     rest = affine[0] - np.eye(grid.dimension)
-    return _affine_over((rest @ grid.axes)[:, ::-1], rest @ np.asarray(grid.origin) + affine[1], grid.shape)
-
-
-def _affine_over(linear: np.ndarray, offset: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
-    """linear @ n + offset at every array index n of `shape`: float32 (len(offset), *shape)."""
-    channels = []
-    for row, constant in zip(linear, offset):
-        total = torch.full([1] * len(shape), float(constant), dtype=torch.float64)
-        for axis, count in enumerate(shape):
-            view = [1] * len(shape)
-            view[axis] = count
-            total = total + (torch.arange(count, dtype=torch.float64) * float(row[axis])).view(view)
-        channels.append(total.float())
-    return torch.stack(channels)
+    return sampling.affine_over((rest @ grid.axes)[:, ::-1], rest @ np.asarray(grid.origin) + affine[1], grid.shape)
 
 
 def _blend(position: torch.Tensor, size: int) -> torch.Tensor:

@@ -70,17 +70,13 @@ class Pull:
     def __init__(self, before: torch.Tensor, to_moving: np.ndarray, moving_shape: tuple[int, ...]) -> None:
         self._before = before
         # As `sampling.sample_normalised` counts: from -1 at the first voxel centre to 1 at the last, last axis first.
-        extent = np.array([2.0 / max(n - 1, 1) for n in moving_shape])
+        extent = np.array([sampling.extent(n) for n in moving_shape])
         linear, offset = extent[:, None] * to_moving[:-1, :-1], extent * to_moving[:-1, -1] - 1.0
-        shape, device = tuple(before.shape[2:]), before.device
-        self._linear = torch.from_numpy(linear[::-1].astype(np.float32)).to(device)
-        still = self._mapped(sampling.identity(shape, device))
-        shift = torch.from_numpy(offset[::-1].astype(np.float32)).to(device)
-        self._still = still + shift.view(1, -1, *[1] * len(shape))
+        self._linear = torch.from_numpy(linear[::-1].astype(np.float32)).to(before.device)
+        still = sampling.affine_over(linear[::-1], offset[::-1], tuple(before.shape[2:]))
+        self._still = still[None].to(before.device)
 
     def __call__(self, displacement: torch.Tensor) -> torch.Tensor:
         """The positions (1, d, *shape) that x -> before(displacement(x)) gives, for `sampling.sample_normalised`."""
-        return self._still + self._mapped(integration.compose_flows(self._before, displacement, "border"))
-
-    def _mapped(self, vectors: torch.Tensor) -> torch.Tensor:
-        return (self._linear @ vectors[0].flatten(1)).view_as(vectors)
+        whole = integration.compose_flows(self._before, displacement, "border")
+        return self._still + (self._linear @ whole[0].flatten(1)).view_as(whole)

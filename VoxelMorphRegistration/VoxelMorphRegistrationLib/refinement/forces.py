@@ -28,9 +28,6 @@ class Force(Protocol):
 
     shape: tuple[int, ...]  # of the level's grid, the fixed image's
 
-    def value(self, displacement: torch.Tensor) -> float:
-        """The similarity (larger is better) at a displacement (1, d, *level shape), in voxels of the level."""
-
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         """The similarity and its gradient (1, d, *velocity shape), at a displacement (1, d, *velocity shape) in voxels
         of the velocity's grid; the gradient is per voxel of the level's images.
@@ -59,10 +56,6 @@ class LnccForce:
         moving = standardised(shrink(images.moving, shape), mask)
         return cls(shrink_inside(images.fixed, images.mask, shape), moving, mask)
 
-    def value(self, displacement: torch.Tensor) -> float:
-        with torch.no_grad():
-            return float(self._correlation(sampling.warp(self._moving, displacement, "border")))
-
     def __call__(self, displacement: torch.Tensor, lattice: Lattice) -> tuple[float, torch.Tensor]:
         with torch.no_grad():
             boxes = self._correlation.boxes
@@ -86,6 +79,7 @@ class MindForce:
         self._total = float(self._weight.mean()) or 1.0
 
     def value(self, displacement: torch.Tensor) -> float:
+        """The similarity (larger is better) at a displacement (1, d, *level shape), in voxels of the level."""
         with torch.no_grad():
             return self._similarity(self._fixed - sampling.warp(self._moving, displacement, "border"))
 

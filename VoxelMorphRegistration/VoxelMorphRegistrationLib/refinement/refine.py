@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from ..flow import integration
 from ..flow.folding import around_folds, folded_voxels, smooth_folds
 from .contrast import CoarseComparison, choose_similarity
 from .finer import FinerImages, FinerLevel
-from .forces import Forces
+from .forces import Forces, MindFeatures, MindForce
 from .levels import integration_shape, level_shape, shrink
 from .optimise import optimise
 from .pair import ImagePair
@@ -176,11 +177,13 @@ class _Judge:
     def __call__(self, displacement: torch.Tensor) -> float:
         if self.similarity == "lncc":
             return self._comparison.lncc(displacement, self._weight)
-        forces = Forces(self._images.seen, "mind")
-        shape = level_shape(forces.images.shape, forces.finest)
-        return forces.at(forces.finest).value(
-            integration.resize_flow(self._images.field_of_view.cut(displacement), shape)
-        )
+        inside = self._images.field_of_view.cut(displacement)
+        return self._mind.value(integration.resize_flow(inside, self._mind.shape))
+
+    @cached_property
+    def _mind(self) -> MindForce:
+        seen = self._images.seen
+        return MindForce(MindFeatures(seen), Forces(seen, "mind").finest)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import numpy as np
 import SimpleITK as sitk
 import torch
 
@@ -17,7 +16,7 @@ from ..network_space.inputs import NetworkInputs, NormalisedImage, mask_on_netwo
 from ..network_space.intensity import IntensityRule
 from ..refinement.finer import FinerImages
 from ..refinement.pair import ImagePair
-from ..space.affine import array_order, homogeneous, linear_parts
+from ..space.affine import array_order, linear_parts
 from ..space.checks import cleaned
 from ..space.grid import Grid
 
@@ -82,23 +81,15 @@ class FinerPair:
         has many more voxels: then it is blurred no further than it has to be.
         """
         fixed = self.fixed.on(self.grid, None, self.device)
-        to_moving = self._to_moving()
-        if to_moving is None or math.prod(self.moving.grid.size) > _MORE_VOXELS * math.prod(self.grid.size):
+        linear = None if self.alignment is None else linear_parts(self.alignment)
+        many = math.prod(self.moving.grid.size) > _MORE_VOXELS * math.prod(self.grid.size)
+        if many or (self.alignment is not None and linear is None):
             moving = self.moving.on(self.grid, self.alignment, self.device)
             to_moving = self.network.index_to_index(self.grid)
         else:
             moving = self.moving.smoothed_for(self.grid, self.alignment, self.device)
+            to_moving = self.network.index_to_index(self.moving.grid, linear)
         return FinerImages(fixed, moving, array_order(to_moving))
-
-    def _to_moving(self) -> np.ndarray | None:
-        """(d+1, d+1) from an index of the network's grid to the moving image's; None where that is not linear."""
-        aligned = self.network.index_to_physical()
-        if self.alignment is not None:
-            linear = linear_parts(self.alignment)
-            if linear is None:
-                return None
-            aligned = homogeneous(*linear) @ aligned
-        return self.moving.grid.physical_to_index() @ aligned
 
 
 @dataclass(frozen=True, eq=False)

@@ -119,9 +119,17 @@ class Grid:
         matrix[:2] *= -1
         return matrix
 
-    def index_to_index(self, other: Grid) -> np.ndarray:
-        """(d+1, d+1) homogeneous matrix from index (i, j, k, 1) here to the index of the same place in `other`."""
-        return other.physical_to_index() @ self.index_to_physical()
+    def index_to_index(self, other: Grid, through: tuple[np.ndarray, np.ndarray] | None = None) -> np.ndarray:
+        """(d+1, d+1) homogeneous matrix from index (i, j, k, 1) here to the index of the same place in `other`.
+
+        `through`: (matrix, offset) by which LPS points go from here to there, where that is another place.
+        """
+        outward = self.index_to_physical()
+        if through is not None:
+            linear = np.eye(len(outward))
+            linear[:-1, :-1], linear[:-1, -1] = through
+            outward = linear @ outward
+        return other.physical_to_index() @ outward
 
     def to_index(self, points: np.ndarray) -> np.ndarray:
         """Continuous index (..., d), float64 in the order i, j(, k), of LPS points (..., d) in mm.
