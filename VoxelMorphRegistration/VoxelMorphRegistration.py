@@ -253,6 +253,7 @@ class VoxelMorphRegistrationLogic(ScriptedLoadableModuleLogic):
             device=device,
             seed=seed,
             keyframes=keyframes,
+            detail="everywhere" if outputTransformSequenceNode else "segmentation",
         )
         return propagate_segmentation(inputs, outputs, settings, model, progress)
 

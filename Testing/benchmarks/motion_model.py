@@ -1,6 +1,7 @@
 """Strategy motion-model against direct: a breathing abdomen of known truth in which some frames are unlike all others.
 
     python -m Testing.benchmarks.motion_model            # 200 frames; prints a table, writes results/motion_model.json
+    python -m Testing.benchmarks.motion_model --detail segmentation     # full detail around the liver alone
     python -m Testing.benchmarks.motion_model --frames 60 --direct 12
 
 Each frame is a public CT (3 mm) pulled through a displacement written down as a formula: breathing down and forward
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ import SimpleITK as sitk
 from Testing.benchmarks.accuracy.case_motion import _other_day, _stays_inside
 from Testing.benchmarks.accuracy.cases import SHARED, like, points_of, pull, read
 from VoxelMorphRegistrationLib.models.loading import Model, load_model
+from VoxelMorphRegistrationLib.propagation.choices import DETAILS
 from VoxelMorphRegistrationLib.propagation.frames import Frames
 from VoxelMorphRegistrationLib.propagation.propagate import Propagation
 from VoxelMorphRegistrationLib.propagation.settings import PropagationSettings
@@ -160,6 +163,7 @@ def main() -> None:
     parser.add_argument("--direct", type=int, default=20, help="frames besides the intruders that direct registers")
     parser.add_argument("--keyframes", type=int)
     parser.add_argument("--model", default="any-anatomy-fast")
+    parser.add_argument("--detail", choices=DETAILS, default="everywhere", help="where a frame has full detail")
     parser.add_argument("--network-spacing", type=float, metavar="MM", help="another than the network's")
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="voxels of N x 3 mm, to try it out")
     args = parser.parse_args()
@@ -170,11 +174,11 @@ def main() -> None:
     usual = [index for index in range(1, args.frames) if not case.intruder(index)]
     every = max(1, len(usual) // args.direct)
     pairs = Settings(align="none", network_spacing=args.network_spacing)
-    combined = measure(case, model, PropagationSettings("motion-model", keyframes=args.keyframes, registration=pairs))
+    how = partial(PropagationSettings, registration=pairs, detail=args.detail)
+    combined = measure(case, model, how("motion-model", keyframes=args.keyframes))
     print(table("motion-model", combined, intruders), flush=True)
     chosen = usual[::every]
-    parts = [PropagationSettings("direct", select=part, registration=pairs) for part in (chosen, intruders)]
-    apart = [measure(case, model, part) for part in parts]
+    apart = [measure(case, model, how("direct", select=part)) for part in (chosen, intruders)]
     direct = Measured({**apart[0].errors, **apart[1].errors}, {}, [], sum(one.seconds for one in apart))
     print(table("direct", direct, intruders), flush=True)
     both = [index for index in chosen if index not in combined.keys]
@@ -207,7 +211,9 @@ def main() -> None:
         "other_frames_registered_directly": needless,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "motion_model.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    file = RESULTS / "motion_model.json"
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    file.write_text(json.dumps({**kept, args.detail: told}, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(told, indent=1))
 
 

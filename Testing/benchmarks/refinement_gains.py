@@ -14,14 +14,13 @@ import argparse
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import SimpleITK as sitk
 import torch
 
-from Testing.benchmarks.accuracy.cases import Case, build
+from Testing.benchmarks.accuracy.cases import Case, build, exchanged
 from Testing.benchmarks.accuracy.scores import score
 from VoxelMorphRegistrationLib import Registrar, Settings, load_model
 from VoxelMorphRegistrationLib.models.loading import Model
@@ -53,10 +52,7 @@ def _both_ways(cases: list[Case]) -> Iterator[Case]:
         if case.frame is None or case.frame in _FRAMES:
             yield case
         if case.real:
-            labels = {name: (moving, fixed) for name, (fixed, moving) in case.labels.items()}
-            landmarks = case.landmarks and (case.landmarks[1], case.landmarks[0])
-            turned = {"fixed": case.moving, "moving": case.fixed, "labels": labels, "landmarks": landmarks}
-            yield replace(case, name=f"{case.name}, exchanged", **turned)
+            yield exchanged(case)
 
 
 def measured(case: Case, model: Model) -> dict[str, Any]:

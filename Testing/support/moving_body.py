@@ -44,6 +44,12 @@ class Centring(torch.nn.Module):
             field[:, channel] = voxels
         return Flow(field, "displacement", 1, "border", 0)
 
+    def rough_flow(self, fixed, moving):
+        return self.flow(fixed, moving)
+
+    def finished(self, fixed, moving, rough, repeating=True, detailed=None):
+        return rough
+
     def _centre(self, image, axis):
         weight = image[0, 0].sum(dim=tuple(other for other in range(self.dimension) if other != axis))
         return float((weight * torch.arange(len(weight))).sum() / weight.sum())

@@ -56,6 +56,12 @@ class CentroidNetwork(torch.nn.Module):
         field = apart.view(1, 3, 1, 1, 1).expand(1, 3, *fixed.shape[2:]).contiguous()
         return Flow(field, "velocity", 1, "border", self.squarings)
 
+    def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
+        return self.flow(fixed, moving)
+
+    def finished(self, fixed, moving, rough: Flow, repeating: bool = True, detailed=None) -> Flow:
+        return rough
+
 
 def _centre(image: torch.Tensor) -> torch.Tensor:
     weight = image[0, 0].double()

@@ -9,6 +9,7 @@ from scipy.linalg import expm
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from VoxelMorphRegistrationLib.errors import InputError
+from VoxelMorphRegistrationLib.flow.surroundings import Surroundings
 from VoxelMorphRegistrationLib.networks import build_network, pyramid
 from VoxelMorphRegistrationLib.networks.motion_cues import motion_cues
 
@@ -86,6 +87,19 @@ def test_a_rough_flow_is_finished_with_the_passes_that_it_left_out(images):
     assert shapes == [8, 12]  # 6 voxels of 4, padded to the multiple, and 12 of 2
     assert _voxels(network.finished(*images, rough)) == [8, -16, 4]
     assert shapes == [8, 12, 24, 24]
+
+
+def test_full_detail_is_found_around_what_counts_alone_and_elsewhere_the_flow_stays_the_rough_one(images):
+    network = _network(pyramid=[4, 2, 1])
+    rough, whole = network.rough_flow(*images), network.flow(*images)
+    counting = torch.zeros_like(images[0])
+    counting[..., 4, 4, 4] = 1
+    detailed = Surroundings.of(counting, torch.zeros(1, 3, *counting.shape[2:]))
+    assert all(part.start == 0 and part.stop <= 10 for part in detailed.box)
+    found = network.finished(*images, rough, detailed=detailed)
+    assert torch.equal(found.field[..., 10:], rough.field[..., 10:])
+    near, before = ((flow.field - whole.field)[..., :4, :4, :4].abs().max() for flow in (found, rough))
+    assert near < 0.1 * before
 
 
 def test_a_network_without_coarse_passes_has_no_cheaper_flow(images):

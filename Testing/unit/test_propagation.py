@@ -234,7 +234,7 @@ def test_sequential_composes_steps_in_the_order_in_which_tissue_moved():
 def test_a_mask_margin_compares_images_around_each_references_own_segmentation(monkeypatch):
     seen = {}
 
-    def register(self, fixed, moving, mask=None, near=False):
+    def register(self, fixed, moving, mask=None, near=False, region=None):
         seen[moving.GetPixel(0, 0, 0), fixed.GetPixel(0, 0, 0)] = mask
         return SimpleNamespace(displacement=Grid.of(fixed).empty_image(sitk.sitkVectorFloat32, 3), notes=[])
 

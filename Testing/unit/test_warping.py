@@ -79,6 +79,21 @@ def test_a_half_resolution_flow_is_doubled_exactly_as_voxelmorph_does():
     torch.testing.assert_close(full[0, :, -1, -1], 2 * half[0, :, -1, -1])
 
 
+def test_warping_to_coarser_voxels_is_about_warping_and_then_averaging():
+    image = torch.from_numpy(gaussian_filter(np.random.default_rng(3).normal(size=(24, 20, 28)), 1.5))[
+        None, None
+    ].float()
+    coarse = velocity((12, 10, 14), voxels=2.0, seed=5)
+    fine = 2 * torch.nn.functional.interpolate(coarse, scale_factor=2, mode="trilinear", align_corners=False)
+    expected = sampling.averaged(sampling.warp(image, fine, "border"), 2)
+    found = sampling.warp_averaged(image, coarse, 2, "border")
+    inner = (..., slice(3, -3), slice(3, -3), slice(3, -3))
+    moved = (sampling.averaged(image, 2) - expected)[inner].abs().mean()
+    assert found.shape == expected.shape and (found - expected)[inner].abs().mean() < 0.05 * moved
+    still = torch.zeros_like(coarse)
+    assert torch.allclose(sampling.warp_averaged(image, still, 2), sampling.averaged(image, 2), atol=1e-6)
+
+
 def test_one_voxel_thick_images_can_be_sampled():
     image = torch.rand(1, 1, 1, 6, 6)
     torch.testing.assert_close(sampling.warp(image, torch.zeros(1, 3, 1, 6, 6), "border"), image)

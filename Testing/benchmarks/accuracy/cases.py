@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,14 @@ class Case:
     align: str = "none"
     refine: int | str = "auto"
     real: bool = False
+
+
+def exchanged(case: Case) -> Case:
+    """A real pair the other way round."""
+    labels = {name: (moving, fixed) for name, (fixed, moving) in case.labels.items()}
+    landmarks = case.landmarks and (case.landmarks[1], case.landmarks[0])
+    name = f"{case.name}, exchanged"
+    return replace(case, name=name, fixed=case.moving, moving=case.fixed, labels=labels, landmarks=landmarks)
 
 
 def build(folder: Path, subset: str = "full") -> list[Case]:

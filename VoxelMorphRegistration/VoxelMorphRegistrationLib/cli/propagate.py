@@ -99,7 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_transforms,
         default=0,
         metavar="none|full|N",
-        help="displacement of each frame, whole or every N-th voxel an axis (default: none)",
+        help="displacement of each frame, whole or every N-th voxel an axis; whole frames are then worked out in full "
+        "detail, and not what surrounds the segmentation alone (default: none)",
     )
     add_run_options(
         parser,

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from .transfers import constant
 
 Padding = Literal["zeros", "border"]
+_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _WORTH_SHARING = 20_000  # positions; fewer are sampled sooner than shared out
 
 
@@ -58,16 +59,37 @@ def warp(image: torch.Tensor, flow: torch.Tensor, padding: Padding = "zeros", mo
     return sample_normalised(image, normalised_positions(flow, image.shape[2:]), padding, mode)
 
 
-def normalised_positions(flow: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def averaged(values: torch.Tensor, factor: int, stride: int | None = None) -> torch.Tensor:
+    """The means of values (B, C, *shape) over `factor` voxels an axis, in steps of as many or of `stride`."""
+    return values if factor == 1 else _POOL[values.dim() - 2](values, factor, stride or factor)
+
+
+def warp_averaged(image: torch.Tensor, flow: torch.Tensor, factor: int, padding: Padding = "zeros") -> torch.Tensor:
+    """About `averaged(warp(image, fine flow), factor)`, with one sample for each of the means.
+
+    An average of neighbours is what interpolation has between its means: it is sampled where the middle of each cell
+    is pulled from, as if the cell moved whole.
+
+    Args:
+        image: (B, C, *shape).
+        flow: (B, d, *shape / factor), in voxels of its own grid, whose cells hold `factor` voxels an axis.
+    """
+    means = averaged(image, factor, stride=1)
+    return sample_normalised(means, normalised_positions(flow, means.shape[2:], factor), padding)
+
+
+def normalised_positions(flow: torch.Tensor, shape: tuple[int, ...], stride: int = 1) -> torch.Tensor:
     """x + flow(x) for the voxels x of the flow's grid (B, d, *out), as `sample_normalised` takes them.
 
-    `shape` is that of the array whose voxels the flow counts in.
+    `shape` is that of the array that is sampled, `stride` how many of its voxels each of the flow's grid is long, in
+    which the flow counts; the first voxel centres lie on each other.
     """
     moved = []
     for axis, n in enumerate(shape):
-        along = constant(flow.device, _ramp, flow.shape[2 + axis], extent(n))
+        step = stride * extent(n)
+        along = constant(flow.device, _ramp, flow.shape[2 + axis], step)
         along = along.view([-1 if a == axis else 1 for a in range(len(shape))])
-        moved.append(torch.add(along, flow[:, axis].float(), alpha=extent(n)))
+        moved.append(torch.add(along, flow[:, axis].float(), alpha=step))
     return torch.stack(moved[::-1], dim=1)
 
 

@@ -36,12 +36,19 @@ def slabs_around(active: torch.Tensor, channels: int = 1) -> list[Box]:
         within = near[rows]
         if not bool(within.any()):
             continue
-        ends = []
-        for axis in range(1, active.dim()):
-            filled = torch.nonzero(within.amax([a for a in range(active.dim()) if a != axis])).flatten().tolist()
-            ends.append(slice(filled[0], filled[-1] + 1))
-        boxes.append((rows, *ends))
+        boxes.append((rows, *(_ends(within, axis) for axis in range(1, active.dim()))))
     return boxes
+
+
+def box_of(active: torch.Tensor) -> Box | None:
+    """The smallest box that holds all of what is `active` (bool, *shape); None where nothing is."""
+    return tuple(_ends(active, axis) for axis in range(active.dim())) if bool(active.any()) else None
+
+
+def _ends(active: torch.Tensor, axis: int) -> slice:
+    """From the first plane across an axis that has something active to the last."""
+    filled = torch.nonzero(active.amax([a for a in range(active.dim()) if a != axis])).flatten().tolist()
+    return slice(filled[0], filled[-1] + 1)
 
 
 def inside(values: torch.Tensor, box: Box) -> torch.Tensor:

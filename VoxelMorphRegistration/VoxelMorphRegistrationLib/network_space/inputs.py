@@ -34,6 +34,7 @@ class NetworkInputs:
 
     Attributes:
         mask: where the images are compared; None for everywhere.
+        counting: not zero where the moving image counts, as it lies here; None for everywhere.
         fading: the share of a motion that stays, where the moving image covers a part of the fixed one; None where it
             covers all.
     """
@@ -42,6 +43,7 @@ class NetworkInputs:
     moving: torch.Tensor
     grid: Grid
     mask: torch.Tensor | None = None
+    counting: torch.Tensor | None = None
     fading: torch.Tensor | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -101,13 +103,19 @@ def on_network_grid(
 
 def mask_on_network_grid(mask: sitk.Image, grid: Grid) -> torch.Tensor:
     """1 where the mask is not zero, float32 (1, 1, *grid.shape); raises InputError when that is nowhere."""
-    on_grid = sitk.Resample(
-        mask != 0, grid.empty_image(sitk.sitkUInt8), sitk.Transform(), sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
-    )
-    array = sitk.GetArrayFromImage(on_grid)
-    if not array.any():
+    on_grid = region_on_network_grid(mask, grid, None)
+    if not bool(on_grid.any()):
         raise InputError("mask: it is zero everywhere on the fixed image; draw it on the fixed image")
-    return torch.from_numpy(array.astype(np.float32))[None, None]
+    return on_grid
+
+
+def region_on_network_grid(region: sitk.Image, grid: Grid, alignment: sitk.Transform | None) -> torch.Tensor:
+    """1 where the image at alignment(x) is not zero, for the voxels x of a grid: float32 (1, 1, *grid.shape)."""
+    transform = alignment if alignment is not None else sitk.Transform(grid.dimension, sitk.sitkIdentity)
+    on_grid = sitk.Resample(
+        region != 0, grid.empty_image(sitk.sitkUInt8), transform, sitk.sitkNearestNeighbor, 0, sitk.sitkUInt8
+    )
+    return torch.from_numpy(sitk.GetArrayFromImage(on_grid).astype(np.float32))[None, None]
 
 
 def _antialias_sigma(source: Grid, grid: Grid, alignment: sitk.Transform | None) -> tuple[float, ...]:

@@ -10,6 +10,7 @@ from torch import nn
 from ..errors import InputError
 from ..flow.integration import resize_flow
 from ..flow.sampling import Padding
+from ..flow.surroundings import Surroundings
 from .compiled import CompiledUnets, Prediction
 from .inference import fast_convolutions, in_slabs, predicting
 from .output import Flow
@@ -73,8 +74,19 @@ class Network(nn.Module):
         """A cheaper approximation of `flow` to start a refinement from; `flow` itself where the network has none."""
         return self.flow(fixed, moving)
 
-    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow, repeating: bool = True) -> Flow:
-        """`flow`, from the `rough_flow` of the same images, without computing that part again."""
+    def finished(
+        self,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        rough: Flow,
+        repeating: bool = True,
+        detailed: Surroundings | None = None,
+    ) -> Flow:
+        """`flow`, from the `rough_flow` of the same images, without computing that part again.
+
+        Args:
+            detailed: where to go on; None for everywhere. Elsewhere the flow stays the rough one.
+        """
         return rough
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:

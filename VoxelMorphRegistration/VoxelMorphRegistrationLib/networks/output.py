@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 
 from ..flow.integration import integrate, integrate_coarsely, resize_flow
 from ..flow.sampling import Padding
+from ..flow.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Flow:
         squarings: of the integration, a displacement scaled by 2 ** -squarings composed with itself as many times
             (unused for a displacement).
         unfinished: whether the network would have repeated its last pass, had it been let.
+        detailed: where a velocity on the network's own grid has full detail, if not everywhere; and then `elsewhere`
+            is its displacement around that, (B, d, *shape).
     """
 
     field: torch.Tensor
@@ -34,15 +38,19 @@ class Flow:
     padding: Padding = "zeros"
     squarings: int = 7
     unfinished: bool = False
+    detailed: Surroundings | None = None
+    elsewhere: torch.Tensor | None = None
 
     def displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
         """u on the network's input grid of array shape `shape`: (B, d, *shape), in voxels of that grid."""
+        if self.detailed is not None and self.elsewhere is not None:
+            return self.detailed.integrated(self.field, self.elsewhere, self.squarings, self.padding)
         return self._at_full_resolution(self.field, shape)
 
     def rough_displacement(self, shape: tuple[int, ...]) -> torch.Tensor:
         """`displacement` integrated on every second voxel: less exact, a sixth of the time, for what is not kept."""
         if self.kind == "velocity" and tuple(self.field.shape[2:]) == tuple(shape):
-            return integrate_coarsely(self.field, self.squarings, self.padding)
+            return self._integrated_coarsely
         return self.displacement(shape)
 
     def inverse(self, shape: tuple[int, ...]) -> torch.Tensor | None:
@@ -50,6 +58,14 @@ class Flow:
         if self.kind != "velocity":
             return None
         return self._at_full_resolution(-self.field, shape)
+
+    @cached_property
+    def _integrated_coarsely(self) -> torch.Tensor:
+        return integrate_coarsely(self.field, self.squarings, self.padding)
+
+    def faded(self, share: torch.Tensor) -> Flow:
+        """The flow of a share of the field, (1, 1, *any)."""
+        return replace(self, field=self.field * share, detailed=None, elsewhere=None)
 
     def _at_full_resolution(self, field: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
         if self.kind == "velocity":

@@ -28,6 +28,7 @@ The algorithm, for a pair (fixed, moving) and the factors (4, 2, 1), starting fr
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -35,9 +36,10 @@ import torch
 import torch.nn.functional as F
 
 from ..flow.filters import apply_separable, gaussian_matrices
-from ..flow.integration import integrate_coarsely
-from ..flow.sampling import warp
+from ..flow.integration import integrate, integrate_coarsely
+from ..flow.sampling import averaged, warp, warp_averaged
 from ..flow.similarity import LocalCorrelation
+from ..flow.surroundings import Surroundings
 from .inference import predicting
 from .motion_cues import motion_cues
 from .output import Flow
@@ -46,7 +48,6 @@ from .pairwise import PairwiseNetwork
 from .precision import convolutions
 from .replays import Replays
 
-_POOL = {2: F.avg_pool2d, 3: F.avg_pool3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
 _CUE_SMOOTHING = 1.5  # voxels, for the first of the cue windows; of 1.5 and 2.5 the better on synthetic pairs
 # Gain in similarity (`_similarity`) by which a pass earns a further one. Frames of one patient gain .003 to .0073 by
@@ -87,6 +88,7 @@ class PyramidNetwork(PairwiseNetwork):
         self.replays = Replays()
 
     def forward(self, fixed: torch.Tensor, moving: torch.Tensor, repeating: bool = True) -> Flow:
+        self._check(fixed, moving)
         return self._passes(fixed, moving, self.factors, None, self.further_windows, repeating)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
@@ -94,14 +96,30 @@ class PyramidNetwork(PairwiseNetwork):
 
         Refinement that starts from it ends as well as from `flow`.
         """
+        self._check(fixed, moving)
         with torch.no_grad(), predicting(fixed):
             return self._passes(fixed, moving, self.factors[: self._rough_passes])
 
-    def finished(self, fixed: torch.Tensor, moving: torch.Tensor, rough: Flow, repeating: bool = True) -> Flow:
-        """`flow`, by running the passes that `rough_flow` left out."""
+    def finished(
+        self,
+        fixed: torch.Tensor,
+        moving: torch.Tensor,
+        rough: Flow,
+        repeating: bool = True,
+        detailed: Surroundings | None = None,
+    ) -> Flow:
+        """`flow`, by running the passes that `rough_flow` left out; see `Network.finished`."""
+        self._check(fixed, moving)
         left = self.factors[self._rough_passes :]
+        velocity = rough.field
+        if detailed is not None:
+            fixed, moving, velocity = (detailed.cut(one).contiguous() for one in (fixed, moving, velocity))
         with torch.no_grad(), predicting(fixed):
-            return self._passes(fixed, moving, left, rough.field, self.further_windows, repeating)
+            flow = self._passes(fixed, moving, left, velocity, self.further_windows, repeating)
+        if detailed is None:
+            return flow
+        joined, elsewhere = detailed.joined(rough.field, flow.field), rough.rough_displacement(detailed.shape)
+        return replace(flow, field=joined, detailed=detailed, elsewhere=elsewhere)
 
     def improve(
         self,
@@ -137,7 +155,6 @@ class PyramidNetwork(PairwiseNetwork):
         further_windows: tuple[int, ...] = (),
         repeating: bool = True,
     ) -> Flow:
-        self._check(fixed, moving)
         planned = [(factor, self.cue_windows) for factor in factors]
         further = [(self.factors[-1], (window, *self.cue_windows[1:])) for window in further_windows]
         similarities: list[torch.Tensor] = []  # before each pass at the last factor: that of the one done is unknown
@@ -184,24 +201,23 @@ class PyramidNetwork(PairwiseNetwork):
         They are warped when they have been averaged over half as many voxels, which is cheaper and as good.
         """
         first = factor if velocity is None else max(1, factor // 2)
-        fixed, moving = self._averaged(fixed, first), self._averaged(moving, first)
+        fixed, moving = averaged(fixed, first), averaged(moving, first)
         if velocity is None:
             return fixed, moving
-        velocity = self._averaged(velocity, first) / first
+        velocity, factor = averaged(velocity, first) / first, factor // first
         if self.symmetric:
             # Interpolation blurs. With both images warped alike, what the network makes of that cancels.
-            half = 0.5 * velocity, self.squarings - 1  # half the way in steps as long
-            fixed, moving = self._warped(fixed, -half[0], half[1]), self._warped(moving, *half)
-        else:
-            moving = self._warped(moving, velocity, self.squarings)
-        return self._averaged(fixed, factor // first), self._averaged(moving, factor // first)
+            half, squarings = 0.5 * velocity, self.squarings - 1  # half the way in steps as long
+            return self._warped(fixed, -half, factor, squarings), self._warped(moving, half, factor, squarings)
+        return averaged(fixed, factor), self._warped(moving, velocity, factor, self.squarings)
 
-    def _averaged(self, values: torch.Tensor, factor: int) -> torch.Tensor:
-        return _POOL[self.dimension](values, factor) if factor > 1 else values
-
-    def _warped(self, image: torch.Tensor, velocity: torch.Tensor, squarings: int) -> torch.Tensor:
-        # On every second voxel one squaring less makes steps as long, in voxels.
-        return warp(image, integrate_coarsely(velocity, max(squarings - 1, 0), self.padding), "border")
+    def _warped(self, image: torch.Tensor, velocity: torch.Tensor, factor: int, squarings: int) -> torch.Tensor:
+        """The image, warped with a velocity in its voxels, and averaged over `factor` of them."""
+        squarings = max(squarings - 1, 0)  # on every second voxel one less makes steps as long, in voxels
+        if factor == 1:
+            return warp(image, integrate_coarsely(velocity, squarings, self.padding), "border")
+        coarse = averaged(velocity, factor) / factor
+        return warp_averaged(image, integrate(coarse, squarings, self.padding), factor, "border")
 
     def _after_pass(
         self,

@@ -6,4 +6,8 @@ from typing import Literal, get_args
 
 StrategyName = Literal["auto", "direct", "sequential", "keyframes", "motion-model"]
 
+#: Where a frame that is registered with the reference gets all the detail there is.
+Detail = Literal["segmentation", "everywhere"]
+
 STRATEGY_NAMES: tuple[StrategyName, ...] = get_args(StrategyName)
+DETAILS: tuple[Detail, ...] = get_args(Detail)

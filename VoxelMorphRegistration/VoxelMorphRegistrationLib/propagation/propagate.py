@@ -14,12 +14,14 @@ import SimpleITK as sitk
 
 from ..annotations.points import Points, count_outside
 from ..annotations.segment import Segment
+from ..annotations.segmentation import Segmentation
 from ..annotations.surface import Surface
 from ..errors import InputError
 from ..flow.transfers import own_stream
 from ..network_space.grid import network_grid
 from ..registration.registrar import Registrar
 from ..space.grid import Grid
+from .choices import Detail
 from .context import FrameReader, Later, Outcome, found_now
 from .failure import SuccessiveFailures
 from .frame_result import FrameResult
@@ -70,6 +72,7 @@ class Propagation:
         self.points, self.surface = points, surface
         self._check_landmarks()
         self._masks = {one.index: _mask(one, self.settings) for one in self.references}
+        self._regions = {one.index: self._region(one) for one in self.references}
         self.registrar = Registrar(model, self.settings.registration)
         self._check_dimension()
 
@@ -122,6 +125,11 @@ class Propagation:
         other.settings = replace(self.settings, strategy="direct", select=select)
         other.select = check_selected(select, len(self.frames))
         return other
+
+    @property
+    def detail(self) -> Detail:
+        """Where displacements have full detail, on a processor."""
+        return "segmentation" if any(region is not None for region in self._regions.values()) else "everywhere"
 
     @property
     def model(self) -> Model:
@@ -179,10 +187,17 @@ class Propagation:
         """The frames of each reference that serves some, made ready when they are asked for."""
         groups = assign(self.references, self.frames, self.select)
         for reference, indices in groups:
-            mask, alone = self._masks[reference.index], len(groups) == 1
+            where = self._masks[reference.index], self._regions[reference.index]
             yield ServedFrames(
-                self.frames, reference, indices, self.registrar, self.settings, mask, self._motion, alone
+                self.frames, reference, indices, self.registrar, self.settings, *where, self._motion, len(groups) == 1
             )
+
+    def _region(self, reference: Reference) -> sitk.Image | None:
+        """Where the reference counts: in its segmentation, where the labels of single frames are all that is wanted."""
+        settings, drawn = self.settings, reference.segmentation
+        if drawn is None or self.points is not None or self.surface is not None:
+            return None
+        return None if settings.strategy == "sequential" or settings.detail == "everywhere" else _labelled(drawn)
 
     @property
     def _on_gpu(self) -> bool:
@@ -258,8 +273,8 @@ def propagate(
         settings: how, see `PropagationSettings`.
         points, surface: drawn on the reference frame; they follow the tissue.
         options: instead of `settings`, single options: those of `PropagationSettings` (strategy, keyframe_step,
-            keyframes, motion_model, select, mask, mask_margin) and of `Settings` for each pair (align='none' unless
-            given, refine, ...).
+            keyframes, motion_model, detail, select, mask, mask_margin) and of `Settings` for each pair (align='none'
+            unless given, refine, ...).
 
     Raises InputError for a model, reference, segmentation or setting that is not usable, TypeError for an option that
     there is not.
@@ -277,6 +292,11 @@ def _mask(reference: Reference, settings: PropagationSettings) -> sitk.Image | N
         return settings.mask
     if reference.segmentation is None:
         raise InputError("mask margin: there is no segmentation to measure it from; give a mask instead")
-    inside = [sitk.Cast(layer != 0, sitk.sitkUInt8) for layer in reference.segmentation.layers]
-    distance = sitk.SignedMaurerDistanceMap(reduce(sitk.Or, inside), squaredDistance=False, useImageSpacing=True)
+    drawn = _labelled(reference.segmentation)
+    distance = sitk.SignedMaurerDistanceMap(drawn, squaredDistance=False, useImageSpacing=True)
     return distance <= settings.mask_margin
+
+
+def _labelled(segmentation: Segmentation) -> sitk.Image:
+    """1 in every segment."""
+    return reduce(sitk.Or, [sitk.Cast(layer != 0, sitk.sitkUInt8) for layer in segmentation.layers])

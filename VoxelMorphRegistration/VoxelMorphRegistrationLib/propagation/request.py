@@ -85,6 +85,7 @@ class Request:
             registration=Settings(**self.pair),
             keyframes=self.keyframes,
             motion_model=self.motion_model,
+            detail="everywhere" if self.transforms else "segmentation",
         )
         return Propagation(
             frames,
@@ -115,6 +116,8 @@ class Request:
             "network_grid": _grid_text(propagation.network_grid()),
             "model_card": propagation.model.card.digest,
         }
+        if propagation.detail == "segmentation":
+            settings["detail"] = "segmentation"  # not said of the other, which earlier versions had alone
         if strategy == "keyframes":
             settings["keyframe_step"] = self.keyframe_step
         if strategy == "motion-model":

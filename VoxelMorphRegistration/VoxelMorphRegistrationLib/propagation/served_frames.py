@@ -47,6 +47,7 @@ class ServedFrames:
     Attributes:
         indices: which ones, ascending; the reference among them where it is wanted.
         mask: where images are compared with the reference; None for everywhere.
+        region: where the reference counts; None for everywhere.
         alone: no other reference serves frames.
     """
 
@@ -56,6 +57,7 @@ class ServedFrames:
     registrar: Registrar
     settings: PropagationSettings
     mask: sitk.Image | None
+    region: sitk.Image | None
     motion: MotionOfRun
     alone: bool
 
@@ -94,8 +96,9 @@ class ServedFrames:
         return Lock()
 
     def _register(self, fixed: sitk.Image, moving: sitk.Image, near: bool = False) -> Registered:
+        region = self.region if moving is self.reference.image else None
         with self._one_at_a_time:
-            registration = self.registrar.register(fixed, moving, self.mask, near)
+            registration = self.registrar.register(fixed, moving, self.mask, near, region)
         return Registered(registration.displacement, registration.notes)
 
     def _motion_means(self) -> MotionMeans | None:

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..registration.settings import Settings
-from .choices import STRATEGY_NAMES, StrategyName
+from .choices import DETAILS, STRATEGY_NAMES, Detail, StrategyName
 
 _MANY = 64  # frames: looks, key frames and checks then take less than registering each
 
@@ -39,9 +39,12 @@ class PropagationSettings:
         keyframes: for 'motion-model', how many frames are registered; None for as many as the motion asks for.
         motion_model: for 'motion-model', the `motion-model.npz` of an earlier scan of the same patient: frames are
             described by its modes.
+        detail: where a frame that is registered with the reference has all the detail there is: around the
+            'segmentation', where labels are as good or better and sooner there, or 'everywhere', for displacements that
+            are wanted elsewhere too. It is everywhere for 'sequential', with points or a surface, and on a GPU.
 
-    Raises InputError for an unknown strategy, a step or a number of key frames below 1, a margin that is no distance, a
-    mask and a margin.
+    Raises InputError for an unknown strategy or detail, a step or a number of key frames below 1, a margin that is no
+    distance, a mask and a margin.
     """
 
     strategy: StrategyName = "direct"
@@ -52,10 +55,13 @@ class PropagationSettings:
     registration: Settings = field(default_factory=lambda: Settings(align="none"))
     keyframes: int | None = None
     motion_model: str | Path | None = None
+    detail: Detail = "segmentation"
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGY_NAMES:
             raise InputError(f"strategy {self.strategy!r}: unknown; use one of {', '.join(STRATEGY_NAMES)}")
+        if self.detail not in DETAILS:
+            raise InputError(f"detail {self.detail!r}: unknown; use one of {', '.join(DETAILS)}")
         if self.keyframe_step < 1:
             raise InputError(f"keyframe step {self.keyframe_step}: must be 1 or more")
         if self.keyframes is not None and self.keyframes < 1:

@@ -10,6 +10,7 @@ import torch
 
 from ..flow import integration, sampling
 from ..flow.sampling import Padding
+from ..flow.surroundings import Surroundings
 from ..network_space.inputs import NetworkInputs
 from ..networks import Flow
 from ..refinement.contrast import CoarseComparison, choose_similarity
@@ -151,16 +152,32 @@ class Passes:
                 with self._integrating():
                     moving = sampling.warp(inputs.moving, total, flows[-1].padding)
             with self._watch.stage("network", self._device):
-                if rough is None:
-                    flow = self._model.network.flow(inputs.fixed, moving, repeating)
-                else:
-                    flow, rough = self._model.network.finished(inputs.fixed, moving, rough, repeating), None
+                flow, rough = self._flow(inputs, moving, total, rough, repeating), None
             with self._integrating():
                 total = integration.compose_flows(total, flow.displacement(shape), flow.padding)
                 flows.append(flow)
         assert total is not None, "a model has one pass at least"
         found_by = "network" if start is None else start.found_by
         return _faded(PassesResult(tuple(flows), total, found_by), inputs.fading)
+
+    def _flow(
+        self,
+        inputs: NetworkInputs,
+        moving: torch.Tensor,
+        before: torch.Tensor | None,
+        rough: Flow | None,
+        repeating: bool,
+    ) -> Flow:
+        """One pass: the flow of the moving image as `before` has pulled it, in full detail around what counts."""
+        network, detailed = self._model.network, None
+        if rough is None and inputs.counting is None:
+            return network.flow(inputs.fixed, moving, repeating)
+        if rough is None:
+            rough = network.rough_flow(inputs.fixed, moving)
+        if inputs.counting is not None:
+            found = rough.rough_displacement(tuple(inputs.grid.shape))
+            detailed = Surroundings.of(inputs.counting, integration.compose_flows(before, found, rough.padding))
+        return network.finished(inputs.fixed, moving, rough, repeating, detailed)
 
     def _refined(self, images: ImagePair, predicted: PassesResult, finer: FinerPair | None) -> PassesResult:
         """Further passes, optimised from nothing on the images as warped so far; none where nothing better was found.
@@ -203,7 +220,7 @@ def _faded(result: PassesResult, fading: torch.Tensor | None) -> PassesResult:
     shape = tuple(fading.shape[2:])
     for flow in result.flows:
         share = shrink(fading, tuple(flow.field.shape[2:]))
-        faded = replace(flow, field=flow.field * share)
+        faded = flow.faded(share)
         total = integration.compose_flows(total, faded.displacement(shape), flow.padding)
         flows.append(faded)
     assert total is not None, "a model has one pass at least"
