@@ -40,10 +40,9 @@ def tensor(array):
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
 
 
-def refine(fixed, moving, before=None, *, mask=None, finer=None, progress=None, **settings):
-    return refinement.refine(
-        ImagePair(fixed, moving, mask), RefinementSettings(**settings), before=before, finer=finer, progress=progress
-    )
+def refine(fixed, moving, before=None, *, mask=None, within=None, finer=None, progress=None, **settings):
+    pair = ImagePair(fixed, moving, mask, within=within)
+    return refinement.refine(pair, RefinementSettings(**settings), before=before, finer=finer, progress=progress)
 
 
 def whole_after(before, result):

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from Testing.support.refined_pairs import pulled, refine, tensor, texture
+from Testing.support.refined_pairs import bump, mean_error, pulled, refine, tensor, texture
+from VoxelMorphRegistrationLib.flow.surroundings import Surroundings
 from VoxelMorphRegistrationLib.refinement.field_of_view import FieldOfView
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,3 +38,20 @@ def test_empty_surroundings_are_left_out_but_for_some_voxels():
     assert view.start[2] == 0 and 32 <= view.stop[2] <= 36
     inside = view.cut(tensor(fixed))
     assert torch.equal(inside, view.cut(view.extended(inside))) and view.extended(inside).shape == (1, 1, *head.shape)
+
+
+def test_what_lies_within_a_box_is_a_part_of_it_where_that_leaves_enough_planes():
+    view = FieldOfView((40, 40, 40), (2, 0, 10), (40, 40, 30)).within((slice(0, 20), slice(12, 19), slice(15, 40)))
+    assert (view.start, view.stop) == ((2, 0, 15), (20, 40, 30))
+
+
+def test_where_little_counts_that_is_refined_as_well_and_nothing_else_is_moved():
+    shape, wide = (36, 40, 90), np.zeros((3, 36, 40, 90), np.float32)
+    wide[:, :, :, 5:43], wide[:, :, :, 48:86] = bump((36, 40, 38)), -bump((36, 40, 38))  # two places move
+    moving = texture(shape, 4)
+    fixed, moving = tensor(pulled(moving, wide)), tensor(moving)
+    around = Surroundings(shape, (slice(0, 36), slice(0, 40), slice(0, 46)))
+    whole, part = (refine(fixed, moving, within=within).displacement for within in (None, around))
+    assert part[..., 46:].abs().max() < 1e-3 < 1 < whole[..., 46:].abs().max()
+    left = [mean_error(found[..., :42], wide[..., :42]) for found in (whole, part)]
+    assert left[1] < left[0] + 0.05 < 0.5

@@ -38,12 +38,25 @@ def test_there_is_none_where_nothing_that_counts_comes_to_lie_on_the_grid():
     assert Surroundings.of(counting(20, 20, 20), away) is None
 
 
+def test_there_is_none_where_what_counts_is_nearly_all_of_the_grid():
+    still, all_but_some = torch.zeros(1, 3, *SHAPE), torch.zeros(1, 1, *SHAPE)
+    all_but_some[:, :, 2:30, 2:44, 2:40] = 1
+    assert Surroundings.of(all_but_some, still) is None
+    assert Surroundings.of(counting(20, 20, 20), still, margin=30) is None
+
+
 def test_the_detailed_field_takes_over_from_the_sides_that_are_none_of_the_grids():
     around = Surroundings(SHAPE, (slice(0, 20), slice(10, 30), slice(20, 44)))
     whole = around.joined(torch.zeros(1, 1, *SHAPE), torch.ones(1, 1, 20, 20, 24))[0, 0]
     assert whole[0, 20, 43] == whole[15, 25, 30] == 1
     assert torch.allclose(whole[5, 10:15, 43], torch.tensor([0.125, 0.375, 0.625, 0.875, 1.0]))
     assert whole[20:].abs().max() == whole[:, :10].abs().max() == whole[:, :, :20].abs().max() == 0
+
+
+def test_its_weights_are_one_inside_and_nothing_elsewhere():
+    weights = Surroundings(SHAPE, (slice(0, 20), slice(10, 30), slice(20, 44))).weights()
+    assert weights.shape == (1, 1, *SHAPE) and weights[0, 0, :16, 14:26, 24:].min() == 1
+    assert weights[0, 0, 20:].max() == weights[0, 0, :, 30:].max() == 0 < weights[0, 0, 17, 20, 30] < 1
 
 
 def test_integration_is_exact_in_the_box_also_where_tissue_leaves_it_and_as_known_outside():

@@ -17,6 +17,7 @@ from .slabs import Box, box_of, inside
 # Voxels around what counts, and how many of them the one field takes to become the other. With 4 hearts gain most over
 # a whole image (Testing/benchmarks/detail.py); livers, lungs and a CT that breathes end as well with 2 to 12.
 _MARGIN, _BLEND = 4, 4
+_MOST = 0.7  # of the grid; a larger box saves next to nothing
 _COARSER = 2  # voxels an axis, for finding the box: an eighth of the time
 _SOME = 0.01  # of a voxel; less is rounding
 _LARGEST = {2: F.max_pool2d, 3: F.max_pool3d}
@@ -30,12 +31,13 @@ class Surroundings:
     box: Box
 
     @classmethod
-    def of(cls, counting: torch.Tensor, displacement: torch.Tensor) -> Surroundings | None:
-        """Around where what counts comes to lie; None where that is nowhere on the grid.
+    def of(cls, counting: torch.Tensor, displacement: torch.Tensor, margin: int = _MARGIN) -> Surroundings | None:
+        """Around where what counts comes to lie; None where that is nowhere on the grid, or nearly everywhere.
 
         Args:
             counting: (1, 1, *shape), not zero where the moving image counts.
             displacement: (1, d, *shape), in voxels; it pulls.
+            margin: how far around it, in voxels.
         """
         shape = tuple(counting.shape[2:])
         coarse = _LARGEST[len(shape)](counting, _COARSER, ceil_mode=True)
@@ -44,7 +46,13 @@ class Surroundings:
         if found is None:
             return None
         box = tuple(slice(_COARSER * part.start, min(_COARSER * part.stop, n)) for part, n in zip(found, shape))
-        return cls(shape, box).grown(_MARGIN)
+        around = cls(shape, box).grown(margin)
+        return None if around.share > _MOST else around
+
+    @property
+    def share(self) -> float:
+        """Of the grid that the box holds."""
+        return math.prod(part.stop - part.start for part in self.box) / math.prod(self.shape)
 
     def grown(self, voxels: int) -> Surroundings:
         """With so many voxels more on every side, as far as the grid reaches."""
@@ -71,6 +79,11 @@ class Surroundings:
             slice(part.start - more.start, part.stop - more.start) for part, more in zip(self.box, wider.box)
         )
         return self.joined(coarse, inside(exact, within))
+
+    def weights(self, device: torch.device | str = "cpu") -> torch.Tensor:
+        """1 in the box, passing into 0 at its sides: (1, 1, *shape)."""
+        none = torch.zeros((1, 1, *self.shape), device=device)
+        return self.joined(none, torch.ones_like(self.cut(none)))
 
     @cached_property
     def _share(self) -> torch.Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ..flow.slabs import inside
+from ..flow.slabs import Box, inside
 
 _CUT = 0.2  # share of a plane that is filled where an image was cut, not where anatomy ends
 _LEAST_PLANES = 8
@@ -42,6 +42,15 @@ class FieldOfView:
         shape = tuple(fixed.shape[2:])
         ends = [_ends(fixed, moving, axis) for axis in range(2, fixed.dim())]
         return cls(shape, tuple(low for low, _ in ends), tuple(high for _, high in ends))
+
+    def within(self, box: Box) -> FieldOfView:
+        """The part that lies in a box of the grid; an axis on which fewer than 8 planes would be left is not cut."""
+        start, stop = list(self.start), list(self.stop)
+        for axis, part in enumerate(box):
+            low, high = max(start[axis], part.start), min(stop[axis], part.stop)
+            if high - low >= _LEAST_PLANES:
+                start[axis], stop[axis] = low, high
+        return FieldOfView(self.shape, tuple(start), tuple(stop))
 
     def cut(self, values: torch.Tensor) -> torch.Tensor:
         """What lies inside the box, of values (1, C, *shape) or of values on a finer grid.

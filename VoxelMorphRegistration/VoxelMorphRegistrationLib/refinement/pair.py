@@ -10,6 +10,7 @@ import torch
 
 from ..errors import InputError
 from ..flow import sampling
+from ..flow.surroundings import Surroundings
 from .field_of_view import FieldOfView
 from .levels import shrink
 
@@ -22,6 +23,7 @@ class ImagePair:
         fixed, moving: (1, 1, *shape), 2D or 3D, normalised alike.
         mask: (1, 1, *shape), weights on the fixed image; only there the images are compared. None = everywhere.
         spacing: of the grid along the array's axes, mm or any unit; None for voxels as long as they are wide.
+        within: outside of this nothing counts, and nothing is to change; None for the whole grid.
 
     Raises:
         InputError: for shapes that do not fit.
@@ -31,6 +33,7 @@ class ImagePair:
     moving: torch.Tensor
     mask: torch.Tensor | None = None
     spacing: tuple[float, ...] | None = None
+    within: Surroundings | None = None
 
     def __post_init__(self) -> None:
         fixed, moving, mask = self.fixed, self.moving, self.mask
@@ -52,8 +55,9 @@ class ImagePair:
 
     @cached_property
     def field_of_view(self) -> FieldOfView:
-        """Where the images have content, found once."""
-        return FieldOfView.of(self.fixed, self.moving)
+        """Where the images have content that counts, found once."""
+        view = FieldOfView.of(self.fixed, self.moving)
+        return view if self.within is None else view.within(self.within.box)
 
     @cached_property
     def seen(self) -> ImagePair:

@@ -144,9 +144,15 @@ def refine(
     last = images.shape if use_finer else grid
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), last))
     if similarity == "lncc":
-        weight = judge.weigh(start)
-        found = [shrink(weight, velocity.shape[2:]) * velocity for velocity in found]
+        found = _weighted(found, judge.weigh(start))
+    if images.within is not None:
+        found = _weighted(found, images.within.weights(device))
     return _accepted(start, found, updates.taken, judge, settings)
+
+
+def _weighted(velocities: list[torch.Tensor], weight: torch.Tensor) -> list[torch.Tensor]:
+    """Each (1, d, *any) times a weight (1, 1, *shape)."""
+    return [shrink(weight, velocity.shape[2:]) * velocity for velocity in velocities]
 
 
 def _fitted(images: ImagePair, before: torch.Tensor, level: FitLevel, number: int, updates: Updates) -> torch.Tensor:

@@ -85,8 +85,9 @@ class Registrar:
             near: the images lie on each other but for little, as those of a pair that was registered before do: no
                 start is looked for.
             region: image on the moving image, not zero where the result counts: networks that go from coarse to fine go
-                on at full resolution around that alone, sooner and better there, and elsewhere the displacement is
-                smoother and less exact. A GPU, which that would not speed up, takes no notice. None for everywhere.
+                on at full resolution around that alone, and it alone is refined, sooner and better there; elsewhere the
+                displacement is smoother and less exact. A GPU, which that would not speed up, takes no notice. None for
+                everywhere.
 
         Raises:
             InputError: for images that nothing can be done with (dimension, geometry, constant, no overlap in space), a
