@@ -55,3 +55,19 @@ def test_where_little_counts_that_is_refined_as_well_and_nothing_else_is_moved()
     assert part[..., 46:].abs().max() < 1e-3 < 1 < whole[..., 46:].abs().max()
     left = [mean_error(found[..., :42], wide[..., :42]) for found in (whole, part)]
     assert left[1] < left[0] + 0.05 < 0.5
+
+
+def test_a_small_part_that_moves_in_still_surroundings_is_refined_alone():
+    shape, truth = (36, 40, 120), np.zeros((3, 36, 40, 120), np.float32)
+    truth[:, :, :, 10:48] = bump((36, 40, 38))
+    moving = texture(shape, 6)
+    fixed = pulled(moving, truth)
+    fixed[:, :, 100:] += np.random.default_rng(1).normal(0, 0.02, (36, 40, 20)).astype(np.float32)
+    found = refine(tensor(fixed), tensor(moving)).displacement
+    assert mean_error(found, truth) < 0.35 and found[..., 80:].abs().max() < 1e-3
+
+
+def test_images_that_are_alike_have_no_part_to_refine_alone():
+    image = tensor(texture((36, 40, 60), 2))
+    found = refine(image, image.clone(), updates=5)
+    assert not found.accepted and found.displacement.abs().max() == 0

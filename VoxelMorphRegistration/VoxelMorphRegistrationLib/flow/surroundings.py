@@ -46,13 +46,12 @@ class Surroundings:
         if found is None:
             return None
         box = tuple(slice(_COARSER * part.start, min(_COARSER * part.stop, n)) for part, n in zip(found, shape))
-        around = cls(shape, box).grown(margin)
-        return None if around.share > _MOST else around
+        return cls(shape, box).grown(margin).unless_most()
 
-    @property
-    def share(self) -> float:
-        """Of the grid that the box holds."""
-        return math.prod(part.stop - part.start for part in self.box) / math.prod(self.shape)
+    def unless_most(self) -> Surroundings | None:
+        """The same; None where it is nearly all of the grid."""
+        held = math.prod(part.stop - part.start for part in self.box)
+        return None if held > _MOST * math.prod(self.shape) else self
 
     def grown(self, voxels: int) -> Surroundings:
         """With so many voxels more on every side, as far as the grid reaches."""
