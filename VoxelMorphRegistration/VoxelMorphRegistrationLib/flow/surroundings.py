@@ -50,8 +50,12 @@ class Surroundings:
 
     def unless_most(self) -> Surroundings | None:
         """The same; None where it is nearly all of the grid."""
-        held = math.prod(part.stop - part.start for part in self.box)
-        return None if held > _MOST * math.prod(self.shape) else self
+        return None if self.share > _MOST else self
+
+    @property
+    def share(self) -> float:
+        """Of the grid that the box holds."""
+        return math.prod(part.stop - part.start for part in self.box) / math.prod(self.shape)
 
     def grown(self, voxels: int) -> Surroundings:
         """With so many voxels more on every side, as far as the grid reaches."""

@@ -57,6 +57,7 @@ class Refinement:
         similarity_before, similarity_after: mean local LNCC where the fixed image has structure (0..1), or minus the
             MIND-SSC distance; larger is better.
         folded_before, folded_after: voxels whose Jacobian determinant is <= 0.
+        part: share of the grid that was looked at, where similarity was compared and motion may have changed; 0 to 1.
     """
 
     velocities: tuple[torch.Tensor, ...]
@@ -67,6 +68,7 @@ class Refinement:
     similarity_after: float
     folded_before: int
     folded_after: int
+    part: float
 
     def refused(self) -> Refinement:
         """The same without its change, where somebody else finds that it is worse."""
@@ -76,7 +78,7 @@ class Refinement:
 
     def summary(self) -> dict[str, Any]:
         """Its numbers, ready for JSON."""
-        numbers = ("similarity", "updates", "similarity_before", "similarity_after", "accepted")
+        numbers = ("similarity", "updates", "similarity_before", "similarity_after", "accepted", "part")
         return {name: getattr(self, name) for name in numbers}
 
     @property
@@ -98,7 +100,8 @@ def refine(
     The result is never less similar and never has more folded voxels than before: where neither the whole change found
     nor a half nor a quarter of it is better, there is none. By LNCC it is better when it gains .32 at least of what
     the pair lacks: less is gained by following noise. Nothing is drawn at random: the same input gives the same
-    result. Outside a mask the motion follows smoothly.
+    result. Outside a mask the motion follows smoothly. By LNCC, where most of what is unlike lies in a part of the
+    images, that part alone is looked at and changed.
 
     Args:
         images: the pair, on a grid of array shape (*shape).
@@ -124,8 +127,9 @@ def refine(
         return _unchanged(start, 0, judge)
     if similarity == "lncc" and images.within is None:
         within = _most_of(judge.weigh(start))
-        images, pulled = (replace(each, within=within) for each in (images, pulled))
-        judge = _Judge(images, similarity)
+        if within is not None:
+            images, pulled = (replace(each, within=within) for each in (images, pulled))
+            judge = _Judge(images, similarity)
 
     view, seen = pulled.field_of_view, pulled.seen
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
@@ -195,6 +199,7 @@ class _Judge:
 
     def __init__(self, images: ImagePair, similarity: Similarity) -> None:
         self.similarity = similarity
+        self.part = 1.0 if images.within is None else round(images.within.share, 2)
         self._images = images
         self._comparison = CoarseComparison(images)
         self._weight: torch.Tensor | None = None
@@ -240,7 +245,7 @@ def _accepted(
         better = [each for each in changes if each.similarity > least and each.folded <= folded_before]
         if better:
             best = max(better, key=lambda each: each.similarity)
-            numbers = before, best.similarity, folded_before, best.folded
+            numbers = before, best.similarity, folded_before, best.folded, judge.part
             return Refinement(best.velocities, best.displacement, updates, judge.similarity, *numbers)
     return _unchanged(start, updates, judge)
 
@@ -271,7 +276,7 @@ def _changes(
 
 def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
     value, folded = judge(start), folded_voxels(start)
-    return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded)
+    return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded, judge.part)
 
 
 def _check(images: ImagePair, before: torch.Tensor | None) -> None:

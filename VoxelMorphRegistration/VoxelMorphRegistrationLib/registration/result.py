@@ -172,8 +172,8 @@ class Registration:
         """What `--report` writes, ready for JSON: version, model {name, sha256}, device, precision, preset, alignment
         (its kind), alignment_matrix (homogeneous, LPS mm, fixed point to moving; None where not linear), network_grid
         {size, spacing}, start (what found it: 'network', 'coarse LNCC', 'discrete search'), refinement (None, or
-        {similarity, updates, similarity_before, similarity_after, accepted}), similarity {metric, untouched, before,
-        after}, folded_percent, doubts, notes, seconds.
+        {similarity, updates, similarity_before, similarity_after, accepted, part}), similarity {metric, untouched,
+        before, after}, folded_percent, doubts, notes, seconds.
         """
         similarity, folded, doubtful, made = self.similarity, self.folded_percent, self.doubts, self._provenance
         return {
