@@ -23,7 +23,7 @@ from scipy.spatial import Delaunay
 
 from Testing.benchmarks.accuracy.case_real import pairs
 from Testing.benchmarks.accuracy.cases import Case, exchanged, points_of
-from Testing.benchmarks.accuracy.scores import read_landmark_pair, score
+from Testing.benchmarks.accuracy.scores import error_or_dice, read_landmark_pair, score
 from VoxelMorphRegistrationLib import Registrar, Settings, load_model
 from VoxelMorphRegistrationLib.models.loading import Model
 
@@ -60,9 +60,7 @@ def measured(case: Case, model: Model) -> dict[str, Any]:
             started = time.process_time()
             result = registrar.register(fixed, moving, region=region)
             found[f"{way}_{name}_seconds"] = round(time.process_time() - started, 2)
-            numbers = score(case, result.displacement)
-            dice = [value for key, value in numbers.items() if key.startswith("dice ")]
-            found[f"{way}_{name}"] = round(numbers["tre_mm"] if case.landmarks else sum(dice) / len(dice), 4)
+            found[f"{way}_{name}"] = round(error_or_dice(score(case, result.displacement)), 4)
     return found
 
 

@@ -21,7 +21,7 @@ import SimpleITK as sitk
 import torch
 
 from Testing.benchmarks.accuracy.cases import Case, build, exchanged
-from Testing.benchmarks.accuracy.scores import score
+from Testing.benchmarks.accuracy.scores import error_or_dice, score
 from VoxelMorphRegistrationLib import Registrar, Settings, load_model
 from VoxelMorphRegistrationLib.models.loading import Model
 from VoxelMorphRegistrationLib.refinement import refine
@@ -60,14 +60,12 @@ def measured(case: Case, model: Model) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, how in (("network", 0), ("refined", case.refine)):
         result = Registrar(model, Settings(align=case.align, refine=how)).register(fixed, moving)
-        numbers = score(case, result.displacement)
-        error = numbers.get("tre_mm")
-        dice = [value for key, value in numbers.items() if key.startswith("dice ")]
-        found[name] = round(error if error is not None else sum(dice) / len(dice), 4)
+        scores = score(case, result.displacement)
+        found[name] = round(error_or_dice(scores), 4)
     done = result.report()["refinement"]
     missing = 1 - done["similarity_before"] if done["similarity"] == "lncc" else -done["similarity_before"]
     won = (done["similarity_after"] - done["similarity_before"]) / missing
-    return {"measure": "mm" if error is not None else "Dice", **found, "by": done["similarity"], "won": round(won, 3)}
+    return {"measure": "mm" if "tre_mm" in scores else "Dice", **found, "by": done["similarity"], "won": round(won, 3)}
 
 
 if __name__ == "__main__":

@@ -48,6 +48,14 @@ def score(case: Case, displacement: sitk.Image) -> dict[str, float]:
     return result
 
 
+def error_or_dice(scores: dict[str, float]) -> float:
+    """One number of what `score` gives: the mean error in mm where that is known, else the mean Dice of all sets."""
+    if "tre_mm" in scores:
+        return scores["tre_mm"]
+    dice = [value for name, value in scores.items() if name.startswith("dice ")]
+    return sum(dice) / len(dice)
+
+
 def score_labels(case: Case, warped: sitk.Image) -> dict[str, float]:
     """Scores of a method that returns the warped labels of a case's first label set and no displacement."""
     mask = _mask(case, warped)

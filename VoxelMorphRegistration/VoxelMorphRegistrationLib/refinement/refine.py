@@ -125,11 +125,13 @@ def refine(
     judge = _Judge(images, similarity)
     if settings.updates == 0:
         return _unchanged(start, 0, judge)
-    if similarity == "lncc" and images.within is None:
-        within = _most_of(judge.weigh(start))
+    weight = judge.weigh(start) if similarity == "lncc" else None
+    if weight is not None and images.within is None:
+        within = _most_of(weight)
         if within is not None:
             images, pulled = (replace(each, within=within) for each in (images, pulled))
             judge = _Judge(images, similarity)
+            weight = judge.weigh(start)
 
     view, seen = pulled.field_of_view, pulled.seen
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
@@ -155,8 +157,8 @@ def refine(
     velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
     last = images.shape if use_finer else grid
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), last))
-    if similarity == "lncc":
-        found = _weighted(found, judge.weigh(start))
+    if weight is not None:
+        found = _weighted(found, weight)
     if images.within is not None:
         found = _weighted(found, images.within.weights(device))
     return _accepted(start, found, updates.taken, judge, settings)
