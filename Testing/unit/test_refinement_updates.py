@@ -19,7 +19,7 @@ def shared(total, scheme=ONE_CONTRAST, with_finer=True):
 def test_of_a_fixed_number_of_updates_none_is_lost(total, scheme):
     fits, levels = shared(total, scheme, with_finer=False)
     assert sum(fits) + sum(levels) == total
-    assert len(levels) == len(scheme.factors) and min(levels) >= 0
+    assert len(levels) == len(scheme.levels) and min(levels) >= 0
 
 
 def test_the_fits_come_first_and_the_finest_levels_get_fewest():
@@ -32,4 +32,5 @@ def test_the_fits_come_first_and_the_finest_levels_get_fewest():
 def test_each_part_may_take_all_of_its_updates_where_it_ends_by_itself():
     fits, levels = shared("auto")
     assert fits == [level.updates for level in ONE_CONTRAST.fits]
-    assert sum(levels) == sum(ONE_CONTRAST.most_updates) and levels[-1] == ONE_CONTRAST.finer_updates
+    assert levels == [level.updates for level in (*ONE_CONTRAST.levels[:-1], *ONE_CONTRAST.finer)]
+    assert shared("auto", with_finer=False)[1] == [level.updates for level in ONE_CONTRAST.levels]

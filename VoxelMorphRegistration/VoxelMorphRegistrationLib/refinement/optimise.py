@@ -13,7 +13,7 @@ from ..flow.sampling import Padding
 from .finer import FinerLevel
 from .forces import Force, Forces
 from .levels import Lattice, level_shape
-from .schemes import Scheme
+from .schemes import FINER, Scheme
 from .updates import Updates
 from .variation import squarings_for
 
@@ -40,38 +40,36 @@ def optimise(
     dimension, device = len(whole), forces.images.fixed.device
     velocity = torch.zeros((1, dimension, *whole), device=device)
     started = False
-    for number, limit in enumerate(updates.levels):
+    for level, limit in zip(scheme.levels_for(finer is not None), updates.levels):
         if limit == 0:
             continue
-        if finer is not None and number == len(scheme.factors):
+        if finer is not None and level.factor == FINER:
             force, pull = finer()
             shape = whole
-            elastic, size = scheme.finer_elastic, scheme.finer_update_size
         else:
-            force, pull = forces.at(forces.finest * scheme.factors[number]), None
+            force, pull = forces.at(forces.finest * level.factor), None
             shape = level_shape(force.shape, 2)
-            elastic, size = scheme.elastic[number], scheme.update_size
         velocity = integration.resize_flow(velocity, shape) if started else velocity.new_zeros((1, dimension, *shape))
         started = True
-        level = _Level(force, Lattice(force.shape, shape, device, pull), scheme, elastic, padding)
-        plateau = _Plateau(size, updates.ends)
+        ascent = _Ascent(force, Lattice(force.shape, shape, device, pull), scheme, level.elastic, padding)
+        plateau = _Plateau(level.update_size, updates.ends)
         while plateau.updates < limit:
-            value, update = level.update(velocity)
+            value, update = ascent.update(velocity)
             length = plateau.next_size(value)
             if length is None:
                 break
-            velocity = level.moved(velocity, update, length)
+            velocity = ascent.moved(velocity, update, length)
             updates.count()
     return velocity
 
 
-class _Level:
-    """One resolution: the force on a velocity that lives on a lattice's coarser grid."""
+class _Ascent:
+    """At one resolution: the force on a velocity that lives on a lattice's coarser grid."""
 
     def __init__(self, force: Force, lattice: Lattice, scheme: Scheme, elastic: float, padding: Padding) -> None:
         self._force, self._lattice, self._even, self._padding = force, lattice, scheme.even, padding
         self._fluid = gaussian_matrices(lattice.velocity_shape, scheme.fluid, lattice.device)
-        self._elastic = gaussian_matrices(lattice.velocity_shape, elastic, lattice.device)
+        self._elastic = gaussian_matrices(lattice.velocity_shape, elastic, lattice.device) if elastic else None
 
     def update(self, velocity: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity at a velocity, and its smoothed gradient, scaled so that its largest vector is one voxel
@@ -87,7 +85,8 @@ class _Level:
         return value, gradient
 
     def moved(self, velocity: torch.Tensor, update: torch.Tensor, size: float) -> torch.Tensor:
-        return apply_separable(velocity + size * update, self._elastic)
+        moved = velocity + size * update
+        return moved if self._elastic is None else apply_separable(moved, self._elastic)
 
 
 class _Plateau:

@@ -135,7 +135,7 @@ def refine(
 
     view, seen = pulled.field_of_view, pulled.seen
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
-    use_finer = finer is not None and scheme.finer_updates > 0 and Forces(seen, similarity).finest == 1
+    use_finer = finer is not None and bool(scheme.finer) and Forces(seen, similarity).finest == 1
     updates = Updates(scheme, settings, use_finer, progress)
     found: list[torch.Tensor] = []
     whole = start

@@ -13,7 +13,7 @@ class Updates:
     among the levels in the proportions of the most that each may take, none lost.
 
     Attributes:
-        levels: the most of each level of the scheme, then of the finer one where there is one.
+        levels: the most of each level of the scheme, with finer images or without.
         taken: how many were counted so far.
         ends: whether a level ends where it gains no more.
     """
@@ -27,9 +27,7 @@ class Updates:
     ) -> None:
         """`progress`: called with (updates taken, most updates possible) after each."""
         fits = [level.updates for level in scheme.fits]
-        most = [*scheme.most_updates]
-        if with_finer:
-            most = [*most[:-1], most[-1] - scheme.finer_updates, scheme.finer_updates]
+        most = [level.updates for level in scheme.levels_for(with_finer)]
         if settings.updates != "auto":
             left = settings.updates
             for number, limit in enumerate(fits):
