@@ -41,7 +41,7 @@ def test_what_is_alike_already_stays_where_it_is(pair):
 
 def test_where_updates_fold_they_are_smoothed_and_the_rest_is_kept(pair, monkeypatch):
     fixed, moving, truth = pair
-    rough = schemes.Scheme((schemes.Level(1, 25, elastic=0.0, update_size=1.5),), fluid=0.5, even=1.0)
+    rough = schemes.Scheme((schemes.Level(1, 25, fluid=0.5, elastic=0.0, update_size=1.5),), even=1.0)
     monkeypatch.setattr(refinement, "ONE_CONTRAST", rough)
     result = refine(fixed, tensor(texture(seed=4)), similarity="lncc")
     assert result.accepted and result.folded_after == 0

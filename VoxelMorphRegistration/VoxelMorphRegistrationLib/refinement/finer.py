@@ -19,6 +19,9 @@ from .field_of_view import FieldOfView
 from .forces import Force, LnccForce
 from .levels import shrink
 
+# Voxels; with 7, as on the coarser grid, livers end .01 mm further off, brains .002 of Dice worse, hearts .001 better.
+_WINDOW = 5
+
 
 class FinerLevel(NamedTuple):
     """The last level: the force between the finer images, and where displacements pull the moving one from."""
@@ -55,7 +58,7 @@ class FinerImages:
         moved = np.eye(len(self.to_moving))
         moved[:-1, -1] = view.start
         pull = Pull(before, self.to_moving @ moved, tuple(self.moving.shape[2:]))
-        return FinerLevel(LnccForce(fixed, standardised(self.moving), weights), pull)
+        return FinerLevel(LnccForce(fixed, standardised(self.moving), weights, _WINDOW), pull)
 
 
 class Pull:

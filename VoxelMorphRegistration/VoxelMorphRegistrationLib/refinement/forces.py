@@ -35,18 +35,21 @@ class Force(Protocol):
 
 
 class LnccForce:
-    """Local normalised cross-correlation over windows of 7 voxels, centred on every second voxel; 0 to 1.
+    """Local normalised cross-correlation over windows centred on every second voxel; 0 to 1.
 
     Args:
         fixed: (1, 1, *shape).
         moving: standardised, on the same grid, or on one of its own, which the lattices that it is called with know.
         mask: weights on the fixed image, (1, 1, *shape); None = everywhere.
+        window: edge in voxels.
     """
 
-    def __init__(self, fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None) -> None:
+    def __init__(
+        self, fixed: torch.Tensor, moving: torch.Tensor, mask: torch.Tensor | None = None, window: int = _WINDOW
+    ) -> None:
         self.shape = tuple(fixed.shape[2:])
         self._moving = moving
-        self._correlation = LocalCorrelation(fixed, _WINDOW, mask, stride=2)
+        self._correlation = LocalCorrelation(fixed, window, mask, stride=2)
 
     @classmethod
     def of(cls, images: ImagePair, factor: float) -> LnccForce:

@@ -13,7 +13,7 @@ from ..flow.sampling import Padding
 from .finer import FinerLevel
 from .forces import Force, Forces
 from .levels import Lattice, level_shape
-from .schemes import FINER, Scheme
+from .schemes import FINER, Level, Scheme
 from .updates import Updates
 from .variation import squarings_for
 
@@ -51,7 +51,7 @@ def optimise(
             shape = level_shape(force.shape, 2)
         velocity = integration.resize_flow(velocity, shape) if started else velocity.new_zeros((1, dimension, *shape))
         started = True
-        ascent = _Ascent(force, Lattice(force.shape, shape, device, pull), scheme, level.elastic, padding)
+        ascent = _Ascent(force, Lattice(force.shape, shape, device, pull), level, scheme.even, padding)
         plateau = _Plateau(level.update_size, updates.ends)
         while plateau.updates < limit:
             value, update = ascent.update(velocity)
@@ -66,10 +66,11 @@ def optimise(
 class _Ascent:
     """At one resolution: the force on a velocity that lives on a lattice's coarser grid."""
 
-    def __init__(self, force: Force, lattice: Lattice, scheme: Scheme, elastic: float, padding: Padding) -> None:
-        self._force, self._lattice, self._even, self._padding = force, lattice, scheme.even, padding
-        self._fluid = gaussian_matrices(lattice.velocity_shape, scheme.fluid, lattice.device)
-        self._elastic = gaussian_matrices(lattice.velocity_shape, elastic, lattice.device) if elastic else None
+    def __init__(self, force: Force, lattice: Lattice, level: Level, even: float, padding: Padding) -> None:
+        self._force, self._lattice, self._even, self._padding = force, lattice, even, padding
+        shape, device = lattice.velocity_shape, lattice.device
+        self._fluid = gaussian_matrices(shape, level.fluid, device)
+        self._elastic = gaussian_matrices(shape, level.elastic, device) if level.elastic else None
 
     def update(self, velocity: torch.Tensor) -> tuple[float, torch.Tensor]:
         """The similarity at a velocity, and its smoothed gradient, scaled so that its largest vector is one voxel

@@ -35,12 +35,14 @@ class Level:
     Attributes:
         factor: how many times coarser than the pair's images those of the level are; `FINER` for finer ones.
         updates: the most it may take.
+        fluid: sigma of the Gaussian that smooths each update.
         elastic: sigma of the Gaussian that smooths the whole change after each update; 0 smooths the updates alone.
         update_size: largest update of a voxel.
     """
 
     factor: float
     updates: int
+    fluid: float
     elastic: float
     update_size: float
 
@@ -53,14 +55,12 @@ class Scheme:
         levels: coarse to fine; the last sees the pair's images as they are.
         finer: what takes the place of the last level where there are images of twice the resolution; nothing where
             they are not wanted.
-        fluid: sigma of the Gaussian that smooths each update, in voxels of the velocity's grid.
         even: 0 moves every voxel in proportion to its force; 1 moves weak forces nearly as far as strong ones, which
             ends in half the updates, but follows noise.
         fits: what is fitted before, one after the other.
     """
 
     levels: tuple[Level, ...]
-    fluid: float
     even: float = 0.0
     finer: tuple[Level, ...] = ()
     fits: tuple[FitLevel, ...] = ()
@@ -76,10 +76,9 @@ class Scheme:
 # Before them .5 is a little better than .4; hippocampi, which have none, lose .002 of Dice by it.
 _FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
-    levels=(Level(4, 60, 0.45, 0.3), Level(2, 60, 0.45, 0.3), Level(1, 60, 0.4, 0.3)),
-    finer=(Level(1, 16, 0.5, 0.3), Level(FINER, 14, 0.0, 0.5)),
-    fluid=1.1,
+    levels=(Level(4, 60, 1.1, 0.45, 0.3), Level(2, 60, 1.1, 0.45, 0.3), Level(1, 60, 1.1, 0.4, 0.3)),
+    finer=(Level(1, 16, 1.1, 0.5, 0.3), Level(FINER, 14, 0.9, 0.0, 0.5)),
     even=0.5,
     fits=(FitLevel(300_000, 11, _FIT), FitLevel(0, 11, _FIT)),
 )
-OTHER_CONTRAST = Scheme((Level(4, 20, 1.0, 0.5), Level(2, 20, 1.0, 0.5), Level(1, 8, 1.0, 0.5)), fluid=3.0)
+OTHER_CONTRAST = Scheme((Level(4, 20, 3.0, 1.0, 0.5), Level(2, 20, 3.0, 1.0, 0.5), Level(1, 8, 3.0, 1.0, 0.5)))
