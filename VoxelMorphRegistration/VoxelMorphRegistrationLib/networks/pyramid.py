@@ -94,7 +94,7 @@ class PyramidNetwork(PairwiseNetwork):
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
         """The velocity after the passes before full resolution: an eighth of the time or less.
 
-        Refinement that starts from it ends as well as from `flow`.
+        Starts are compared with it, and `finished` goes on from it.
         """
         self._check(fixed, moving)
         with torch.no_grad(), predicting(fixed):
