@@ -71,7 +71,7 @@ class Network(nn.Module):
             return self.forward(fixed, moving, repeating)
 
     def rough_flow(self, fixed: torch.Tensor, moving: torch.Tensor) -> Flow:
-        """A cheaper approximation of `flow`, which `finished` goes on from; `flow` itself where the network has none."""
+        """A cheaper approximation of `flow`, which `finished` goes on from; `flow` itself where there is none."""
         return self.flow(fixed, moving)
 
     def finished(
