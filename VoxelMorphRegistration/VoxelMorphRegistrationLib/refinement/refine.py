@@ -33,7 +33,7 @@ from .updates import Updates
 from .variation import fitted
 
 _BACKTRACK = (1.0, 0.5, 0.25)
-# Of what LNCC lacks of 1 where the pair is unlike: real pairs that refinement betters gain .33 to .57 of it. Where it
+# Of what LNCC lacks of 1 where the pair is unlike: real pairs that refinement betters gain .33 to .58 of it. Where it
 # brings displacements further from the truth it gains .09 to .22, but in the deepest noisy breaths: by following noise.
 _LEAST_SHARE = 0.32
 _FOLD_ATTEMPTS = 3
