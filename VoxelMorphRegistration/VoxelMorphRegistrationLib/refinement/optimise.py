@@ -40,7 +40,7 @@ def optimise(
     dimension, device = len(whole), forces.images.fixed.device
     velocity = torch.zeros((1, dimension, *whole), device=device)
     started = False
-    for level, limit in zip(scheme.levels_for(finer is not None), updates.levels):
+    for level, limit in zip(scheme.levels_for(finer is not None), updates.levels, strict=True):
         if limit == 0:
             continue
         if finer is not None and level.factor == FINER:

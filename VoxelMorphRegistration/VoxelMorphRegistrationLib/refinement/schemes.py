@@ -76,9 +76,22 @@ class Scheme:
 # Before them .5 is a little better than .4; hippocampi, which have none, lose .002 of Dice by it.
 _FIT = Fit(step=0.2, variation=0.07, smoothing=0.8, still=0.1)
 ONE_CONTRAST = Scheme(
-    levels=(Level(4, 60, 1.1, 0.45, 0.3), Level(2, 60, 1.1, 0.45, 0.3), Level(1, 60, 1.1, 0.4, 0.3)),
-    finer=(Level(1, 16, 1.1, 0.5, 0.3), Level(FINER, 14, 0.9, 0.0, 0.5)),
+    levels=(
+        Level(4, updates=60, fluid=1.1, elastic=0.45, update_size=0.3),
+        Level(2, updates=60, fluid=1.1, elastic=0.45, update_size=0.3),
+        Level(1, updates=60, fluid=1.1, elastic=0.4, update_size=0.3),
+    ),
+    finer=(
+        Level(1, updates=16, fluid=1.1, elastic=0.5, update_size=0.3),
+        Level(FINER, updates=14, fluid=0.9, elastic=0.0, update_size=0.5),
+    ),
     even=0.5,
     fits=(FitLevel(300_000, 11, _FIT), FitLevel(0, 11, _FIT)),
 )
-OTHER_CONTRAST = Scheme((Level(4, 20, 3.0, 1.0, 0.5), Level(2, 20, 3.0, 1.0, 0.5), Level(1, 8, 3.0, 1.0, 0.5)))
+OTHER_CONTRAST = Scheme(
+    levels=(
+        Level(4, updates=20, fluid=3.0, elastic=1.0, update_size=0.5),
+        Level(2, updates=20, fluid=3.0, elastic=1.0, update_size=0.5),
+        Level(1, updates=8, fluid=3.0, elastic=1.0, update_size=0.5),
+    )
+)
