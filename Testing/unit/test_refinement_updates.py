@@ -11,7 +11,7 @@ from VoxelMorphRegistrationLib.refinement.updates import Updates
 
 def shared(total, scheme=ONE_CONTRAST, with_finer=True):
     updates = Updates(scheme, RefinementSettings(updates=total), with_finer)
-    return [updates.of_fit(number) for number in range(len(scheme.fits))], list(updates.levels)
+    return [updates.of_fit(number) for number in range(len(scheme.fits))], [level.updates for level in updates.levels]
 
 
 @pytest.mark.parametrize("scheme", [ONE_CONTRAST, OTHER_CONTRAST])

@@ -13,7 +13,7 @@ from ..flow.sampling import Padding
 from .finer import FinerLevel
 from .forces import Force, Forces
 from .levels import Lattice, level_shape
-from .schemes import FINER, Level, Scheme
+from .schemes import FINER, Level
 from .updates import Updates
 from .variation import squarings_for
 
@@ -22,7 +22,7 @@ _WEAK = 0.3  # of the strongest force: what `Scheme.even` moves two thirds as fa
 
 def optimise(
     forces: Forces,
-    scheme: Scheme,
+    even: float,
     updates: Updates,
     padding: Padding,
     finer: Callable[[], FinerLevel] | None = None,
@@ -32,7 +32,8 @@ def optimise(
     Its grid shares the corner voxel centres of the images' grid and is as fine or coarser.
 
     Args:
-        updates: how many each level may take.
+        even: see `Scheme`.
+        updates: the levels, with how many each may take.
         padding: of the integration.
         finer: makes a last level of finer images, whose velocity lives on the images' grid.
     """
@@ -40,8 +41,8 @@ def optimise(
     dimension, device = len(whole), forces.images.fixed.device
     velocity = torch.zeros((1, dimension, *whole), device=device)
     started = False
-    for level, limit in zip(scheme.levels_for(finer is not None), updates.levels, strict=True):
-        if limit == 0:
+    for level in updates.levels:
+        if level.updates == 0:
             continue
         if finer is not None and level.factor == FINER:
             force, pull = finer()
@@ -51,9 +52,9 @@ def optimise(
             shape = level_shape(force.shape, 2)
         velocity = integration.resize_flow(velocity, shape) if started else velocity.new_zeros((1, dimension, *shape))
         started = True
-        ascent = _Ascent(force, Lattice(force.shape, shape, device, pull), level, scheme.even, padding)
+        ascent = _Ascent(force, Lattice(force.shape, shape, device, pull), level, even, padding)
         plateau = _Plateau(level.update_size, updates.ends)
-        while plateau.updates < limit:
+        while plateau.updates < level.updates:
             value, update = ascent.update(velocity)
             length = plateau.next_size(value)
             if length is None:

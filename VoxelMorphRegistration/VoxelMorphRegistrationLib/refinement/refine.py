@@ -154,7 +154,7 @@ def refine(
         return finer().level(view, view.cut(whole), seen.mask)
 
     forces = Forces(images.pulled(whole).inside(view), similarity)
-    velocity = optimise(forces, scheme, updates, settings.padding, finest if use_finer else None)
+    velocity = optimise(forces, scheme.even, updates, settings.padding, finest if use_finer else None)
     last = images.shape if use_finer else grid
     found.append(integration.resize_flow(view.extended(integration.resize_flow(velocity, seen.shape)), last))
     if weight is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from .schemes import Scheme
 from .settings import RefinementSettings
@@ -13,7 +14,7 @@ class Updates:
     among the levels in the proportions of the most that each may take, none lost.
 
     Attributes:
-        levels: the most of each level of the scheme, with finer images or without.
+        levels: of the scheme, with finer images or without; each with the most updates that it may take here.
         taken: how many were counted so far.
         ends: whether a level ends where it gains no more.
     """
@@ -27,7 +28,8 @@ class Updates:
     ) -> None:
         """`progress`: called with (updates taken, most updates possible) after each."""
         fits = [level.updates for level in scheme.fits]
-        most = [level.updates for level in scheme.levels_for(with_finer)]
+        levels = scheme.levels_for(with_finer)
+        most = [level.updates for level in levels]
         if settings.updates != "auto":
             left = settings.updates
             for number, limit in enumerate(fits):
@@ -36,7 +38,8 @@ class Updates:
             # Rounded down, and the rest to the coarsest level: few go to the finest, where they cost most.
             most = [left * share // sum(most) for share in most]
             most[0] += left - sum(most)
-        self._fits, self.levels = fits, tuple(most)
+        self._fits = fits
+        self.levels = tuple(replace(level, updates=limit) for level, limit in zip(levels, most))
         self.ends = settings.updates == "auto"
         self.taken = 0
         self._most, self._progress = sum(fits) + sum(most), progress
