@@ -40,6 +40,34 @@ def test_a_run_that_goes_on_ends_as_one_that_was_left_alone(tmp_path, stop):
         assert (moved(one.displacement) == moved(other.displacement)).all()
 
 
+def test_a_run_that_goes_on_reads_the_looks_of_key_frames_and_of_what_is_left_alone(tmp_path):
+    (tmp_path / ".resume").mkdir()
+    first = Walk(breath(), tmp_path)
+    whole = first.outcomes()
+    keys = {one.index for one in whole if one.keep}
+    for path in (tmp_path / ".resume").glob("*.look.npz"):
+        if int(path.name[:4]) not in keys | {39}:
+            path.unlink()
+    left = [one for one in whole if one.index == 39]
+    kept = {one.index: one.displacement for one in whole if one.keep}
+    again = Walk(breath(), tmp_path, finished=range(39), kept=kept)
+    assert [moved(one.displacement).tolist() for one in again.outcomes()] == [
+        moved(one.displacement).tolist() for one in left
+    ]
+    assert not again.looked
+
+
+@pytest.mark.parametrize("lost", ["motion.csv", "motion-model.npz"])
+def test_a_run_that_goes_on_writes_curve_and_model_again_where_one_of_them_is_gone(tmp_path, lost):
+    (tmp_path / ".resume").mkdir()
+    whole = Walk(breath(), tmp_path).outcomes()
+    before = (tmp_path / lost).read_bytes()
+    (tmp_path / lost).unlink()
+    kept = {one.index: one.displacement for one in whole if one.keep}
+    Walk(breath(), tmp_path, finished=range(30), kept=kept).outcomes()
+    assert len((tmp_path / lost).read_bytes()) == len(before)
+
+
 def test_a_changed_frame_is_looked_at_again_and_a_damaged_look_too(tmp_path):
     (tmp_path / ".resume").mkdir()
     paths = [tmp_path / f"f{n}.nrrd" for n in range(2)]

@@ -85,8 +85,7 @@ def motion_model(context: FrameContext) -> Generator[Outcome | Later, None, None
         for index, following in with_next(waiting):
             yield _directly(context, index, following)
         return
-    looks = look_at(context, means, others)
-    choice = _chosen(means, looks, others, earlier)
+    looks, choice = _looks_and_choice(context, means, others, waiting, earlier)
     basis = _Basis(KeyFields(means.device))
     keys = [index for index in choice.keys if index in looks]
     rest = [index for index in waiting if index not in choice.keys]
@@ -115,6 +114,24 @@ def _directly(context: FrameContext, index: int, following: int | None, *notes: 
     return replace(outcome, notes=(*notes, *outcome.notes), strategy="direct")
 
 
+def _looks_and_choice(
+    context: FrameContext, means: MotionMeans, others: Sequence[int], waiting: Sequence[int], earlier: Choice | None
+) -> tuple[Mapping[int, np.ndarray], Choice]:
+    """The looks at the frames and what was chosen among them.
+
+    Where all was chosen and written, the looks that are still needed are read alone: a cohort's workers begin some
+    fifty times with a patient, and each time the looks at all frames would take as long as forty frames on a GPU.
+    """
+    if earlier is not None and earlier.frames == tuple(others) and means.store.has_model:
+        needed = sorted({*earlier.keys, *waiting})
+        kept = {index: means.store.look(index) for index in needed}
+        looks = {index: look for index, look in kept.items() if look is not None}
+        if len(looks) == len(needed):
+            return looks, earlier
+    looks = look_at(context, means, others)
+    return looks, _chosen(means, looks, others, earlier)
+
+
 def _chosen(
     means: MotionMeans, looks: Mapping[int, np.ndarray], others: Sequence[int], earlier: Choice | None
 ) -> Choice:
@@ -132,9 +149,10 @@ def _chosen(
         enough = _ENOUGH * min(means.look.grid.spacing)
         keys = choose_keys(stacked, np.flatnonzero(apart <= UNLIKE), means.keyframes, enough)
         choice = Choice(tuple(others), tuple(numbers[keys].tolist()), tuple(numbers[unlike].tolist()))
-        means.store.keep_choice(choice)
     means.store.write_model(modes, choice, means.look.grid)
     means.store.write_curve(_curve(modes, stacked, numbers, choice, means.store.reference))
+    if choice != earlier:  # Last: who finds a choice finds what belongs to it.
+        means.store.keep_choice(choice)
     return choice
 
 

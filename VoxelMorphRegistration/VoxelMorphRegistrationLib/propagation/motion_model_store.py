@@ -118,9 +118,13 @@ class MotionStore:
         named = {"frames": choice.frames, "keys": choice.keys, "unlike": choice.unlike}
         self._save(self._path(self.reference, "keys"), {name: np.array(v, int) for name, v in named.items()})
 
+    @property
+    def has_model(self) -> bool:
+        """Whether model and curve are there."""
+        return self._model is not None and self._model.is_file() and self._model.with_name(CURVE).is_file()
+
     def write_model(self, modes: Modes, choice: Choice, grid: Grid) -> None:
         """Mean and modes on the grid of the looks."""
-        name = "motion-model.npz" if self._alone else f"motion-model-{self._name(self.reference)}.npz"
         shape = (*grid.shape, grid.dimension)
         content = {
             "mean": modes.mean.reshape(shape),
@@ -134,8 +138,8 @@ class MotionStore:
             "origin": np.array(grid.origin),
             "direction": np.array(grid.direction),
         }
-        if self._folder is not None:
-            self._save(self._folder / name, content)
+        if self._model is not None:
+            self._save(self._model, content)
 
     def write_curve(self, rows: Sequence[Mapping[str, str]]) -> None:
         """The rows of this reference's frames, ascending; where there are other references, their frames' rows stay.
@@ -165,6 +169,11 @@ class MotionStore:
     def _made_of(self, index: int) -> str:
         file, own = self._frames.file(index), self._frames.file(self.reference)
         return " | ".join([self._seen_by, str(self.reference), describe_file(own), describe_file(file)])
+
+    @property
+    def _model(self) -> Path | None:
+        name = "motion-model.npz" if self._alone else f"motion-model-{self._name(self.reference)}.npz"
+        return None if self._folder is None else self._folder / name
 
     def _name(self, index: int) -> str:
         return f"{index:0{self._digits}d}"
