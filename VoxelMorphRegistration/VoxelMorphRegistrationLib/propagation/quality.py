@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -40,9 +41,7 @@ class FrameQuality:
     def measure(self, frame: sitk.Image, displacement: sitk.Image | None, labels: Segmentation | None) -> Quality:
         """`displacement` (None for the reference itself) and `labels` lie on the frame's grid."""
         whole = _Lattice(frame, displacement, None, _LATTICE_POINTS)
-        chosen = np.ones(len(whole.points), bool)
-        if self._mask is not None:
-            chosen = _nearest(*self._mask, whole.points)
+        chosen = None if self._mask is None else _nearest(self._mask[0], whole.index_in(self._mask[1]))
         before, after = self._alike(whole, chosen)
         if labels is None:
             return Quality(self._metric, before, after)
@@ -50,9 +49,8 @@ class FrameQuality:
         volumes = {}
         for layer in distinct.layers:
             volumes.update(measure_labels(layer))
-        labelled = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
-        margin = tuple(math.ceil(_AROUND_MM / spacing) for spacing in reversed(frame.GetSpacing()))
-        box = bounding_box(labelled, margin)
+        labelled = _labelled(labels)
+        box = bounding_box(labelled, _margin(tuple(reversed(frame.GetSpacing()))))
         if box is None:
             return Quality(self._metric, before, after, labels=volumes)
         near = _Lattice(frame, displacement, box, _LATTICE_POINTS)
@@ -60,7 +58,7 @@ class FrameQuality:
         around = _within(inside, near.spacing, _AROUND_MM) & ~inside
         in_before, in_after = self._alike(near, inside.ravel())
         out_before, out_after = self._alike(near, around.ravel())
-        back = math.nan if displacement is None else _there_and_back(displacement, near.points[inside.ravel()])
+        back = math.nan if displacement is None else _there_and_back(displacement, near.points(inside, _CHECKED_POINTS))
         return Quality(self._metric, before, after, in_before, in_after, out_before, out_after, back, volumes)
 
     def inside(
@@ -79,29 +77,26 @@ class FrameQuality:
             if box is None:
                 return math.nan, math.nan
         lattice = _Lattice(frame, displacement, box, _LATTICE_POINTS)
-        chosen = np.ones(len(lattice.points), bool)
-        if region is not None:
-            chosen = _nearest(region, self._grid, lattice.moved)
-        return self._alike(lattice, chosen)
+        return self._alike(lattice, None if region is None else _nearest(region, lattice.moved_in(self._grid)))
 
-    def _alike(self, lattice: _Lattice, chosen: np.ndarray) -> tuple[float, float]:
-        values = lattice.values[chosen]
+    def _alike(self, lattice: _Lattice, chosen: np.ndarray | None) -> tuple[float, float]:
+        """Before and after, at the chosen points (bool (n,); None for all) of the lattice."""
+        where = slice(None) if chosen is None else chosen
+        values = lattice.values[where]
         if lattice.grid == self._grid:  # voxel on voxel: as a rule
-            unmoved = self._values[lattice.where].ravel()[chosen].astype(np.float32)
-            before = self._compared(values, unmoved)
+            before = self._compared(values, self._values[lattice.where].ravel()[where].astype(np.float32))
         else:
-            before = self._compare(values, lattice.points[chosen])
-        return before, before if lattice.still else self._compare(values, lattice.moved[chosen])
+            before = self._compare(values, lattice.index_in(self._grid)[:, where])
+        return before, before if lattice.still else self._compare(values, lattice.moved_in(self._grid)[:, where])
 
-    def _compare(self, values: np.ndarray, points: np.ndarray) -> float:
-        """Of values of a frame with those of the reference at LPS points (n, d); those outside it do not count."""
+    def _compare(self, values: np.ndarray, index: np.ndarray) -> float:
+        """Of values of a frame with those of the reference at array indices (d, n); those outside do not count."""
         from scipy.ndimage import map_coordinates
 
-        index = self._grid.to_index(points)
-        seen = np.all((index >= -0.5) & (index <= np.asarray(self._grid.size) - 0.5), axis=-1)
+        seen = _between(index, -0.5, np.asarray(self._grid.shape) - 0.5)
         if not seen.all():
-            values, index = values[seen], index[seen]
-        return self._compared(values, map_coordinates(self._values, index.T[::-1], np.float32, order=1, mode="nearest"))
+            values, index = values[seen], index[:, seen]
+        return self._compared(values, map_coordinates(self._values, index, np.float32, order=1, mode="nearest"))
 
     def _compared(self, values: np.ndarray, reference: np.ndarray) -> float:
         if len(values) < _FEWEST_POINTS:
@@ -113,8 +108,22 @@ class FrameQuality:
 
 def near(segmentation: Segmentation) -> np.ndarray:
     """Where a voxel lies in a segmentation or within 10 mm of it: bool, on its array."""
-    labelled = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in segmentation.layers], axis=0)
-    return labelled | _within(labelled, tuple(reversed(segmentation.grid.spacing)), _AROUND_MM)
+    labelled = _labelled(segmentation)
+    spacing = tuple(reversed(segmentation.grid.spacing))
+    box = bounding_box(labelled, _margin(spacing))
+    if box is not None:
+        labelled[box] |= _within(labelled[box], spacing, _AROUND_MM)
+    return labelled
+
+
+def _labelled(segmentation: Segmentation) -> np.ndarray:
+    """Where some segment is: bool, on its array."""
+    return np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in segmentation.layers], axis=0)
+
+
+def _margin(spacing: Sequence[float]) -> tuple[int, ...]:
+    """Voxels along each array axis within which lies what is around a segmentation."""
+    return tuple(math.ceil(_AROUND_MM / along) for along in spacing)
 
 
 class _Lattice:
@@ -128,18 +137,63 @@ class _Lattice:
         step = max(1, math.ceil((math.prod(s.stop - s.start for s in box) / count) ** (1 / grid.dimension)))
         self.where = tuple(slice(s.start, s.stop, step) for s in box)
         self.spacing = tuple(step * s for s in reversed(grid.spacing))
-        index = np.stack(np.meshgrid(*[np.arange(s.start, s.stop, step) for s in box], indexing="ij"), -1)
-        self.points = grid.to_physical(index.reshape(-1, grid.dimension)[:, ::-1])
         self.values = _finite(sitk.GetArrayViewFromImage(frame)[self.where]).ravel()
         self.still = displacement is None
-        self.moved = self.points
-        if displacement is not None:
-            vectors = sitk.GetArrayViewFromImage(displacement)[self.where]
-            self.moved = self.points + vectors.reshape(self.points.shape)
+        self._vectors = None if displacement is None else sitk.GetArrayViewFromImage(displacement)[self.where]
+        self._found: dict[tuple[Grid, bool], np.ndarray] = {}
+
+    def index_in(self, grid: Grid) -> np.ndarray:
+        """Where the points lie in an array on another grid, in its voxels: (d, n)."""
+        return self._in(grid, moved=False)
+
+    def moved_in(self, grid: Grid) -> np.ndarray:
+        """The same of where the displacement leads."""
+        return self._in(grid, moved=not self.still)
+
+    def _in(self, grid: Grid, moved: bool) -> np.ndarray:
+        if (grid, moved) not in self._found:
+            steps = _turned(self.grid.index_to_index(grid))
+            lines = [np.arange(s.start, s.stop, s.step, dtype=float) for s in self.where]
+            along = np.meshgrid(*lines, indexing="ij", sparse=True)
+            index = np.stack([_weighted(row[:-1], along, self._shape, row[-1]) for row in steps])
+            if moved:
+                assert self._vectors is not None
+                components = np.moveaxis(self._vectors, -1, 0)
+                for row, matrix in zip(index, grid.physical_to_index()[:-1, :-1][::-1]):
+                    row += _weighted(matrix, components, self._shape)
+            self._found[grid, moved] = index.reshape(grid.dimension, -1)
+        return self._found[grid, moved]
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return tuple(len(range(s.start, s.stop, s.step)) for s in self.where)
+
+    def points(self, chosen: np.ndarray, count: int) -> np.ndarray:
+        """LPS points (n, d) of every so many-th of the chosen ones (bool, on the lattice), about `count`."""
+        found = np.flatnonzero(chosen)
+        index = np.unravel_index(found[:: max(1, len(found) // count)], self._shape)
+        voxels = [s.start + s.step * along for s, along in zip(self.where, index)]
+        return self.grid.to_physical(np.stack(voxels[::-1], -1))
+
+
+def _turned(matrix: np.ndarray) -> np.ndarray:
+    """Rows and columns of a homogeneous matrix between indices in array order: (d, d+1)."""
+    order = [*range(len(matrix) - 1)][::-1]
+    return matrix[np.ix_(order, [*order, len(matrix) - 1])]
+
+
+def _weighted(
+    weights: np.ndarray, parts: Iterable[np.ndarray], shape: tuple[int, ...], offset: float = 0.0
+) -> np.ndarray:
+    """The sum of all parts, each times its weight, and an offset; float64."""
+    total = np.full(shape, offset)
+    for weight, part in zip(weights, parts):
+        if weight:
+            total += weight * part
+    return total
 
 
 def _there_and_back(displacement: sitk.Image, points: np.ndarray) -> float:
-    points = points[:: max(1, len(points) // _CHECKED_POINTS)]
     if len(points) == 0:
         return math.nan
     back, residual = invert_at(displacement, points + sample(displacement, points), iterations=20, tolerance=0.01)
@@ -152,11 +206,20 @@ def _within(inside: np.ndarray, spacing: tuple[float, ...], distance: float) -> 
     return distance_transform_edt(~inside, sampling=spacing) <= distance if inside.any() else np.zeros_like(inside)
 
 
-def _nearest(array: np.ndarray, grid: Grid, points: np.ndarray) -> np.ndarray:
-    index = np.rint(grid.to_index(points)).astype(int)
-    seen = np.all((index >= 0) & (index < np.asarray(grid.size)), axis=-1)
-    found = np.zeros(len(points), bool)
-    found[seen] = array[tuple(index[seen].T[::-1])]
+def _nearest(array: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """What an array of bool has in the voxels in which indices (d, n) fall; false outside."""
+    nearest = np.rint(index)
+    inside = _between(nearest, 0, np.asarray(array.shape) - 1)
+    found = np.zeros(index.shape[1], bool)
+    found[inside] = array[tuple(nearest[:, inside].astype(np.intp))]
+    return found
+
+
+def _between(index: np.ndarray, low: float, high: np.ndarray) -> np.ndarray:
+    """Which indices (d, n) are no less than `low` and no more than `high` (d,) along any axis."""
+    found = np.ones(index.shape[1], bool)
+    for along, most in zip(index, high):
+        found &= (along >= low) & (along <= most)
     return found
 
 
@@ -166,5 +229,5 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 def _ncc(a: np.ndarray, b: np.ndarray) -> float:
     a, b = a - a.mean(dtype=np.float64), b - b.mean(dtype=np.float64)
-    size = math.sqrt(float((a * a).sum()) * float((b * b).sum()))
-    return float((a * b).sum()) / size if size > 0 else math.nan
+    size = math.sqrt(float(a @ a) * float(b @ b))
+    return float(a @ b) / size if size > 0 else math.nan
