@@ -1,15 +1,15 @@
 """Label volumes of many frames as one `.seq.nrrd` that Slicer opens as a label sequence.
 
-Written frame by frame, so that memory holds one. The list axis is the slowest, as Slicer writes it since 5.10; Slicer
+Written frame by frame, so that memory holds a few. The list axis is the slowest, as Slicer writes it since 5.10; Slicer
 reads it since 5.8. `DataNodeClassName` makes Slicer take the frames for label maps.
 """
 
 from __future__ import annotations
 
-import gzip
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..errors import InputError
 from ..space.grid import Grid
 from .atomic import atomic_write
 from .nrrd import type_name
+from .parallel_gzip import write_gzip
 from .seg_nrrd import segment_fields
 from .slicer_attributes import SEGMENT
 
@@ -50,11 +51,13 @@ def write_label_sequence(
     Raises InputError when a frame cannot be read or the file not be written.
     """
     dtype = _common_type(frames)
-    with atomic_write(path) as partial, open(partial, "wb") as stream:
+    with atomic_write(path) as unfinished, open(unfinished, "wb") as stream:
         stream.write(_header(frames, grid, dtype, index_name, index_unit, index_type, segments).encode())
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=stream, mtime=0) as packed:
-            for frame in frames:
-                packed.write(np.ascontiguousarray(_on_grid(_read(frame.path), grid), dtype=dtype).tobytes())
+        write_gzip(stream, (partial(_values, frame.path, grid, dtype) for frame in frames))
+
+
+def _values(path: Path, grid: Grid, dtype: np.dtype) -> bytes:
+    return np.ascontiguousarray(_on_grid(_read(path), grid), dtype=dtype).tobytes()
 
 
 def _read(path: Path) -> sitk.Image:
