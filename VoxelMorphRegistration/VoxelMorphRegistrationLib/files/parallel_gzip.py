@@ -1,8 +1,8 @@
 """One gzip stream that several threads compress, block by block.
 
 Each block is deflated by itself and ends at a whole byte (Z_SYNC_FLUSH), so that blocks laid end to end are one deflate
-stream (RFC 1951, 3.2.4), as pigz writes it, which any reader of gzip reads. What a block repeats of the one before it is
-not found, which makes label volumes one or two percent larger.
+stream (RFC 1951, 3.2.4), as pigz writes it, which any reader of gzip reads. What a block repeats of the one before is
+not found: label volumes become one or two percent larger.
 """
 
 from __future__ import annotations

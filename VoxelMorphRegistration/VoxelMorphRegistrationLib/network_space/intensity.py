@@ -28,6 +28,7 @@ _BACKGROUND = 0.06  # of the range: up to here an image is empty, noise included
 _BACKGROUND_AFTER = 0.1  # of the range: what is left to the background by a full equalisation
 _BINS = 1024
 _TABLE = 1 << 16  # whole numbers that are normalised each once
+_BLOCK = 1 << 16  # voxels at a time, to stay in the processor's cache
 _WHOLE = 1 << 24  # float32 has every whole number up to here
 
 
@@ -151,11 +152,17 @@ class Percentile(IntensityRule):
         low, high = int(values.min()), int(values.max())
         if not 0 < high - low < min(_TABLE, values.size / 8) or max(-low, high) > _WHOLE:
             return super().normalise(values, name)
-        codes = np.subtract(values, low, dtype=np.int32, casting="unsafe").ravel()
-        counts = np.bincount(codes, minlength=high - low + 1)
+        ends = range(_BLOCK, values.size, _BLOCK)
+        blocks = np.split(values.ravel(), ends)
+        counts = np.zeros(high - low + 1, np.intp)
+        for block in blocks:
+            counts += np.bincount(np.subtract(block, low, dtype=np.intp), minlength=len(counts))
         inner = [_percentile_of(counts, share) + low for share in (self.low, self.high)]
         table = self._between(np.arange(low, high + 1, dtype=np.float32), inner, (low, high), counts)
-        return table[codes].reshape(values.shape)
+        found = np.empty(values.shape, np.float32)
+        for block, normalised in zip(blocks, np.split(found.ravel(), ends)):
+            np.take(table, np.subtract(block, low, dtype=np.intp), out=normalised, mode="clip")
+        return found
 
     def _normalised(self, values: np.ndarray, low: float, high: float, name: str) -> np.ndarray:
         inner = [float(value) for value in np.percentile(values, (self.low, self.high))]
