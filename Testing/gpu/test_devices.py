@@ -10,6 +10,7 @@ import SimpleITK as sitk
 import torch
 
 from Testing.benchmarks.speed.sequence import BreathingBody
+from Testing.support.refined_pairs import bump, pulled, texture
 from VoxelMorphRegistrationLib.annotations.device_warping import DeviceWarper
 from VoxelMorphRegistrationLib.annotations.segmentation import Segmentation
 from VoxelMorphRegistrationLib.flow.transfers import fetched, own_stream, sent_array
@@ -21,6 +22,7 @@ from VoxelMorphRegistrationLib.propagation.motion_model_look import CoarseLook
 from VoxelMorphRegistrationLib.propagation.propagate import propagate
 from VoxelMorphRegistrationLib.registration.registrar import Registrar, register
 from VoxelMorphRegistrationLib.registration.settings import Settings, resolve_precision
+from VoxelMorphRegistrationLib.space.displacement import to_voxel_flow
 
 SHAPE = (24, 32, 32)
 TOLERANCE = 0.02  # voxels: convolutions sum in another order, and 8 passes follow each other
@@ -66,6 +68,29 @@ def test_a_pair_gets_the_same_displacement(device, body):
         assert found.report()["precision"] == precision and not found.notes
         apart = sitk.GetArrayFromImage(here) - sitk.GetArrayFromImage(found.displacement)
         assert np.abs(apart).max() < TOLERANCE * min(here.GetSpacing())
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "align", "spacing"),
+    [("one", "none", 2.0), ("one", "affine", 2.0), ("two", "none", 1.0)],  # at 2 mm a network sees less than there is
+)
+def test_a_pair_is_refined_as_well(device, contrasts, align, spacing):
+    moving, truth = texture((48, 52, 50)), bump((48, 52, 50), 6.0)
+    fixed = pulled(moving, truth)
+    pair = [sitk.GetImageFromArray(values) for values in (fixed if contrasts == "one" else 1 - fixed, moving)]
+    options = {"align": align, "network_spacing": spacing, "refine": 60}
+    alone, here, there = (
+        register(*pair, "any-anatomy-fast", device=where, **{**options, **more})
+        for where, more in [("cpu", {"refine": 0}), ("cpu", {}), (device, {})]
+    )
+    errors = [_mean_error(one.displacement, truth) for one in (alone, here, there)]
+    assert there.report()["refinement"]["accepted"] == here.report()["refinement"]["accepted"]
+    assert errors[1] < errors[0] and errors[2] == pytest.approx(errors[1], abs=0.1)
+
+
+def _mean_error(displacement: sitk.Image, truth: np.ndarray) -> float:
+    """Mean distance to a true voxel flow (3, k, j, i), in voxels."""
+    return float(np.linalg.norm(to_voxel_flow(displacement) - truth, axis=0).mean())
 
 
 def test_a_pass_that_is_replayed_finds_what_it_found_piece_by_piece(device, body):
