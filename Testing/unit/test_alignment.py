@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 from VoxelMorphRegistrationLib import Registrar, Settings
 from VoxelMorphRegistrationLib.errors import InputError
 from VoxelMorphRegistrationLib.files.itk_transforms import read_transform
+from VoxelMorphRegistrationLib.registration import alignment
 from VoxelMorphRegistrationLib.registration.alignment import align, scaling_note
 from VoxelMorphRegistrationLib.space.affine import linear_parts
 from VoxelMorphRegistrationLib.space.grid import Grid
@@ -87,6 +88,26 @@ def test_a_large_offset_is_bridged_by_the_centres_where_the_headers_mislead():
     grid = _grid()
     found = align(_seen(grid), _seen(_grid(centre=(38, -30, 20)), truth), "rigid")
     assert _furthest(found, truth, grid) < 0.5
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_both_starts_what_matches_better_in_the_end_is_taken(monkeypatch, order):
+    truth = sitk.TranslationTransform(3, (5.0, -4.0, 3.0))
+    ends = [sitk.VersorRigid3DTransform(), sitk.VersorRigid3DTransform()]
+    ends[0].SetTranslation(truth.GetOffset())
+    left = [ends[number] for number in order for _ in alignment._LEVELS]
+    monkeypatch.setattr(alignment, "_descend", lambda *a: left.pop(0))
+    grid = _grid()
+    found = align(_seen(grid), _seen(grid, truth), "rigid")
+    assert _furthest(found, truth, grid) < 1e-6 and not left
+
+
+def test_a_start_that_leads_nowhere_leaves_the_other_one(monkeypatch):
+    truth = sitk.TranslationTransform(3, (5.0, -4.0, 3.0))
+    nowhere = sitk.TranslationTransform(3, (0.0, 0.0, 3000.0))
+    monkeypatch.setattr(alignment, "_centres", lambda *a: nowhere)
+    grid = _grid()
+    assert _furthest(align(_seen(grid), _seen(grid, truth), "rigid"), truth, grid) < 0.5
 
 
 def test_centres_are_laid_on_each_other_even_far_away():

@@ -43,9 +43,9 @@ def align(
 
     'centers' lays the centre of the fixed image's foreground on that of the moving one's. Rigid and affine maximise
     Mattes' mutual information (Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE
-    TMI 22, 2003), coarse to fine, from where the headers (and `initial`) put the images or from their centres of
-    foreground, whichever matches better. Every voxel of each level counts and nothing is drawn at random; the order in
-    which the images are stored changes nothing.
+    TMI 22, 2003), coarse to fine, from where the headers (and `initial`) put the images and from their centres of
+    foreground: what matches better in the end. Every voxel of each level counts and nothing is drawn at random; the
+    order in which the images are stored changes nothing.
 
     Args:
         fixed, moving: scalar images of one dimension, 2D or 3D, on any grids, all voxels finite (see `checks.cleaned`).
@@ -150,16 +150,31 @@ def _optimise(
 ) -> _Linear:
     """In the frame of the fixed image, whose centre is the centre of rotation."""
     levels = _pyramid(fixed, moving)
-    fixed, moving = levels[-1]
+    finest = levels[-1]
     dimension = fixed.GetDimension()
-    starts = [_rigid(dimension), _rigid(dimension, _centres(fixed, moving, initial))]
+    starts = [_rigid(dimension), _rigid(dimension, _centres(*finest, initial))]
     method = _method(initial, mask)
-    coarsest_fixed, coarsest_moving = levels[0]
-    transform: _Linear = min(starts, key=lambda start: _mismatch(method, coarsest_fixed, coarsest_moving, start))
-    for number, (coarse_fixed, coarse_moving) in enumerate(levels):
+    ends, failures = [], []
+    # Most pairs end in two optima, and of two people the better one brings labels nearer too.
+    for start in starts:
+        try:
+            ends.append(_descended(method, levels, kind, start))
+        except InputError as error:
+            failures.append(error)
+    if not ends:
+        raise failures[0]
+    return min(ends, key=lambda end: _mismatch(method, *finest, end))
+
+
+def _descended(
+    method: sitk.ImageRegistrationMethod, levels: list[tuple[sitk.Image, sitk.Image]], kind: str, start: _Linear
+) -> _Linear:
+    """What a start leads to, level by level."""
+    transform = start
+    for number, (fixed, moving) in enumerate(levels):
         if kind == "affine" and number > 0:
             transform = _affine(transform)
-        transform = _descend(method, coarse_fixed, coarse_moving, transform)
+        transform = _descend(method, fixed, moving, transform)
     return transform
 
 
