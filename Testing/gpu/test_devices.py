@@ -194,14 +194,14 @@ def test_a_frame_prepared_by_another_thread_is_registered_as_one_that_was_not(de
 def test_a_sequence_gets_the_same_labels(device, body, strategy):
     chosen = range(24) if strategy == "motion-model" else range(6)
     frames = [body[index] for index in chosen]
-    voxel = float(np.prod(frames[0].GetSpacing())) / 1000  # the smaller label has seven
     volumes = {}
     for where in ("cpu", device):
         options = {"strategy": strategy, "device": where, "keyframes": 4 if strategy == "motion-model" else None}
-        found = propagate(frames, body.labels(), 0, "any-anatomy-fast", **options)
+        # Around labels alone a processor finds something else than everywhere, where a GPU always looks.
+        found = propagate(frames, body.labels(), 0, "any-anatomy-fast", detail="everywhere", **options)
         volumes[where] = [{label: values[0] for label, values in one.quality.labels.items()} for one in found]
     for here, there in zip(volumes["cpu"], volumes[device]):
-        assert there == pytest.approx(here, rel=0.02, abs=1.1 * voxel)
+        assert there == pytest.approx(here, rel=0.02)
 
 
 def test_two_threads_use_the_device_without_waiting_for_each_other(device):

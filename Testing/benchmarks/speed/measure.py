@@ -35,12 +35,12 @@ _FIRST = 1  # frames that carry what is done once, where every frame is register
 
 
 def direct(
-    shape: list[int], model: str, repeats: int = 2, device: str = "cpu", folder: Path | None = None
+    shape: list[int], model: str, repeats: int = 2, device: str = "cpu", folder: Path | None = None, refine: int = 0
 ) -> dict[str, float]:
-    """A registered frame, without its label map and checks; the second and later ones."""
+    """A registered frame, refined by so many updates, without its label map and checks; the second and later ones."""
     with ExitStack() as stack:
         paths = _frames(stack, folder, shape, repeats + 2)
-        registrar = Registrar(model, Settings(align="none", device=device))
+        registrar = Registrar(model, Settings(align="none", device=device, refine=refine))
         reference, times = sitk.ReadImage(str(paths[0])), []
         for path in paths[1:]:
             image = sitk.ReadImage(str(path))

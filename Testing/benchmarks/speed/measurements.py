@@ -117,6 +117,7 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
         options = {"shape": _shape(size, quick), "model": model, "repeats": 1, **where}
         pairs[f"gpu-pair-{model}-{'x'.join(map(str, reversed(size)))}"] = Measurement("direct", options)
     asked = {"shape": _shape(PATIENT, quick), **where}
+    refined = {"gpu-refined": Measurement("direct", {**asked, "model": DEFAULT, "refine": 100})}
     parts = {
         **{f"gpu-precision-{one}": Measurement("precision", {**asked, "model": one}) for one in (FAST, DEFAULT)},
         "gpu-looks": Measurement("looks", {**asked, "model": FAST}),
@@ -124,4 +125,4 @@ def _on_gpu(quick: bool) -> dict[str, Measurement]:
     }
     of = {"model": FAST, "strategy": "motion-model", "count": 60 if quick else 2000}
     parts["gpu-cohort"] = Measurement("cohort", {**asked, **of, "workers": (os.cpu_count() or 1) * 3 // 4 or 1})
-    return {**forward, **parts, **strategies, **pairs}
+    return {**forward, **parts, **strategies, **pairs, **refined}

@@ -87,7 +87,8 @@ def _parts(row: Row) -> list[tuple[str, dict[str, float]]]:
         )
         return [(what + many + registered + memory, _seconds(row))]
     left = f", leaves {row['left_mm']:.2g} of {row['untouched_mm']:.2g} mm" if "left_mm" in row else ""
-    return [(f"a pair of {size(row)}, {row.get('method') or row['model']}{many}{left}", _seconds(row))]
+    refined = f", refined by {row['refine']} updates" if row.get("refine") else ""
+    return [(f"a pair of {size(row)}, {row.get('method') or row['model']}{many}{refined}{left}", _seconds(row))]
 
 
 def _precision_parts(row: Row) -> list[tuple[str, dict[str, float]]]:
