@@ -91,8 +91,8 @@ def test_a_large_offset_is_bridged_by_the_centres_where_the_headers_mislead():
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_of_both_starts_what_matches_better_in_the_end_is_taken(monkeypatch, order):
-    truth = sitk.TranslationTransform(3, (5.0, -4.0, 3.0))
+def test_of_two_starts_what_matches_better_in_the_end_is_taken(monkeypatch, order):
+    truth = sitk.TranslationTransform(3, (10.0, -8.0, 6.0))
     ends = [sitk.VersorRigid3DTransform(), sitk.VersorRigid3DTransform()]
     ends[0].SetTranslation(truth.GetOffset())
     left = [ends[number] for number in order for _ in alignment._LEVELS]
@@ -100,6 +100,15 @@ def test_of_both_starts_what_matches_better_in_the_end_is_taken(monkeypatch, ord
     grid = _grid()
     found = align(_seen(grid), _seen(grid, truth), "rigid")
     assert _furthest(found, truth, grid) < 1e-6 and not left
+
+
+def test_starts_that_lie_on_each_other_are_gone_from_once(monkeypatch):
+    begun, original = [], alignment._descend
+    monkeypatch.setattr(alignment, "_descend", lambda *a: begun.append(a) or original(*a))
+    truth = sitk.TranslationTransform(3, (1.0, -0.5, 0.5))
+    grid = _grid()
+    assert _furthest(align(_seen(grid), _seen(grid, truth), "rigid"), truth, grid) < 0.5
+    assert len(begun) == len(alignment._LEVELS)
 
 
 def test_a_start_that_leads_nowhere_leaves_the_other_one(monkeypatch):

@@ -26,6 +26,7 @@ _WORLD = {2: "PL", 3: "SPL"}
 _FEWEST = 8  # voxels along the shortest side, where the image has them
 _BINS = 32
 _MOST_ITERATIONS = 30
+_APART = 0.5  # voxels of the coarsest level, below which two starts are one: frames of one person, as a rule
 _LEAST_SCALE = 0.6  # of a volume: real pairs of two people end between .84 and 1.17
 _Rigid: TypeAlias = sitk.Euler2DTransform | sitk.VersorRigid3DTransform
 _Linear: TypeAlias = sitk.AffineTransform | _Rigid
@@ -44,8 +45,8 @@ def align(
     'centers' lays the centre of the fixed image's foreground on that of the moving one's. Rigid and affine maximise
     Mattes' mutual information (Mattes et al., PET-CT image registration in the chest using free-form deformations, IEEE
     TMI 22, 2003), coarse to fine, from where the headers (and `initial`) put the images and from their centres of
-    foreground: what matches better in the end. Every voxel of each level counts and nothing is drawn at random; the
-    order in which the images are stored changes nothing.
+    foreground, where these differ: what matches better in the end. Every voxel of each level counts and nothing is
+    drawn at random; the order in which the images are stored changes nothing.
 
     Args:
         fixed, moving: scalar images of one dimension, 2D or 3D, on any grids, all voxels finite (see `checks.cleaned`).
@@ -152,10 +153,13 @@ def _optimise(
     levels = _pyramid(fixed, moving)
     finest = levels[-1]
     dimension = fixed.GetDimension()
-    starts = [_rigid(dimension), _rigid(dimension, _centres(*finest, initial))]
     method = _method(initial, mask)
+    centred = _centres(*finest, initial)
+    starts = [_rigid(dimension), _rigid(dimension, centred)]
+    if np.linalg.norm(np.divide(centred.GetOffset(), levels[0][0].GetSpacing())) < _APART:
+        starts = [min(starts, key=lambda start: _mismatch(method, *levels[0], start))]
     ends, failures = [], []
-    # Most pairs end in two optima, and of two people the better one brings labels nearer too.
+    # Two people end in two optima as a rule, of which the better one brings labels nearer too.
     for start in starts:
         try:
             ends.append(_descended(method, levels, kind, start))
