@@ -1,7 +1,7 @@
 """What a cohort of 20 patients of 2000 frames costs on four kinds of machines, computed from measured numbers.
 
     python -m Testing.benchmarks.scale            # writes the tables of Docs/scale.md anew
-    python -m Testing.benchmarks.scale --measure  # first measures what registering and files take of a frame (a minute)
+    python -m Testing.benchmarks.scale --measure  # first measures what files take of a frame (seconds)
 
 The formula is in Docs/scale.md. What a frame takes is measured by `make benchmark-speed`, which records it in
 results/speed.json; results/scale.json has what this script measures.
@@ -10,8 +10,6 @@ results/speed.json; results/scale.json has what this script measures.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -64,25 +62,6 @@ MACHINES = (
 
 
 def measure() -> dict[str, dict[str, Any]]:
-    """Which share of a frame's processor seconds registering is, in a process of its own with one thread; and files."""
-    found: dict[str, dict[str, Any]] = {}
-    for model, strategy in CASES:
-        if strategy == "direct":
-            whole = _measured("sequence", {"shape": SHAPE, "model": model, "strategy": strategy, "count": 6})
-            alone = _measured("direct", {"shape": SHAPE, "model": model})
-            found[model] = {"registering": round(alone["cpu"] / whole["cpu"], 3)}
-    return found | _files()
-
-
-def _measured(kind: str, options: dict[str, Any]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "Testing.benchmarks.speed.measure", kind, json.dumps(options)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    print(done.stdout.strip(), flush=True)
-    return json.loads(done.stdout)
-
-
-def _files() -> dict[str, dict[str, Any]]:
     """Reading and writing by a processor; the drive comes on top, and has a row of its own."""
     import SimpleITK as sitk
 
@@ -159,16 +138,15 @@ def _text(number: float) -> str:
 def tables() -> str:
     processor = json.loads(CPU_RESULT.read_text(encoding="utf-8"))["machine"]["processor"]
     lines = [f"| measured, one core of an {processor}, 128x128x64 voxels | seconds | |", "|---|---|---|"]
-    shares = measured()
+    files = measured()
     for model, strategy in CASES:
         one = on_cpu(model, strategy)
-        share = f", {shares[model]['registering']:.0%} of it registering" if strategy == "direct" else ""
         lines.append(
             f"| a frame, {model}, {strategy}, mean of {one['counted']} | {_text(one['cpu'])} | "
-            f"{_text(one['peak_mb'] / 1e3)} GB at the peak of a process{share} |"
+            f"{_text(one['peak_mb'] / 1e3)} GB at the peak of a process |"
         )
     for name in (_READING, _WRITING):
-        lines.append(f"| of it: {name} | {_text(shares[name]['seconds'])} | {_text(shares[name]['bytes'] / 1e6)} MB |")
+        lines.append(f"| of it: {name} | {_text(files[name]['seconds'])} | {_text(files[name]['bytes'] / 1e6)} MB |")
     for model, strategy in CASES:
         if (one := on_gpu("sequence", model, strategy)) is not None:
             what = f"{gpu_name()}: a frame, {model}, {strategy}, mean of {one['count']}"
