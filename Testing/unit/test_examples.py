@@ -18,7 +18,7 @@ EXAMPLES = [
     (displacement, 2),
     (inverse, 1),
     (points, 1),
-    (segmentation, 2),
+    (segmentation, 3),
     (conventions, 2),
     (registrar, 2),
     (settings, 2),

@@ -140,6 +140,14 @@ class Segmentation:
         """The one label image, or the flattened one of several layers."""
         return self.flattened().layers[0]
 
+    def labelled(self) -> np.ndarray:
+        """Where some segment is: bool, in array order (k, j, i).
+
+        >>> Segmentation.of(sitk.GetImageFromArray(np.array([[0, 1, 2]], np.uint8))).labelled().tolist()
+        [[False, True, True]]
+        """
+        return np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in self.layers], axis=0)
+
     def placement(self, grid: Grid) -> Literal["same", "padded", "resampled"]:
         """How it gets onto `grid`: as it is, by whole voxels (cropped, padded, axes swapped), or resampled."""
         if self.grid.same_as(grid):

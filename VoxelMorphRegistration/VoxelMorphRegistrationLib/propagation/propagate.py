@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -299,4 +299,4 @@ def _mask(reference: Reference, settings: PropagationSettings) -> sitk.Image | N
 
 def _labelled(segmentation: Segmentation) -> sitk.Image:
     """1 in every segment."""
-    return reduce(sitk.Or, [sitk.Cast(layer != 0, sitk.sitkUInt8) for layer in segmentation.layers])
+    return segmentation.grid.image(segmentation.labelled().astype("uint8"))

@@ -14,6 +14,7 @@ from ..annotations.label_boxes import bounding_box
 from ..annotations.label_statistics import measure_labels
 from ..annotations.segmentation import Segmentation
 from ..flow.similarity import nmi
+from ..space.affine import array_order
 from ..space.displacement import box_reaching, sample
 from ..space.grid import Grid
 from ..space.inverse import invert_at
@@ -49,7 +50,7 @@ class FrameQuality:
         volumes = {}
         for layer in distinct.layers:
             volumes.update(measure_labels(layer))
-        labelled = _labelled(labels)
+        labelled = labels.labelled()
         box = bounding_box(labelled, _margin(tuple(reversed(frame.GetSpacing()))))
         if box is None:
             return Quality(self._metric, before, after, labels=volumes)
@@ -108,17 +109,12 @@ class FrameQuality:
 
 def near(segmentation: Segmentation) -> np.ndarray:
     """Where a voxel lies in a segmentation or within 10 mm of it: bool, on its array."""
-    labelled = _labelled(segmentation)
+    labelled = segmentation.labelled()
     spacing = tuple(reversed(segmentation.grid.spacing))
     box = bounding_box(labelled, _margin(spacing))
     if box is not None:
         labelled[box] |= _within(labelled[box], spacing, _AROUND_MM)
     return labelled
-
-
-def _labelled(segmentation: Segmentation) -> np.ndarray:
-    """Where some segment is: bool, on its array."""
-    return np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in segmentation.layers], axis=0)
 
 
 def _margin(spacing: Sequence[float]) -> tuple[int, ...]:
@@ -152,7 +148,7 @@ class _Lattice:
 
     def _in(self, grid: Grid, moved: bool) -> np.ndarray:
         if (grid, moved) not in self._found:
-            steps = _turned(self.grid.index_to_index(grid))
+            steps = array_order(self.grid.index_to_index(grid))[:-1]
             lines = [np.arange(s.start, s.stop, s.step, dtype=float) for s in self.where]
             along = np.meshgrid(*lines, indexing="ij", sparse=True)
             index = np.stack([_weighted(row[:-1], along, self._shape, row[-1]) for row in steps])
@@ -174,12 +170,6 @@ class _Lattice:
         index = np.unravel_index(found[:: max(1, len(found) // count)], self._shape)
         voxels = [s.start + s.step * along for s, along in zip(self.where, index)]
         return self.grid.to_physical(np.stack(voxels[::-1], -1))
-
-
-def _turned(matrix: np.ndarray) -> np.ndarray:
-    """Rows and columns of a homogeneous matrix between indices in array order: (d, d+1)."""
-    order = [*range(len(matrix) - 1)][::-1]
-    return matrix[np.ix_(order, [*order, len(matrix) - 1])]
 
 
 def _weighted(

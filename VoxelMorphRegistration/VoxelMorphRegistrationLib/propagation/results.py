@@ -145,6 +145,5 @@ def _apart_mm(one: sitk.Image, other: sitk.Image | None, labels: Segmentation | 
         return math.nan
     apart = np.linalg.norm(sitk.GetArrayFromImage(one) - sitk.GetArrayViewFromImage(other), axis=-1)
     if labels is not None:
-        inside = np.any([sitk.GetArrayViewFromImage(layer) != 0 for layer in labels.layers], axis=0)
-        apart = apart[inside]
+        apart = apart[labels.labelled()]
     return float(apart.mean()) if apart.size else math.nan
