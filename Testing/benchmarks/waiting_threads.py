@@ -29,7 +29,7 @@ from VoxelMorphRegistrationLib.cli.main import WAITING_THREADS
 
 RESULT = RESULTS / "waiting_threads.json"
 SHAPE, FRAMES, ROUNDS = [64, 128, 128], 12, 2
-TURNS = ("0", "1000", WAITING_THREADS["GOMP_SPINCOUNT"], "2000", "20000")
+TURNS = ("0", "1000", WAITING_THREADS["GOMP_SPINCOUNT"], "2000", "3000", "5000", "20000")
 _BUSY = "import torch; torch.set_num_threads(1); a = torch.rand(900, 900)\nwhile True: a @ a"
 
 

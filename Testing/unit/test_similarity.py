@@ -7,10 +7,17 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter, uniform_filter, zoom
 
 from VoxelMorphRegistrationLib.flow import slabs as slabs_module
-from VoxelMorphRegistrationLib.flow.filters import apply_separable, box_matrices, gaussian_matrices, resize_matrices
+from VoxelMorphRegistrationLib.flow.filters import (
+    apply_separable,
+    box_matrices,
+    gaussian_matrices,
+    resize_matrices,
+    resized,
+)
 from VoxelMorphRegistrationLib.flow.similarity import (
     LocalCorrelation,
     lncc,
@@ -69,6 +76,18 @@ def test_resampling_shares_the_corner_voxels_as_scipys_linear_zoom():
     image = _image((9, 14))
     ours = apply_separable(image, resize_matrices((9, 14), (17, 7)))
     np.testing.assert_allclose(ours[0, 0].numpy(), zoom(image[0, 0].numpy(), (17 / 9, 7 / 14), order=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("corners", [True, False])
+@pytest.mark.parametrize("old, new", [((9, 14), (17, 7)), ((6, 11, 8), (13, 11, 5)), ((7, 6, 5), (7, 12, 1))])
+def test_resized_values_are_those_of_pytorchs_interpolation(old, new, corners):
+    values = torch.randn(2, 3, *old, generator=torch.Generator().manual_seed(4))
+    mode = "bilinear" if len(old) == 2 else "trilinear"
+    expected = F.interpolate(values.double(), size=new, mode=mode, align_corners=corners).float()
+    if corners and 1 in new:  # PyTorch takes the first voxel then, and here the middle is meant.
+        expected = F.interpolate(values, size=new[:-1] + (3,), mode=mode, align_corners=True)[..., 1:2]
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(resized(values, new, corners), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

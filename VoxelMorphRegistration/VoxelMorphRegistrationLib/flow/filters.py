@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 
 from .transfers import constant
 
+_LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 _NOTHING = 1e-9  # of the largest weight: float32 has seven digits
 
 
@@ -59,6 +61,25 @@ def resize_matrices(
     return [constant(device, _resize, n, m) for n, m in zip(shape, new_shape)]
 
 
+def resized(values: torch.Tensor, shape: Sequence[int], corners: bool = True) -> torch.Tensor:
+    """Values (B, C, *any) resampled linearly on another grid, (B, C, *shape); beyond the outermost centres the nearest.
+
+    On a processor by matrices, a fifth of the time that PyTorch's interpolation takes value by value.
+
+    Args:
+        corners: whether the grids share their first and last voxel centres (align_corners=True) or their faces.
+    """
+    old, shape = tuple(values.shape[2:]), tuple(shape)
+    if old == shape:
+        return values
+    if values.device.type != "cpu" or values.dtype != torch.float32:
+        return F.interpolate(values, size=shape, mode=_LINEAR[len(shape)], align_corners=corners)
+    make = _resize if corners else _resize_cells
+    matrices = [None if n == m else constant(values.device, make, n, m) for n, m in zip(old, shape)]
+    with torch.autocast("cpu", enabled=False):
+        return apply_separable(values, matrices)
+
+
 def interpolation_matrix(n: int, positions: torch.Tensor) -> torch.Tensor:
     """Matrix (len(positions), n) of linear interpolation between n values at positions from 0 to n - 1; float64."""
     return (1 - (positions[:, None].double() - torch.arange(n, dtype=torch.float64)[None]).abs()).clamp(min=0)
@@ -87,3 +108,8 @@ def _gaussian(n: int, sigma: float) -> torch.Tensor:
 def _resize(n: int, m: int) -> torch.Tensor:
     position = torch.linspace(0, n - 1, m, dtype=torch.float64) if m > 1 else torch.tensor([(n - 1) / 2.0]).double()
     return interpolation_matrix(n, position).float()
+
+
+def _resize_cells(n: int, m: int) -> torch.Tensor:
+    position = (torch.arange(m, dtype=torch.float64) + 0.5) * n / m - 0.5
+    return interpolation_matrix(n, position.clamp(0, n - 1)).float()

@@ -78,7 +78,7 @@ def smooth_folds(velocity: torch.Tensor, most: int, squarings: int, padding: Pad
 
 
 def _integrated(velocity: torch.Tensor, squarings: int, padding: Padding) -> SmoothedFolds:
-    displacement = integration.integrate(velocity, squarings, padding)
+    displacement = integration.integrate(velocity, squarings, padding, quick=True)
     return SmoothedFolds(velocity, displacement, folded_voxels(displacement))
 
 

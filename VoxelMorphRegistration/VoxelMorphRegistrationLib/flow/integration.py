@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 
-from .filters import box_smoothed
+from .filters import box_smoothed, resized
 from .sampling import Padding, warp
 from .transfers import constant
 
-_INTERPOLATION = {2: "bilinear", 3: "trilinear"}
 
-
-def compose_flows(outer: torch.Tensor | None, inner: torch.Tensor, padding: Padding = "zeros") -> torch.Tensor:
+def compose_flows(
+    outer: torch.Tensor | None, inner: torch.Tensor, padding: Padding = "zeros", quick: bool = False
+) -> torch.Tensor:
     """The flow of `x -> outer(inner(x))`, i.e. `inner(x) + outer(x + inner(x))`; both (B, d, *shape), in voxels.
 
-    `outer` may be None for the identity: then it is `inner`.
+    `outer` may be None for the identity: then it is `inner`. `quick`: as `sampling.warp` has it.
     """
-    return inner if outer is None else inner + warp(outer, inner, padding)
+    return inner if outer is None else inner + warp(outer, inner, padding, quick=quick)
 
 
-def integrate(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros") -> torch.Tensor:
+def integrate(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros", quick: bool = False) -> torch.Tensor:
     """exp(velocity): the displacement (B, d, *shape) after unit time of a stationary velocity field, in voxels.
 
     Scaling and squaring (Arsigny et al., A Log-Euclidean Framework for Statistics on Diffeomorphisms, MICCAI 2006): the
@@ -30,21 +29,22 @@ def integrate(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros"
         velocity: (B, d, *shape), in voxels, channel c along array axis c.
         padding: what each composition samples outside the grid: 'zeros' in VoxelMorph's torch versions, 'border' in its
             TensorFlow ones.
+        quick: for what is not handed out; see `sampling.sample_normalised`.
     """
     displacement = velocity / (2**squarings)
     for _ in range(squarings):
-        displacement = compose_flows(displacement, displacement, padding)
+        displacement = compose_flows(displacement, displacement, padding, quick)
     return displacement
 
 
 def integrate_coarsely(velocity: torch.Tensor, squarings: int, padding: Padding = "zeros") -> torch.Tensor:
     """`integrate` on a grid of half as many voxels an axis, interpolated linearly back to (B, d, *shape).
 
-    A sixth of the time, for displacements that are not handed out.
+    A tenth of the time, for displacements that are not handed out.
     """
     shape = tuple(velocity.shape[2:])
     half = tuple((n + 1) // 2 for n in shape)
-    return resize_flow(integrate(resize_flow(velocity, half), squarings, padding), shape)
+    return resize_flow(integrate(resize_flow(velocity, half), squarings, padding, quick=True), shape)
 
 
 def logarithm(displacement: torch.Tensor, padding: Padding = "zeros", rounds: int = 8) -> torch.Tensor:
@@ -55,7 +55,7 @@ def logarithm(displacement: torch.Tensor, padding: Padding = "zeros", rounds: in
     """
     velocity = displacement
     for number in range(rounds):
-        velocity = velocity + (displacement - integrate(velocity, 6, padding))
+        velocity = velocity + (displacement - integrate(velocity, 6, padding, quick=True))
         if number < rounds - 1:
             velocity = box_smoothed(velocity)
     return velocity
@@ -76,9 +76,7 @@ def resize_flow(
         scale = tuple((n - 1) / max(m - 1, 1) for n, m in zip(shape, old))
     scales = tuple(scale) if isinstance(scale, (tuple, list)) else (scale,) * dimension
     factors = constant(flow.device, _factors, *scales).to(flow.dtype)
-    if tuple(old) != tuple(shape):
-        flow = F.interpolate(flow, size=tuple(shape), mode=_INTERPOLATION[dimension], align_corners=True)
-    return flow * factors.view(1, dimension, *([1] * dimension))
+    return resized(flow, shape) * factors.view(1, dimension, *([1] * dimension))
 
 
 def _factors(*scales: float) -> torch.Tensor:

@@ -35,7 +35,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ..flow.filters import apply_separable, gaussian_matrices
+from ..flow.filters import apply_separable, gaussian_matrices, resized
 from ..flow.integration import integrate, integrate_coarsely
 from ..flow.sampling import averaged, warp, warp_averaged
 from ..flow.similarity import LocalCorrelation
@@ -48,7 +48,6 @@ from .pairwise import PairwiseNetwork
 from .precision import convolutions
 from .replays import Replays
 
-_LINEAR = {2: "bilinear", 3: "trilinear"}
 _CUE_SMOOTHING = 1.5  # voxels, for the first of the cue windows; of 1.5 and 2.5 the better on synthetic pairs
 # Gain in similarity (`_similarity`) by which a pass earns a further one. Frames of one patient gain .003 to .0073 by
 # their first pass at full resolution and are worse for more, two people or two contrasts .03 and better for many
@@ -215,9 +214,9 @@ class PyramidNetwork(PairwiseNetwork):
         """The image, warped with a velocity in its voxels, and averaged over `factor` of them."""
         squarings = max(squarings - 1, 0)  # on every second voxel one less makes steps as long, in voxels
         if factor == 1:
-            return warp(image, integrate_coarsely(velocity, squarings, self.padding), "border")
+            return warp(image, integrate_coarsely(velocity, squarings, self.padding), "border", quick=True)
         coarse = averaged(velocity, factor) / factor
-        return warp_averaged(image, integrate(coarse, squarings, self.padding), factor, "border")
+        return warp_averaged(image, integrate(coarse, squarings, self.padding, quick=True), factor, "border")
 
     def _after_pass(
         self,
@@ -231,7 +230,7 @@ class PyramidNetwork(PairwiseNetwork):
         update = self._update(*pair, windows)
         if factor > 1:
             # An averaged voxel lies between the fine ones: the faces of both grids coincide, not the corner centres.
-            update = factor * F.interpolate(update, size=shape, mode=_LINEAR[self.dimension], align_corners=False)
+            update = factor * resized(update, shape, corners=False)
         return update if velocity is None else velocity + update
 
     def _update(self, fixed: torch.Tensor, moving: torch.Tensor, windows: tuple[int, ...]) -> torch.Tensor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import torch
-import torch.nn.functional as F
 
 from ..flow import integration
-from ..flow.filters import apply_separable, gaussian_matrices
+from ..flow.filters import apply_separable, gaussian_matrices, resized
 from ..flow.similarity import LocalCorrelation, mind_ssc, ncc, weighted_mean
 from .levels import level_shape, shrink
 from .pair import ImagePair
@@ -63,7 +62,7 @@ class CoarseComparison:
         local, structured = self._correlation.local(self._pulled(displacement)), self._structured
         if weight is None:
             return float(local[structured].mean().nan_to_num())
-        shares = _resampled(self._view.cut(weight), tuple(local.shape[2:]))[structured]
+        shares = resized(self._view.cut(weight), tuple(local.shape[2:]))[structured]
         return float((local[structured] * shares).sum() / shares.sum().clamp(min=1e-6))
 
     def denoised_lncc(self, displacement: torch.Tensor | None = None) -> float:
@@ -87,7 +86,7 @@ class CoarseComparison:
         weight = apply_separable(structured.float(), matrices)
         similar = apply_separable(local * structured, matrices) / weight.clamp(min=1e-3)
         unlike = ((_ALIKE - similar) / (_ALIKE - _DIFFERENT)).clamp(0, 1)
-        return self._view.extended(_resampled(unlike, self._seen.shape))
+        return self._view.extended(resized(unlike, self._seen.shape))
 
     def _pulled(self, displacement: torch.Tensor | None) -> torch.Tensor:
         if displacement is None:
@@ -124,8 +123,3 @@ class CoarseComparison:
         """The squared correlation of the smoothed images in each window, and in which the fixed image has structure."""
         moving = apply_separable(self._pulled(displacement), self._smoothing)
         return self._denoised_correlation.local(moving), self._denoised_correlation.structured(_STRUCTURE)
-
-
-def _resampled(values: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-    mode = "bilinear" if len(shape) == 2 else "trilinear"
-    return F.interpolate(values, size=shape, mode=mode, align_corners=True)

@@ -84,7 +84,7 @@ class MindForce:
     def value(self, displacement: torch.Tensor) -> float:
         """The similarity (larger is better) at a displacement (1, d, *level shape), in voxels of the level."""
         with torch.no_grad():
-            return self._similarity(self._fixed - sampling.warp(self._moving, displacement, "border"))
+            return self._similarity(self._fixed - sampling.warp(self._moving, displacement, "border", quick=True))
 
     def _similarity(self, difference: torch.Tensor) -> float:
         return -float((difference**2 * self._weight).mean()) / self._total

@@ -88,7 +88,7 @@ class Lattice:
             position = self._pull(displacement)
         warped = image.new_zeros((1, image.shape[1], *self.shape))
         for box, moved in spread(position, boxes, self._up):
-            inside(warped, box).copy_(sampling.sample_normalised(image, moved, "border"))
+            inside(warped, box).copy_(sampling.sample_normalised(image, moved, "border", quick=True))
         return warped
 
     def gradient(self, slope: torch.Tensor, warped: torch.Tensor, boxes: Sequence[Box]) -> torch.Tensor:

@@ -36,8 +36,8 @@ def matched_displacement(fixed: torch.Tensor, moving: torch.Tensor, reach: tuple
     )
     for _ in range(_CONSISTENCY_ROUNDS):
         forward, backward = (
-            0.5 * (forward - sampling.warp(backward, forward, "border")),
-            0.5 * (backward - sampling.warp(forward, backward, "border")),
+            0.5 * (forward - sampling.warp(backward, forward, "border", quick=True)),
+            0.5 * (backward - sampling.warp(forward, backward, "border", quick=True)),
         )
     return forward
 

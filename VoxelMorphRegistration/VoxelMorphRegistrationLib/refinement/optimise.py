@@ -77,7 +77,7 @@ class _Ascent:
         """The similarity at a velocity, and its smoothed gradient, scaled so that its largest vector is one voxel
         long.
         """
-        displacement = integration.integrate(velocity, squarings_for(velocity), self._padding)
+        displacement = integration.integrate(velocity, squarings_for(velocity), self._padding, quick=True)
         value, gradient = self._force(displacement, self._lattice)
         gradient = apply_separable(gradient, self._fluid)
         length = (gradient * gradient).sum(1, keepdim=True).sqrt_()

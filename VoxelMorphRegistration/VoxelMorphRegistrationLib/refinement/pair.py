@@ -71,7 +71,7 @@ class ImagePair:
 
     def pulled(self, displacement: torch.Tensor) -> ImagePair:
         """The pair with the moving image pulled by a displacement (1, d, *shape), in voxels."""
-        return replace(self, moving=sampling.warp(self.moving, displacement, "border"))
+        return replace(self, moving=sampling.warp(self.moving, displacement, "border", quick=True))
 
     def shrunk(self, shape: tuple[int, ...]) -> ImagePair:
         """The pair on a coarser grid over the same corners."""

@@ -146,8 +146,8 @@ def refine(
             continue
         velocity = _fitted(images.pulled(whole).inside(view), view.cut(whole), level, number, updates)
         found.append(integration.resize_flow(view.extended(velocity), grid))
-        change = integration.integrate(found[-1], settings.squarings, settings.padding)
-        whole = integration.compose_flows(whole, integration.resize_flow(change, images.shape), "border")
+        change = integration.integrate(found[-1], settings.squarings, settings.padding, quick=True)
+        whole = integration.compose_flows(whole, integration.resize_flow(change, images.shape), "border", quick=True)
 
     def finest() -> FinerLevel:
         assert finer is not None
@@ -266,9 +266,10 @@ def _changes(
             of_it = shrink(shares, velocity.shape[2:])
             smoothed = smooth_folds(of_it * velocity, 0, settings.squarings, settings.padding)
             velocities = (*velocities, smoothed.velocity)
-            change = integration.compose_flows(change, integration.resize_flow(smoothed.displacement, shape), "border")
+            displacement = integration.resize_flow(smoothed.displacement, shape)
+            change = integration.compose_flows(change, displacement, "border", quick=True)
             if number >= len(found) - 1:
-                whole = integration.compose_flows(start, change, "border")
+                whole = integration.compose_flows(start, change, "border", quick=True)
                 made.append(_Change(velocities, change, folded_voxels(whole), judge(whole)))
         if made[-1].folded <= most:
             break

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from ..flow import sampling
-from ..flow.filters import box_smoothed
+from ..flow.filters import box_smoothed, resized
 from ..flow.similarity import mind_ssc
 from .adam import Adam
 from .levels import shrink
@@ -90,8 +90,7 @@ def _on_cells(field: torch.Tensor, cells: tuple[int, ...]) -> torch.Tensor:
     Here the faces of the grids coincide, not their corner centres: features are averaged over whole cells.
     """
     ratio = [new / old for new, old in zip(cells, field.shape[2:])]
-    resized = F.interpolate(field, size=cells, mode="trilinear", align_corners=False)
-    return resized * torch.tensor(ratio, device=field.device).view(1, 3, 1, 1, 1)
+    return resized(field, cells, corners=False) * torch.tensor(ratio, device=field.device).view(1, 3, 1, 1, 1)
 
 
 def _fitted(fixed: torch.Tensor, moving: torch.Tensor, start: torch.Tensor, stage: _Stage) -> torch.Tensor:
@@ -114,6 +113,7 @@ def _feature_gradient(fixed: torch.Tensor, moving: torch.Tensor, displacement: t
     """The derivative of the features' mean squared difference by the displacement that pulls the moving ones."""
     with torch.enable_grad():
         moved = displacement.detach().requires_grad_(True)
+        # Exactly: at the centre of a cell a gradient has two sides, and which one it is would be left to rounding.
         difference = sampling.warp(moving, moved, "border") - fixed
         (gradient,) = torch.autograd.grad(difference.square().sum(1).mean(), [moved])
     return gradient

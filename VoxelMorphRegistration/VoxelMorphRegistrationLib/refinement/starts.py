@@ -109,7 +109,7 @@ def coarse_lncc(images: ImagePair) -> torch.Tensor:
         forces = Forces(images.pulled(total), "lncc")
         before = integration.resize_flow(total, level_shape(images.shape, factor))
         change = fitted(forces.at(factor), before, _UPDATES, _FIT, "border")
-        total = integration.compose_flows(total, integration.resize_flow(change, images.shape), "border")
+        total = integration.compose_flows(total, integration.resize_flow(change, images.shape), "border", quick=True)
     return integration.resize_flow(total, shape)
 
 
@@ -124,7 +124,7 @@ def followed(images: ImagePair, before: torch.Tensor) -> torch.Tensor:
 
     Only what comes after it is held to vary little: it jumps itself where organs slide.
     """
-    return integration.compose_flows(before, coarse_lncc(images.pulled(before)), "border")
+    return integration.compose_flows(before, coarse_lncc(images.pulled(before)), "border", quick=True)
 
 
 def _velocity(displacement: torch.Tensor) -> torch.Tensor:

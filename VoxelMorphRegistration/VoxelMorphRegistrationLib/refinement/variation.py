@@ -87,7 +87,7 @@ def fitted(
         velocity = apply_separable(parameters, gaussian)
         displacement = velocity
         if fit.integrates:
-            displacement = integration.integrate(velocity, squarings_for(velocity), padding)
+            displacement = integration.integrate(velocity, squarings_for(velocity), padding, quick=True)
         _, ascent = force(displacement, lattice)
         descent = fit.variation * variation_gradient(before + velocity) - scale * ascent
         size = fit.step * (1 - (1 - _LAST_STEP) * (number - 1) / updates)
@@ -98,8 +98,8 @@ def fitted(
 
 
 def squarings_for(velocity: torch.Tensor) -> int:
-    """Enough squarings that the first displacement of a velocity stays below a voxel, on the way to an optimum."""
-    return max(2, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3))))
+    """Enough squarings that the first displacement of a velocity stays below two voxels, on the way to an optimum."""
+    return max(1, math.ceil(math.log2(max(float(velocity.abs().max()), 1e-3))) - 1)
 
 
 def _differences(field: torch.Tensor) -> list[torch.Tensor]:

@@ -124,8 +124,8 @@ class Passes:
         if start is None or start.gain >= _SURE:
             return start, None if start is not None else rough
         before = _started(start).displacement(shape)
-        further = network.rough_flow(images.fixed, sampling.warp(images.moving, before, "border"))
-        together = integration.compose_flows(before, further.rough_displacement(shape), further.padding)
+        further = network.rough_flow(images.fixed, sampling.warp(images.moving, before, "border", quick=True))
+        together = integration.compose_flows(before, further.rough_displacement(shape), further.padding, quick=True)
         if comparison.distance(together) < comparison.distance(alone):
             return start, further
         return None, rough
