@@ -39,6 +39,19 @@ def test_what_is_alike_already_stays_where_it_is(pair):
     assert float(result.displacement.norm(dim=1)[0][still].mean()) < 0.02
 
 
+def test_what_begins_with_next_to_nothing_is_not_followed_further(pair):
+    fixed, moving, truth = pair
+    noisy = [
+        image + 0.05 * torch.randn(image.shape, generator=torch.Generator().manual_seed(n))
+        for n, image in enumerate((fixed, moving))
+    ]
+    first = sum(level.updates for level in schemes.ONE_CONTRAST.fits)
+    near = refine(*noisy, torch.from_numpy(truth)[None], similarity="lncc")
+    assert not near.accepted and near.updates == first
+    far = refine(*noisy, similarity="lncc")
+    assert far.accepted and far.updates > first
+
+
 def test_where_updates_fold_they_are_smoothed_and_the_rest_is_kept(pair, monkeypatch):
     fixed, moving, truth = pair
     rough = schemes.Scheme((schemes.Level(1, 25, fluid=0.5, elastic=0.0, update_size=1.5),), even=1.0)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,9 +19,10 @@ from ..errors import InputError
 from ..flow import integration
 from ..flow.folding import around_folds, folded_voxels, smooth_folds
 from ..flow.surroundings import Surroundings
-from .contrast import CoarseComparison, choose_similarity
+from .contrast import choose_similarity
 from .finer import FinerImages, FinerLevel
-from .forces import Forces, MindFeatures, MindForce
+from .forces import Forces
+from .judge import Judge
 from .levels import integration_shape, level_shape, shrink
 from .optimise import optimise
 from .pair import ImagePair
@@ -36,6 +36,9 @@ _BACKTRACK = (1.0, 0.5, 0.25)
 # Of what LNCC lacks of 1 where the pair is unlike: real pairs that refinement betters gain .33 to .58 of it. Where it
 # brings displacements further from the truth it gains .09 to .22, but in the deepest noisy breaths: by following noise.
 _LEAST_SHARE = 0.32
+# The fits alone gain .27 at least of it where the whole change is taken, .26 at most where it is not: who gains less
+# than this is not followed further.
+_FIRST_SHARE = 0.22
 _FOLD_ATTEMPTS = 3
 # Where a pair is clearly unlike, but for a tenth at either end of each axis, and some voxels around: hearts are
 # a third to two thirds of their images and end .004 of Dice better; of other real pairs that is nearly everything.
@@ -122,16 +125,16 @@ def refine(
     start = torch.zeros((1, len(images.shape), *images.shape), device=device) if before is None else before
     pulled = images if before is None else images.pulled(before)
     similarity = choose_similarity(pulled) if settings.similarity == "auto" else settings.similarity
-    judge = _Judge(images, similarity)
+    judge = Judge(images, similarity, start)
     if settings.updates == 0:
-        return _unchanged(start, 0, judge)
-    weight = judge.weigh(start) if similarity == "lncc" else None
+        return _unchanged(0, judge)
+    weight = judge.weigh() if similarity == "lncc" else None
     if weight is not None and images.within is None:
         within = _most_of(weight)
         if within is not None:
             images, pulled = (replace(each, within=within) for each in (images, pulled))
-            judge = _Judge(images, similarity)
-            weight = judge.weigh(start)
+            judge = Judge(images, similarity, start)
+            weight = judge.weigh()
 
     view, seen = pulled.field_of_view, pulled.seen
     scheme = ONE_CONTRAST if similarity == "lncc" else OTHER_CONTRAST
@@ -149,6 +152,9 @@ def refine(
         change = integration.integrate(found[-1], settings.squarings, settings.padding, quick=True)
         whole = integration.compose_flows(whole, integration.resize_flow(change, images.shape), "border", quick=True)
 
+    if whole is not start and updates.are_left and judge(whole) < judge.lifted(_FIRST_SHARE):
+        return _unchanged(updates.taken, judge)
+
     def finest() -> FinerLevel:
         assert finer is not None
         return finer().level(view, view.cut(whole), seen.mask)
@@ -161,7 +167,7 @@ def refine(
         found = _weighted(found, weight)
     if images.within is not None:
         found = _weighted(found, images.within.weights(device))
-    return _accepted(start, found, updates.taken, judge, settings)
+    return _accepted(found, updates.taken, judge, settings)
 
 
 def _most_of(unlike: torch.Tensor) -> Surroundings | None:
@@ -196,33 +202,6 @@ def _fitted(images: ImagePair, before: torch.Tensor, level: FitLevel, number: in
     return integration.resize_flow(velocity, images.shape)
 
 
-class _Judge:
-    """The similarity of a pair under a whole displacement (1, d, *shape), in voxels; larger is better."""
-
-    def __init__(self, images: ImagePair, similarity: Similarity) -> None:
-        self.similarity = similarity
-        self.part = 1.0 if images.within is None else round(images.within.share, 2)
-        self._images = images
-        self._comparison = CoarseComparison(images)
-        self._weight: torch.Tensor | None = None
-
-    def weigh(self, displacement: torch.Tensor) -> torch.Tensor:
-        """From here on LNCC counts where the pair is unlike under this displacement; how much, (1, 1, *shape)."""
-        self._weight = self._comparison.unlike(displacement)
-        return self._weight
-
-    def __call__(self, displacement: torch.Tensor) -> float:
-        if self.similarity == "lncc":
-            return self._comparison.lncc(displacement, self._weight)
-        inside = self._images.field_of_view.cut(displacement)
-        return self._mind.value(integration.resize_flow(inside, self._mind.shape))
-
-    @cached_property
-    def _mind(self) -> MindForce:
-        seen = self._images.seen
-        return MindForce(MindFeatures(seen), Forces(seen, "mind").finest)
-
-
 @dataclass(frozen=True)
 class _Change:
     """Velocities one after the other, their displacement, and what it makes of the start."""
@@ -233,29 +212,28 @@ class _Change:
     similarity: float
 
 
-def _accepted(
-    start: torch.Tensor, found: list[torch.Tensor], updates: int, judge: _Judge, settings: RefinementSettings
-) -> Refinement:
+def _accepted(found: list[torch.Tensor], updates: int, judge: Judge, settings: RefinementSettings) -> Refinement:
     """The largest share of the velocities that is better and no more folded than the start: of all or all but the last.
 
     The last goes further than those before it, and not everywhere to the better.
     """
-    before, folded_before = judge(start), folded_voxels(start)
-    least = before + _LEAST_SHARE * (1 - before) if judge.similarity == "lncc" else before
+    folded_before = folded_voxels(judge.start)
+    least = judge.lifted(_LEAST_SHARE) if judge.similarity == "lncc" else judge.before
     for share in _BACKTRACK:
-        changes = _changes(start, found, share, folded_before, judge, settings)
+        changes = _changes(found, share, folded_before, judge, settings)
         better = [each for each in changes if each.similarity > least and each.folded <= folded_before]
         if better:
             best = max(better, key=lambda each: each.similarity)
-            numbers = before, best.similarity, folded_before, best.folded, judge.part
+            numbers = judge.before, best.similarity, folded_before, best.folded, judge.part
             return Refinement(best.velocities, best.displacement, updates, judge.similarity, *numbers)
-    return _unchanged(start, updates, judge)
+    return _unchanged(updates, judge)
 
 
 def _changes(
-    start: torch.Tensor, found: list[torch.Tensor], share: float, most: int, judge: _Judge, settings: RefinementSettings
+    found: list[torch.Tensor], share: float, most: int, judge: Judge, settings: RefinementSettings
 ) -> list[_Change]:
     """A share of all velocities, and of all but the last; a smaller one around what folds after the start."""
+    start = judge.start
     shape = tuple(start.shape[2:])
     shares = torch.full_like(start[:, :1], share)
     made: list[_Change] = []
@@ -277,9 +255,10 @@ def _changes(
     return made
 
 
-def _unchanged(start: torch.Tensor, updates: int, judge: _Judge) -> Refinement:
-    value, folded = judge(start), folded_voxels(start)
-    return Refinement((), torch.zeros_like(start), updates, judge.similarity, value, value, folded, folded, judge.part)
+def _unchanged(updates: int, judge: Judge) -> Refinement:
+    value, folded = judge.before, folded_voxels(judge.start)
+    still = torch.zeros_like(judge.start)
+    return Refinement((), still, updates, judge.similarity, value, value, folded, folded, judge.part)
 
 
 def _check(images: ImagePair, before: torch.Tensor | None) -> None:

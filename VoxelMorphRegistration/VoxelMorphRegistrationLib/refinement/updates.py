@@ -48,6 +48,11 @@ class Updates:
         """How many the fit of this number takes."""
         return self._fits[number]
 
+    @property
+    def are_left(self) -> bool:
+        """Whether a level may take any."""
+        return any(level.updates for level in self.levels)
+
     def count(self) -> None:
         """One more was taken."""
         self.taken += 1
