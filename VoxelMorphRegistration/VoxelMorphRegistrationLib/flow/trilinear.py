@@ -1,7 +1,7 @@
 """Linear sampling of volumes on a processor, as two 2D samplings.
 
 PyTorch's 2D sampling computes many positions at once (aten/src/ATen/native/cpu/GridSamplerKernel.cpp), its 3D sampling
-one after the other: for one channel it takes three times as long as two in 2D, for three channels two and a half. The
+one after the other: it takes two and a half times as long as two samplings in 2D (Testing/benchmarks/sampling.py). The
 slices of a volume are one tall image here, each below the one before. Between two slices both are sampled, and the two
 values interpolated.
 """
