@@ -2,9 +2,9 @@
 
     python -m Testing.benchmarks.sampling     # a quarter of a minute
 
-Processor nanoseconds a position on one thread, the least of some rounds, where a smooth flow of some voxels points; and by
-how much, of the range of values, the quick way differs from double precision. Writes results/sampling.json and a table
-of Docs/speed.md.
+Processor nanoseconds a position on one thread, the least of some rounds, where a smooth flow of some voxels points; and
+by how much, of the range of values, the quick way differs from double precision. Writes results/sampling.json and a
+table of Docs/speed.md.
 """
 
 from __future__ import annotations
@@ -39,13 +39,10 @@ def measured() -> list[dict[str, str | float]]:
         position = sampling.normalised_positions(flow, shape)
         for channels in (1, 3):
             image = F.interpolate(torch.rand(1, channels, *(n // 3 for n in shape)), shape, mode="trilinear")
-            plain, quick = (
-                partial(sampling.sample_normalised, image, position, "border", quick=q) for q in (False, True)
-            )
+            sampled = partial(sampling.sample_normalised, image, position, "border")
             exact = F.grid_sample(image.double(), position.double().movedim(1, -1), "bilinear", "border", True)
-            rows.append(
-                _row(f"values of {channels} channel{'s' * (channels > 1)} at {size} places", shape, plain, quick, exact)
-            )
+            what = f"values of {channels} channel{'s' * (channels > 1)} at {size} places"
+            rows.append(_row(what, shape, partial(sampled, quick=False), partial(sampled, quick=True), exact))
         coarse = flow[:, :, ::2, ::2, ::2].contiguous()
         plain, quick = partial(_interpolated, coarse, shape), partial(resized, coarse, shape)
         exact = _interpolated(coarse.double(), shape)
