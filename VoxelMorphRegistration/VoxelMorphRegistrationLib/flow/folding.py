@@ -51,7 +51,7 @@ class SmoothedFolds:
 
     Attributes:
         velocity: (1, d, *shape), in voxels.
-        displacement: exp(velocity), (1, d, *shape), in voxels.
+        displacement: exp(velocity), (1, d, *shape), in voxels, by quick sampling (`sampling.sample_normalised`).
         folded: voxels of the displacement that fold all the same.
     """
 

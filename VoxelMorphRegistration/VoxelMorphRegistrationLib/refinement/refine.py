@@ -54,7 +54,8 @@ class Refinement:
         velocities: (1, d, *any) each, in voxels of their own grid, which shares its corner voxel centres with the
             images', channel c along array axis c: the change is the composition of their exponentials,
             x -> first(second(...(x))). Empty where nothing better was found.
-        displacement: of the change (1, d, *shape), in voxels, with the padding and squarings of the settings; it pulls.
+        displacement: of the change (1, d, *shape), in voxels, with the padding and squarings of the settings, within
+            .0005 voxel (`sampling.sample_normalised`); it pulls.
         updates: how many were taken, over all levels.
         similarity: which one was used.
         similarity_before, similarity_after: mean local LNCC where the fixed image has structure (0..1), or minus the
