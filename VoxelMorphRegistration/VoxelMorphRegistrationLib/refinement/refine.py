@@ -36,9 +36,9 @@ _BACKTRACK = (1.0, 0.5, 0.25)
 # Of what LNCC lacks of 1 where the pair is unlike: real pairs that refinement betters gain .33 to .58 of it. Where it
 # brings displacements further from the truth it gains .09 to .22, but in the deepest noisy breaths: by following noise.
 _LEAST_SHARE = 0.32
-# The fits alone gain .27 at least of it where the whole change is taken, .26 at most where it is not: who gains less
-# than this is not followed further.
-_FIRST_SHARE = 0.22
+# The fits alone gain .27 at least of it where a whole change betters a real pair, .19 at most in the eleven simulated
+# ones whose change is refused in the end: who gains less than this by them is not followed further.
+_FIRST_SHARE = 0.2
 _FOLD_ATTEMPTS = 3
 # Where a pair is clearly unlike, but for a tenth at either end of each axis, and some voxels around: hearts are
 # a third to two thirds of their images and end .004 of Dice better; of other real pairs that is nearly everything.
@@ -153,8 +153,9 @@ def refine(
         change = integration.integrate(found[-1], settings.squarings, settings.padding, quick=True)
         whole = integration.compose_flows(whole, integration.resize_flow(change, images.shape), "border", quick=True)
 
-    if whole is not start and updates.are_left and judge(whole) < judge.lifted(_FIRST_SHARE):
-        return _unchanged(updates.taken, judge)
+    if weight is not None and found and updates.are_left:
+        if judge(torch.lerp(start, whole, weight)) < judge.lifted(_FIRST_SHARE):
+            return _unchanged(updates.taken, judge)
 
     def finest() -> FinerLevel:
         assert finer is not None
